@@ -1,0 +1,74 @@
+"""One arm of the contextual bandit: a recursive ridge regression with four targets on one shared covariance.
+
+With x the features of a request: k = C x / (f + x' C x), W += (y - W x) k', C = (C - k (C x)') / f, f the forgetting.
+The source of the recursion is any text on recursive least squares; the covariance is kept small enough to publish.
+"""
+
+import math
+from typing import Any
+
+from .decision import FEATURES
+
+TARGETS = ("quality", "log_latency", "cost", "success")
+FORGETTING = 0.995
+PRIOR = 1.0
+_MOST = 10.0
+
+
+class Arm:
+    """What one track gives for a request with features x; starts at its declared prior."""
+
+    __slots__ = ("count", "covariance", "levels", "seen", "weights")
+
+    def __init__(self, levels: list[float]) -> None:
+        size = len(FEATURES)
+        self.levels = levels
+        self.weights = [[0.0] * size for _ in TARGETS]
+        self.covariance = [[PRIOR if row == column else 0.0 for column in range(size)] for row in range(size)]
+        self.seen = [0] * len(TARGETS)
+        self.count = 0
+
+    def learn(self, x: list[float], values: list[float | None]) -> None:
+        """Take in one outcome; a target that is None was not observed."""
+        direction = [sum(entry * value for entry, value in zip(row, x, strict=True)) for row in self.covariance]
+        scale = 1.0 / (FORGETTING + sum(value * step for value, step in zip(x, direction, strict=True)))
+        for place, value in enumerate(values):
+            if value is None:
+                continue
+            weights = self.weights[place]
+            error = value - self.levels[place] - sum(weight * entry for weight, entry in zip(weights, x, strict=True))
+            step = error * scale
+            self.weights[place] = [weight + step * entry for weight, entry in zip(weights, direction, strict=True)]
+            self.seen[place] += 1
+        size = len(x)
+        for row in range(size):
+            for column in range(row, size):
+                entry = (self.covariance[row][column] - direction[row] * direction[column] * scale) / FORGETTING
+                if row == column:
+                    entry = min(entry, _MOST)
+                self.covariance[row][column] = self.covariance[column][row] = entry
+        self.count += 1
+        if not all(math.isfinite(weight) for weights in self.weights for weight in weights):
+            self.__init__(self.levels)  # type: ignore[misc]
+
+    def combine(self, shares: list[float]) -> tuple[float, list[float]]:
+        """Offset and weights of the utility that is this linear combination of the targets."""
+        offset = sum(share * level for share, level in zip(shares, self.levels, strict=True))
+        size = len(FEATURES)
+        weights = [sum(share * row[place] for share, row in zip(shares, self.weights, strict=True)) for place in range(size)]
+        return offset, weights
+
+    def predict(self, place: int, x: list[float]) -> float:
+        """The expected value of one target."""
+        return self.levels[place] + sum(weight * value for weight, value in zip(self.weights[place], x, strict=True))
+
+    def snapshot(self) -> list[Any]:
+        """The state as plain values."""
+        return [self.levels, self.weights, self.covariance, self.seen, self.count]
+
+    @classmethod
+    def restore(cls, state: list[Any]) -> "Arm":
+        """The arm that left this snapshot."""
+        arm = cls(state[0])
+        arm.weights, arm.covariance, arm.seen, arm.count = state[1:]
+        return arm

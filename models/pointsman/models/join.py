@@ -1,0 +1,107 @@
+"""Start, completion and late quality of one attempt become one outcome, in whatever order they come."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from pointsman.schemas import RequestCompleted
+
+from .decision import Context
+
+MOST_WAITING = 4096
+MOST_DONE = 1024
+
+
+@dataclass(slots=True)
+class Attempt:
+    """A request on its way on one track: what was known when it left, and what was predicted of it."""
+
+    track: str
+    started_at: float
+    context: Context
+    features: dict[str, float]
+    predicted: dict[str, float]
+
+    def snapshot(self) -> list[Any]:
+        """The state as plain values."""
+        context = [self.context.input_tokens, self.context.max_output_tokens, self.context.category]
+        return [self.track, self.started_at, context, self.features, self.predicted]
+
+    @classmethod
+    def restore(cls, state: list[Any]) -> "Attempt":
+        """The attempt that left this snapshot."""
+        return cls(state[0], state[1], Context(*state[2]), state[3], state[4])
+
+
+Key = tuple[str, str]
+
+
+class Join:
+    """Attempts in flight, completions that wait for their start, and the last attempts that are done; each map has a cap."""
+
+    __slots__ = ("done", "evicted", "flying", "orphans")
+
+    def __init__(self) -> None:
+        self.flying: dict[Key, Attempt] = {}
+        self.orphans: dict[Key, RequestCompleted] = {}
+        self.done: dict[Key, Context] = {}
+        self.evicted = 0
+
+    def start(self, request_id: str, attempt: Attempt) -> RequestCompleted | None:
+        """Note an attempt; returns its completion where that came first."""
+        key = (request_id, attempt.track)
+        if key in self.done or key in self.flying:
+            return None
+        completion = self.orphans.pop(key, None)
+        if completion is None:
+            if len(self.flying) >= MOST_WAITING:
+                self.flying.pop(next(iter(self.flying)))
+                self.evicted += 1
+            self.flying[key] = attempt
+        return completion
+
+    def complete(self, event: RequestCompleted) -> Attempt | None:
+        """The attempt that this ends; where its start has not been seen the completion waits for it."""
+        key = (event.request_id, event.track)
+        attempt = self.flying.pop(key, None)
+        if attempt is None:
+            if len(self.orphans) >= MOST_WAITING:
+                self.orphans.pop(next(iter(self.orphans)))
+                self.evicted += 1
+            self.orphans[key] = event
+        return attempt
+
+    def is_repeat(self, event: RequestCompleted) -> bool:
+        """Whether this attempt was already ended."""
+        key = (event.request_id, event.track)
+        return key in self.done or key in self.orphans
+
+    def finish(self, request_id: str, track: str, context: Context) -> None:
+        """Remember what a late quality needs."""
+        if len(self.done) >= MOST_DONE:
+            self.done.pop(next(iter(self.done)))
+        self.done[(request_id, track)] = context
+
+    def due(self, wait: float) -> float | None:
+        """When the oldest attempt is given up; starts arrive nearly in order, so the first of the map is the oldest."""
+        moments = [next(iter(self.flying.values())).started_at] if self.flying else []
+        if self.orphans:
+            moments.append(next(iter(self.orphans.values())).occurred_at)
+        return min(moments) + wait if moments else None
+
+    def expire(self, now: float, wait: float) -> tuple[list[tuple[str, Attempt]], list[RequestCompleted]]:
+        """Take out what has waited too long: attempts without completion, completions without start."""
+        lost: list[tuple[str, Attempt]] = []
+        while self.flying:
+            key, attempt = next(iter(self.flying.items()))
+            if attempt.started_at + wait > now:
+                break
+            del self.flying[key]
+            lost.append((key[0], attempt))
+        single: list[RequestCompleted] = []
+        while self.orphans:
+            key, event = next(iter(self.orphans.items()))
+            if event.occurred_at + wait > now:
+                break
+            del self.orphans[key]
+            single.append(event)
+        return lost, single

@@ -1,0 +1,105 @@
+"""The configuration of a scope: tracks, strategy, constraints and intervals, with the defaults people know."""
+
+import re
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+Strategy = Literal["balanced", "latency", "throughput", "resource", "quality", "cost", "adaptive"]
+Mode = Literal["apply", "observe", "bypass"]
+Metric = Literal["latency_ms", "ttft_ms", "success", "quality_score", "cost_usd"]
+_Name = Annotated[str, Field(min_length=1, max_length=128)]
+_Price = Annotated[float, Field(ge=0, le=1e6)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Track(_Section):
+    """One way to serve a request; prices and quality are priors that completions overrule."""
+
+    name: _Name
+    cost_per_1k_input_tokens: _Price = 0.0
+    cost_per_1k_output_tokens: _Price = 0.0
+    cost_per_request_usd: _Price = 0.0
+    quality: Annotated[float, Field(ge=0, le=1)] = 0.7
+    latency_ms: Annotated[float, Field(gt=0, le=1e8)] = 2000.0
+    max_concurrency: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    uses_local_resources: bool | None = None
+
+    @property
+    def is_local(self) -> bool:
+        """Whether this track competes for the sampled hosts' resources; unless said, the one named `local` does."""
+        return self.name == "local" if self.uses_local_resources is None else self.uses_local_resources
+
+
+class Budget(_Section):
+    """What may be spent, in US dollars; soft unless `hard`."""
+
+    usd_per_request: Annotated[float, Field(gt=0)] | None = None
+    usd_per_hour: Annotated[float, Field(gt=0)] | None = None
+    usd_per_day: Annotated[float, Field(gt=0)] | None = None
+    hard: bool = False
+
+
+class Constraints(_Section):
+    """Bounds whose violation raises an alert and weighs on the tracks that cause it."""
+
+    max_latency_ms: Annotated[float, Field(gt=0, le=1e8)] = 2000.0
+    max_cost_usd: Annotated[float, Field(gt=0, le=1e6)] = 0.01
+    max_memory_mb: Annotated[float, Field(gt=0)] = 4096.0
+    max_cpu_percent: Annotated[float, Field(gt=0, le=100)] = 80.0
+    max_gpu_memory_mb: Annotated[float, Field(gt=0)] = 2048.0
+    max_concurrent: Annotated[int, Field(ge=1)] = 4
+    min_battery_percent: Annotated[float, Field(ge=0, le=100)] = 20.0
+
+
+class Intervals(_Section):
+    """How often things happen, in seconds of event time, and how many outcomes a statistic remembers."""
+
+    window_s: Annotated[float, Field(ge=1, le=86_400)] = 60.0
+    lateness_s: Annotated[float, Field(ge=0, le=3600)] = 5.0
+    policy_s: Annotated[float, Field(ge=0.1, le=3600)] = 1.0
+    recommendation_s: Annotated[float, Field(ge=0.1, le=3600)] = 10.0
+    adapt_s: Annotated[float, Field(ge=1, le=86_400)] = 30.0
+    expiry_s: Annotated[float, Field(ge=1, le=86_400)] = 300.0
+    join_s: Annotated[float, Field(ge=1, le=86_400)] = 600.0
+    sample_s: Annotated[float, Field(ge=0.1, le=3600)] = 1.0
+    window_outcomes: Annotated[int, Field(ge=10, le=2000)] = 100
+
+
+class Objective(_Section):
+    """A service level objective: `share` of requests within `bound` over `window`."""
+
+    metric: Metric
+    bound: float
+    share: Annotated[float, Field(gt=0, lt=1)] = 0.99
+    window: Annotated[str, Field(pattern=r"^[0-9]+[smhd]$")] = "28d"
+
+
+class OptimizationConfig(_Section):
+    """Everything a user sets for one scope."""
+
+    strategy: Strategy = "balanced"
+    mode: Mode = "apply"
+    tracks: Annotated[tuple[Track, ...], Field(max_length=64)] = ()
+    budget: Budget = Budget()
+    constraints: Constraints = Constraints()
+    intervals: Intervals = Intervals()
+    objectives: Annotated[tuple[Objective, ...], Field(max_length=64)] = ()
+
+    @field_validator("tracks")
+    @classmethod
+    def _names_differ(cls, tracks: tuple[Track, ...]) -> tuple[Track, ...]:
+        names = [track.name for track in tracks]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"two tracks are named {', '.join(twice)}: give every track a name of its own")
+        return tracks
+
+    @model_validator(mode="after")
+    def _reserved(self) -> Self:
+        if any(re.fullmatch(r"\s*", track.name) for track in self.tracks):
+            raise ValueError("a track's name is blank: name it, for example, local or api")
+        return self

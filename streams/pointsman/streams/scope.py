@@ -1,0 +1,509 @@
+"""The fold of one scope: every event moves its clock, is joined, counted and learned from, and what follows is emitted.
+
+No clock, I/O or unseeded randomness here. The state is a function of the events alone, in their order.
+"""
+
+import hashlib
+import math
+from typing import Any
+
+from pointsman.models import objective
+from pointsman.models.constraints import Constraints
+from pointsman.models.decision import FEATURES, Context, Decision, Evaluator
+from pointsman.models.join import Attempt, Join
+from pointsman.models.predictor import YOUNG
+from pointsman.models.track import TrackState
+from pointsman.schemas import (
+    AlertRaised,
+    AlertResolved,
+    AnyInput,
+    ConfigChanged,
+    Event,
+    EventRejected,
+    Expectation,
+    OptimizationConfig,
+    PolicyArm,
+    PolicyPublished,
+    PredictionIssued,
+    QualityAssessed,
+    Reason,
+    RecommendationIssued,
+    RequestCompleted,
+    RequestStarted,
+    ResourceSampled,
+    Strategy,
+    StrategyAdapted,
+    Track,
+    TrackAdvice,
+    WindowClosed,
+)
+
+REMEMBERED_IDS = 4096
+MOST_TRACKS = 64
+MOST_HOSTS = 64
+MOST_SEGMENTS = 16
+MOST_ORIGINS = 64
+_QUEUE_GAUGES = ("pending", "waiting", "queue")
+
+
+class Scope:
+    """The whole state of one scope, and the one method that changes it."""
+
+    def __init__(self, name: str, config: OptimizationConfig) -> None:
+        self.name = name
+        self.config = config
+        self.sequence = 0
+        self.clock = 0.0
+        self.duplicates = 0
+        self.origins: dict[str, int] = {}
+        self.seen: dict[int, None] = {}
+        self.join = Join()
+        self.tracks: dict[str, TrackState] = {track.name: TrackState(track, config) for track in config.tracks}
+        self.hosts: dict[str, ResourceSampled] = {}
+        self.constraints = Constraints()
+        self.segments: dict[str, str] = {}
+        self.strategy: Strategy = "balanced" if config.strategy == "adaptive" else config.strategy
+        self.policy: PolicyPublished | None = None
+        self.version = 0
+        self.due: dict[str, float] = {}
+        self._evaluator: Evaluator | None = None
+        self._cause: AnyInput | None = None
+        self._out: list[Event] = []
+
+    # the fold
+
+    def apply(self, event: AnyInput) -> list[Event]:
+        """Fold one event; an event already seen changes nothing and emits nothing."""
+        if self._is_repeat(event):
+            self.duplicates += 1
+            return []
+        self.sequence += 1
+        self._cause, self._out = event, []
+        refusal = self.refusal(event)
+        if refusal is not None:
+            identity = f"{self.name[:200]}/{self.sequence}/0"
+            moment = event.occurred_at
+            return [EventRejected(event_id=identity, scope=self.name, occurred_at=moment, place="", reason=refusal, payload="", payload_bytes=0)]
+        self._advance(event.occurred_at)
+        if isinstance(event, RequestStarted):
+            self._started(event)
+        elif isinstance(event, RequestCompleted):
+            self._completed(event)
+        elif isinstance(event, ResourceSampled):
+            self._sampled(event)
+        elif isinstance(event, QualityAssessed):
+            self._assessed(event)
+        elif isinstance(event, ConfigChanged):
+            self._configured(event.config)
+        return self._out
+
+    def refusal(self, event: AnyInput) -> Reason | None:
+        """Why this event cannot be folded now, if so."""
+        track = getattr(event, "track", None)
+        if track is not None and track not in self.tracks:
+            if self.config.tracks:
+                known = ", ".join(self.tracks)
+                return Reason(code="unknown_track", message=f"track {track!r} is not configured: use one of {known}, or add it to tracks")
+            if len(self.tracks) >= MOST_TRACKS:
+                return Reason(code="too_many_tracks", message=f"{MOST_TRACKS} tracks were discovered already: configure tracks")
+        if isinstance(event, RequestStarted) and track is None and not self.tracks:
+            return Reason(code="no_track_known", message="a recommendation needs a track: configure tracks, or report requests with a track first")
+        return None
+
+    def next_due(self) -> float | None:
+        """When something is due that only time brings."""
+        moments = list(self.due.values())
+        for moment in (self.join.due(self.config.intervals.join_s), *(t.windows.due(self.config.intervals.lateness_s) for t in self.tracks.values())):
+            if moment is not None:
+                moments.append(moment)
+        return min(moments) if moments else None
+
+    def _is_repeat(self, event: AnyInput) -> bool:
+        origin = event.origin
+        if origin is not None:
+            place = f"{origin.topic}/{origin.partition}"
+            if origin.offset <= self.origins.get(place, -1):
+                return True
+            if place not in self.origins and len(self.origins) >= MOST_ORIGINS:
+                del self.origins[next(iter(self.origins))]
+            self.origins[place] = origin.offset
+        digest = hashlib.blake2b(event.event_id.encode("utf-8", "replace"), digest_size=8).digest()
+        identity = int.from_bytes(digest, "big")
+        if identity in self.seen:
+            return True
+        if len(self.seen) >= REMEMBERED_IDS:
+            del self.seen[next(iter(self.seen))]
+        self.seen[identity] = None
+        return False
+
+    def _emit(self, model: type[Event], **fields: Any) -> Event:
+        cause = self._cause
+        if cause is None:
+            raise RuntimeError("an output needs the event that caused it")
+        fields["event_id"] = f"{self.name[:200]}/{self.sequence}/{len(self._out)}"
+        output = model(scope=self.name, occurred_at=cause.occurred_at, caused_by=cause.event_id, **fields)
+        self._out.append(output)
+        return output
+
+    def _advance(self, now: float) -> None:
+        if now <= self.clock:
+            return
+        self.clock = now
+        self._close_windows()
+        self._expire()
+        if self.due.get("adapt", math.inf) <= now:
+            del self.due["adapt"]
+            self._adapt()
+        if self.due.get("policy", math.inf) <= now:
+            del self.due["policy"]
+            self._publish()
+
+    def _arm_policy(self) -> None:
+        last = self.policy.occurred_at if self.policy else 0.0
+        self.due.setdefault("policy", max(last + self.config.intervals.policy_s, self.clock))
+        if self.config.strategy == "adaptive":
+            self.due.setdefault("adapt", self.clock + self.config.intervals.adapt_s)
+
+    # one handler per event
+
+    def _track(self, name: str) -> TrackState:
+        track = self.tracks.get(name)
+        if track is None:
+            track = self.tracks[name] = TrackState(Track(name=name), self.config)
+        return track
+
+    def _started(self, event: RequestStarted) -> None:
+        context = Context(event.input_tokens, event.max_output_tokens, event.category)
+        self._note_segment(event.category)
+        if self.policy is None:
+            self._publish()
+        if event.track is None:
+            self._recommend(context, "all" if event.category is None else event.category, event.request_id)
+            self.join.start(event.request_id, Attempt("", event.occurred_at, context, {}, {}))
+            self._arm_policy()
+            return
+        track = self._track(event.track)
+        x = track.features(context, self._queue(track))
+        expectation, logs = track.predict(x)
+        completion = self.join.start(event.request_id, Attempt(event.track, event.occurred_at, context, x, logs))
+        if completion is None:
+            track.in_flight += 1
+            seen = {metric: getattr(expectation, metric) for metric, forecaster in track.forecasters.items() if forecaster.rung != "default"}
+            self._emit(PredictionIssued, request_id=event.request_id, track=event.track, **seen)
+        else:
+            self._learn(completion, context, x, {})
+        self._arm_policy()
+        self._check_concurrency(track)
+
+    def _completed(self, event: RequestCompleted) -> None:
+        track = self._track(event.track)
+        if self.join.is_repeat(event):
+            self.duplicates += 1
+            return
+        asked = self.join.flying.pop((event.request_id, ""), None)
+        if asked is not None and (event.request_id, event.track) not in self.join.flying:
+            asked.track = event.track
+            asked.features = track.features(asked.context, self._queue(track))
+            self.join.flying[(event.request_id, event.track)] = asked
+            track.in_flight += 1
+        attempt = self.join.complete(event)
+        track.observe(event, self.clock)
+        if attempt is not None:
+            track.in_flight = max(track.in_flight - 1, 0)
+            self._learn(event, attempt.context, attempt.features, attempt.predicted)
+        self._arm_policy()
+        self._check_concurrency(track)
+
+    def _learn(self, event: RequestCompleted, context: Context, x: dict[str, float], logs: dict[str, float]) -> None:
+        track = self._track(event.track)
+        track.learn(event, context, x or track.features(context, 0.0), logs, self.config)
+        self.join.finish(event.request_id, event.track, context)
+
+    def _assessed(self, event: QualityAssessed) -> None:
+        context = self.join.done.get((event.request_id, event.track))
+        if context is not None:
+            track = self._track(event.track)
+            track.learn_quality(event.score, context, track.features(context, 0.0))
+            self._arm_policy()
+
+    def _sampled(self, event: ResourceSampled) -> None:
+        if event.host not in self.hosts and len(self.hosts) >= MOST_HOSTS:
+            del self.hosts[next(iter(self.hosts))]
+        self.hosts[event.host] = event
+        for metric, observed, bound, is_floor in self._resource_bounds(event):
+            self._constrain(f"{event.host}/{metric}", observed, bound, is_broken=observed < bound if is_floor else observed > bound)
+        if self.tracks:
+            self._arm_policy()
+
+    def _resource_bounds(self, event: ResourceSampled) -> list[tuple[str, float, float, bool]]:
+        bounds = self.config.constraints
+        rows = [
+            ("cpu_percent", event.cpu_percent, bounds.max_cpu_percent, False),
+            ("memory_used_mb", event.memory_used_mb, bounds.max_memory_mb, False),
+            ("gpu_memory_used_mb", event.gpu_memory_used_mb, bounds.max_gpu_memory_mb, False),
+            ("battery_percent", None if event.battery_charging else event.battery_percent, bounds.min_battery_percent, True),
+        ]
+        return [(metric, observed, bound, floor) for metric, observed, bound, floor in rows if observed is not None]
+
+    def _configured(self, config: OptimizationConfig) -> None:
+        if config.tracks:
+            kept = {track.name: track for track in config.tracks}
+            states: dict[str, TrackState] = {}
+            for name, settings in kept.items():
+                state = self.tracks.get(name)
+                if state is None or state.settings != settings:
+                    state = TrackState(settings, config)
+                states[name] = state
+            for (request_id, name) in [key for key in self.join.flying if key[1] and key[1] not in kept]:
+                del self.join.flying[(request_id, name)]
+            self.tracks = states
+        self.config = config
+        for track in self.tracks.values():
+            track.windows.size = config.intervals.window_s if not track.windows.open else track.windows.size
+        self.strategy = "balanced" if config.strategy == "adaptive" else config.strategy
+        if self.tracks:
+            self._publish()
+
+    # time
+
+    def _close_windows(self) -> None:
+        lateness = self.config.intervals.lateness_s
+        for track in self.tracks.values():
+            due = track.windows.due(lateness)
+            if due is None or due > self.clock:
+                continue
+            size = track.windows.size
+            for index, window in track.windows.close(self.clock, lateness):
+                fields = window.fields(size)
+                self._emit(WindowClosed, track=track.name, start=index * size, end=(index + 1) * size, **fields)
+                slow = fields.get("latency_p95_ms")
+                if slow is not None:
+                    bound = self.config.constraints.max_latency_ms
+                    self._constrain(f"{track.name}/latency_p95_ms", slow, bound, is_broken=slow > bound)
+                if window.count:
+                    mean, bound = window.cost / window.count, self.config.constraints.max_cost_usd
+                    self._constrain(f"{track.name}/cost_usd", mean, bound, is_broken=mean > bound)
+            if not track.windows.open:
+                track.windows.size = self.config.intervals.window_s
+
+    def _expire(self) -> None:
+        wait = self.config.intervals.join_s
+        due = self.join.due(wait)
+        if due is None or due > self.clock:
+            return
+        lost, single = self.join.expire(self.clock, wait)
+        for _, attempt in lost:
+            if attempt.track in self.tracks:
+                track = self.tracks[attempt.track]
+                track.in_flight = max(track.in_flight - 1, 0)
+                track.recent_success *= 0.9
+                track.arm.learn(attempt.context.features(), [None, None, None, 0.0])
+        for event in single:
+            if event.track in self.tracks:
+                self._learn(event, Context(event.input_tokens), {}, {})
+
+    def _adapt(self) -> None:
+        standing = self.constraints.standing()
+        by_metric = {name.rsplit("/", 1)[-1] for name in standing}
+        quality = [t.arm.predict(0, Context().features()) for t in self.tracks.values() if t.arm.seen[0] >= YOUNG]
+        wanted: Strategy = "balanced"
+        why = "no constraint is violated"
+        if by_metric & {"cpu_percent", "memory_used_mb", "gpu_memory_used_mb", "battery_percent"}:
+            wanted, why = "resource", "a host is beyond its bounds"
+        elif "cost_usd" in by_metric:
+            wanted, why = "cost", "a track costs more than allowed"
+        elif "latency_p95_ms" in by_metric:
+            wanted, why = "latency", "a track is slower than allowed"
+        elif quality and max(quality) < 0.5:
+            wanted, why = "quality", "no track reaches a quality of 0.5"
+        if wanted != self.strategy:
+            evidence = {name[:200]: self.constraints.since(name) or 0.0 for name in standing[:16]}
+            self._emit(StrategyAdapted, previous=self.strategy, current=wanted, why=why, evidence=evidence)
+            self.strategy = wanted
+            self._arm_policy()
+
+    # alerts
+
+    def _constrain(self, fingerprint: str, observed: float, bound: float, *, is_broken: bool) -> None:
+        since = self.constraints.since(fingerprint)
+        change = self.constraints.observe(fingerprint, is_broken, self.clock)
+        if change is not None:
+            self._emit(
+                AlertRaised if change == "raised" else AlertResolved,
+                fingerprint=fingerprint[:256],
+                kind="constraint",
+                severity="warning",
+                subject=fingerprint.rsplit("/", 1)[0][:256] or "-",
+                observed=round(observed, 6),
+                expected=bound,
+                since=self.clock if since is None else since,
+            )
+
+    def _check_concurrency(self, track: TrackState) -> None:
+        limit = track.settings.max_concurrency or (self.config.constraints.max_concurrent if track.settings.is_local else None)
+        if limit is not None:
+            self._constrain(f"{track.name}/in_flight", float(track.in_flight), float(limit), is_broken=track.in_flight > limit)
+
+    # decisions
+
+    def _queue(self, track: TrackState) -> float:
+        if not track.settings.is_local:
+            return 0.0
+        waiting = 0.0
+        for sample in self.hosts.values():
+            for name, value in (sample.gauges or {}).items():
+                if any(word in name for word in _QUEUE_GAUGES):
+                    waiting += max(value, 0.0)
+        return waiting
+
+    def pressure(self, track: TrackState) -> float:
+        """How far the worst resource of a local track is beyond its bound: 0 within bounds, 1 at twice the bound."""
+        if not track.settings.is_local:
+            return 0.0
+        ratios = [0.0]
+        for sample in self.hosts.values():
+            for _, observed, bound, is_floor in self._resource_bounds(sample):
+                ratios.append((bound / max(observed, 1.0) if is_floor else observed / bound) - 1.0)
+        limit = track.settings.max_concurrency or self.config.constraints.max_concurrent
+        ratios.append(track.in_flight / limit - 1.0)
+        return min(max(ratios), 1.0)
+
+    def overdue(self, track: TrackState) -> float:
+        """ln of how far the requests still running exceed what was expected; the finished ones of a burst are the short ones."""
+        ages: list[float] = []
+        for attempt in self.join.flying.values():
+            if attempt.track == track.name:
+                expected = attempt.predicted.get("latency_ms")
+                if expected is not None:
+                    ages.append(math.log(max(self.clock - attempt.started_at, 1e-3) * 1000.0) - expected)
+        if len(ages) < 5:
+            return 0.0
+        ages.sort()
+        return max(0.0, min(ages[len(ages) // 2], 3.0))
+
+    def _publish(self) -> None:
+        value = objective.worth(self.strategy)
+        arms = []
+        for track in self.tracks.values():
+            offset, weights = track.arm.combine(objective.shares(value))
+            offset -= value.latency * (max(track.latency_drift, 0.0) + self.overdue(track))
+            offset -= value.resource * self.pressure(track)
+            offset -= value.success * max(0.0, 1.0 - track.recent_success)
+            arms.append(
+                PolicyArm(
+                    track=track.name,
+                    offset=round(offset, 9),
+                    weights=tuple(round(weight, 9) for weight in weights),
+                    covariance=tuple(tuple(round(entry, 9) for entry in row) for row in track.arm.covariance),
+                    scale=0.3,
+                    probe=0.02,
+                )
+            )
+        self.version += 1
+        policy = self._emit(
+            PolicyPublished,
+            version=self.version,
+            features=FEATURES,
+            arms=tuple(arms),
+            strategy=self.strategy,
+            mode=self.config.mode,
+            default_track=self.config.tracks[0].name if self.config.tracks else next(iter(self.tracks)),
+            expires_at=round(self.clock + self.config.intervals.expiry_s, 6),
+        ) if self.tracks else None
+        if isinstance(policy, PolicyPublished):
+            self.policy, self._evaluator = policy, Evaluator(policy)
+            self._refresh_segments()
+
+    def _note_segment(self, category: str | None) -> None:
+        for name in ("all", *((category,) if category is not None else ())):
+            if name not in self.segments and len(self.segments) < MOST_SEGMENTS:
+                self.segments[name] = ""
+
+    def _refresh_segments(self) -> None:
+        is_old = self.due.get("recommendations", -math.inf) <= self.clock
+        self.due.pop("recommendations", None)
+        for segment, last in self.segments.items():
+            context = self.segment_context(segment)
+            shares, _ = self.evaluator().propensities(context)
+            best = max(shares, key=lambda name: shares[name])
+            if is_old or best != last:
+                self._recommend(context, segment, None)
+                self.segments[segment] = best
+        if self.segments:
+            self.due["recommendations"] = self.clock + self.config.intervals.recommendation_s
+
+    def segment_context(self, segment: str) -> Context:
+        """The typical request of a segment: median lengths are not kept, so a thousand tokens stand for all."""
+        return Context(500, 500, None if segment == "all" else segment)
+
+    def evaluator(self) -> Evaluator:
+        """The evaluator of the policy in force."""
+        if self._evaluator is None:
+            raise LookupError(f"scope {self.name!r} has no policy yet: configure tracks, or report a request")
+        return self._evaluator
+
+    def decide(self, context: Context, request_id: str) -> Decision:
+        """The draw of one request under the policy in force; reads only."""
+        return self.evaluator().decide(context, self.name, request_id)
+
+    def expectation(self, name: str, context: Context) -> Expectation:
+        """What is expected of a request on this track now; reads only."""
+        track = self.tracks[name]
+        return track.predict(track.features(context, self._queue(track)))[0]
+
+    def advice(self, context: Context, decision: Decision) -> tuple[TrackAdvice, ...]:
+        """Every track, most likely first, with what is expected of it and how long to wait."""
+        rows = []
+        for name, share in sorted(decision.propensities.items(), key=lambda item: -item[1]):
+            track = self.tracks[name]
+            expected, logs = track.predict(track.features(context, self._queue(track)))
+            timeout, first = track.timeouts(logs)
+            rows.append(
+                TrackAdvice(
+                    track=name,
+                    propensity=share,
+                    utility=decision.utilities[name],
+                    expected=expected,
+                    timeout_ms=timeout,
+                    ttft_timeout_ms=first,
+                    max_concurrency=track.settings.max_concurrency,
+                    health="healthy" if track.recent_success >= 0.5 else "degraded",
+                )
+            )
+        return tuple(rows)
+
+    def reasons(self, decision: Decision) -> tuple[str, ...]:
+        """Why the likeliest track leads, in sentences for people."""
+        best = max(decision.propensities, key=lambda name: decision.propensities[name])
+        said = [f"strategy {self.strategy}: {best} has the highest expected utility ({decision.utilities[best]:.3f})"]
+        for name, track in self.tracks.items():
+            rung = track.forecasters["latency_ms"].rung
+            said.append(f"{name}: latency from {rung} after {track.arm.count} outcomes, {track.in_flight} in flight")
+            overdue, drift, pressure = self.overdue(track), track.latency_drift, self.pressure(track)
+            if overdue > 0.1:
+                said.append(f"{name}: running requests are {math.exp(overdue):.1f} x older than they should take")
+            if drift > 0.1:
+                said.append(f"{name}: recent latency is {math.exp(drift):.1f} x what it usually is for such requests")
+            if pressure > 0:
+                said.append(f"{name}: its most used resource is {100 * pressure:.0f} % beyond its bound")
+            if track.recent_success < 0.9:
+                said.append(f"{name}: {100 * track.recent_success:.0f} % of its recent requests succeeded")
+        return tuple(said)
+
+    def _recommend(self, context: Context, segment: str, request_id: str | None) -> None:
+        decision = self.decide(context, request_id if request_id is not None else f"segment {segment}")
+        best = max(decision.propensities, key=lambda name: decision.propensities[name])
+        track = decision.track if request_id is not None else best
+        self._emit(
+            RecommendationIssued,
+            segment=segment,
+            request_id=request_id,
+            track=track,
+            propensity=decision.propensities[track],
+            tracks=self.advice(context, decision),
+            strategy=self.strategy,
+            mode=self.config.mode,
+            reasons=self.reasons(decision),
+            policy_version=decision.policy_version,
+            expires_at=round(self.clock + self.config.intervals.expiry_s, 6),
+        )

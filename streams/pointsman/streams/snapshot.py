@@ -1,0 +1,94 @@
+"""Snapshots of a scope: a cache of the fold, in parts of plain JSON, never pickle; another version's is not taken up."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from importlib.metadata import version
+from typing import Any
+
+from pointsman.models.constraints import Constraints
+from pointsman.models.decision import Context, Evaluator
+from pointsman.models.join import Attempt
+from pointsman.models.track import TrackState
+from pointsman.schemas import OptimizationConfig, PolicyPublished, RequestCompleted, ResourceSampled, encode
+
+from .scope import Scope
+
+FORMAT = 1
+CHUNK = 500
+
+
+def fingerprint(config: OptimizationConfig) -> str:
+    """What wrote a snapshot: our format, river's version, and the base configuration."""
+    stamp = f"{FORMAT} {version('river')} {config.model_dump_json()}"
+    return hashlib.blake2b(stamp.encode(), digest_size=16).hexdigest()
+
+
+def take(scope: Scope, config: OptimizationConfig) -> dict[str, bytes]:
+    """The parts of a scope's state; those that did not change have the same bytes as before."""
+    join = scope.join
+    flying = [[*key, attempt.snapshot()] for key, attempt in join.flying.items()]
+    orphans = [json.loads(encode(event)) for event in join.orphans.values()]
+    done = [[*key, [context.input_tokens, context.max_output_tokens, context.category]] for key, context in join.done.items()]
+    parts: dict[str, Any] = {f"track:{name}": track.snapshot() for name, track in scope.tracks.items()}
+    parts["hosts"] = [json.loads(encode(sample)) for sample in scope.hosts.values()]
+    parts["policy"] = json.loads(encode(scope.policy)) if scope.policy else None
+    seen = list(scope.seen)
+    for name, rows in (("seen", seen), ("flying", flying), ("orphans", orphans), ("done", done)):
+        for place in range(0, len(rows), CHUNK):
+            parts[f"{name}:{place // CHUNK}"] = rows[place : place + CHUNK]
+    parts["head"] = {
+        "fingerprint": fingerprint(config),
+        "config": scope.config.model_dump(),
+        "parts": sorted(parts),
+        "tracks": list(scope.tracks),
+        "sequence": scope.sequence,
+        "clock": scope.clock,
+        "duplicates": scope.duplicates,
+        "evicted": join.evicted,
+        "origins": scope.origins,
+        "constraints": scope.constraints.snapshot(),
+        "segments": scope.segments,
+        "strategy": scope.strategy,
+        "version": scope.version,
+        "due": scope.due,
+    }
+    return {name: json.dumps(state, separators=(",", ":")).encode() for name, state in parts.items()}
+
+
+def restore(name: str, parts: Mapping[str, bytes], config: OptimizationConfig) -> Scope | None:
+    """The scope whose snapshot this is; None where it is incomplete or was written by another version or configuration."""
+    try:
+        head = json.loads(parts["head"])
+        if head["fingerprint"] != fingerprint(config):
+            return None
+        state = {part: json.loads(parts[part]) for part in head["parts"]}
+        return _build(name, head, state)
+    except (KeyError, ValueError, TypeError, IndexError):
+        return None
+
+
+def _build(name: str, head: dict[str, Any], state: dict[str, Any]) -> Scope:
+    own = OptimizationConfig.model_validate(head["config"])
+    scope = Scope(name, own)
+    scope.tracks = {track: TrackState.restore(state[f"track:{track}"], own) for track in head["tracks"]}
+    scope.hosts = {fields["host"]: ResourceSampled.model_validate(fields) for fields in state["hosts"]}
+    if state["policy"] is not None:
+        scope.policy = PolicyPublished.model_validate(state["policy"])
+        scope._evaluator = Evaluator(scope.policy)
+
+    def rows(kind: str) -> list[Any]:
+        count = sum(part.startswith(f"{kind}:") for part in head["parts"])
+        return [row for place in range(count) for row in state[f"{kind}:{place}"]]
+
+    scope.seen = dict.fromkeys(rows("seen"))
+    scope.join.flying = {(row[0], row[1]): Attempt.restore(row[2]) for row in rows("flying")}
+    orphans = [RequestCompleted.model_validate(fields) for fields in rows("orphans")]
+    scope.join.orphans = {(event.request_id, event.track): event for event in orphans}
+    scope.join.done = {(row[0], row[1]): Context(*row[2]) for row in rows("done")}
+    scope.join.evicted = head["evicted"]
+    scope.sequence, scope.clock, scope.duplicates = head["sequence"], head["clock"], head["duplicates"]
+    scope.origins, scope.segments, scope.due = head["origins"], head["segments"], head["due"]
+    scope.constraints = Constraints.restore(head["constraints"])
+    scope.strategy, scope.version = head["strategy"], head["version"]
+    return scope
