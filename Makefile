@@ -1,0 +1,35 @@
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+help: ## List what can be made
+	@grep -hE '^[a-z.]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+$(VENV)/.done: requirements.lock pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --requirement requirements.lock
+	$(BIN)/pip install --quiet --no-deps --editable .
+	touch $@
+
+demo: $(VENV)/.done ## Replay a real recorded stream embedded and show what was learned
+	$(BIN)/pointsman demo
+
+test: $(VENV)/.done ## Run all tests
+	$(BIN)/pytest
+
+lint: $(VENV)/.done ## Check style
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.done ## Check types
+	$(BIN)/mypy
+	$(BIN)/pyright
+
+bench: $(VENV)/.done ## Measure, and write build/bench.json
+	$(BIN)/pointsman bench --output build/bench.json
+
+kafka: $(VENV)/.done ## Run a real single-node Kafka without Docker, until Ctrl-C
+	$(BIN)/python ops/kafka/broker.py --port 9092
+
+.PHONY: help demo test lint types bench kafka

@@ -1,0 +1,1 @@
+"""Where outputs go: router view, reports, histories."""
