@@ -29,7 +29,7 @@ class Core:
 
     def refusal(self, event: AnyInput) -> Reason | None:
         """Why this event would be refused now, if so; reads only."""
-        return self._peek(event.scope).refusal(event)
+        return self.peek(event.scope).refusal(event)
 
     def next_due(self, scope: str) -> float | None:
         """When a scope wants a tick if nothing else moves its clock."""
@@ -59,7 +59,7 @@ class Core:
 
     def expectation(self, scope: str, track: str, context: Context) -> Expectation:
         """What is expected of a request on this track now; reads only."""
-        return self._peek(scope).expectation(track, context)
+        return self.peek(scope).expectation(track, context)
 
     def snapshot(self, scope: str) -> dict[str, bytes]:
         """The state of a scope in named parts, each under 256 KB; the same state gives the same bytes."""
@@ -98,5 +98,6 @@ class Core:
             },
         }
 
-    def _peek(self, name: str) -> Scope:
+    def peek(self, name: str) -> Scope:
+        """The state of a scope, or what it would start with; reads only."""
         return self._scopes.get(name) or Scope(name, self.config)

@@ -1,0 +1,26 @@
+"""JSON Schema 2020-12 of every event, from the same classes that validate them."""
+
+from typing import Any
+
+from .codec import INPUTS, OUTPUTS
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+
+def event_types() -> list[str]:
+    """Every type string, inputs first."""
+    return [*INPUTS, *OUTPUTS]
+
+
+def json_schema(event_type: str) -> dict[str, Any]:
+    """The schema of one type; raises `LookupError` with the types there are."""
+    model = INPUTS.get(event_type) or OUTPUTS.get(event_type)
+    if model is None:
+        raise LookupError(f"no event type {event_type!r}; there are {', '.join(event_types())}")
+    schema = model.model_json_schema(mode="validation")
+    required = [*schema.get("required", []), "type"]
+    name, version = event_type.split("/")
+    return {"$schema": DIALECT, "$id": f"urn:pointsman:{name}:{version}", **schema, "required": required}
+
+
+__all__ = ["DIALECT", "event_types", "json_schema"]

@@ -1,0 +1,165 @@
+"""Settings: the configuration and the Kafka section, from TOML, environment and flags, in that order from low to high."""
+
+import difflib
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from pydantic_settings import SettingsError as SourceError
+
+from .config import OptimizationConfig
+
+DEFAULT_FILE = Path("pointsman.toml")
+
+
+class SettingsError(ValueError):
+    """Settings that cannot be used; the message names the source, the key and what to change."""
+
+
+class KafkaSettings(BaseModel):
+    """How to reach Kafka, and how often the worker leaves snapshots and commits."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, hide_input_in_errors=True)
+    bootstrap_servers: Annotated[str, Field(min_length=1)] = "localhost:9092"
+    topic_prefix: str = "pointsman."
+    partitions: Annotated[int, Field(ge=1, le=10_000)] = 8
+    replication_factor: Annotated[int, Field(ge=1, le=10)] = 1
+    feed: Literal["slices", "events"] = "slices"
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    ssl_cafile: Path | None = None
+    ssl_certfile: Path | None = None
+    ssl_keyfile: Path | None = None
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = None
+    sasl_username: str | None = None
+    sasl_password: SecretStr | None = None
+    commit_interval_s: Annotated[float, Field(ge=0.05, le=60)] = 1.0
+    snapshot_interval_s: Annotated[float, Field(ge=1, le=86_400)] = 60.0
+    snapshot_events: Annotated[int, Field(ge=1)] = 10_000
+    status_port: Annotated[int, Field(ge=0, le=65_535)] = 6066
+
+
+class Settings(BaseSettings, OptimizationConfig):
+    """Everything an entry point reads, once, and passes down; `POINTSMAN_BUDGET__USD_PER_REQUEST` sets `budget.usd_per_request`."""
+
+    model_config = SettingsConfigDict(
+        frozen=True, extra="forbid", env_prefix="POINTSMAN_", env_nested_delimiter="__", allow_inf_nan=False, hide_input_in_errors=True
+    )
+    kafka: KafkaSettings = KafkaSettings()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Flags over environment over the file."""
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+    def optimization(self) -> OptimizationConfig:
+        """The part that the core takes."""
+        return OptimizationConfig.model_validate({name: getattr(self, name) for name in OptimizationConfig.model_fields})
+
+
+def load(path: Path | None = None, flags: Sequence[str] = ()) -> Settings:
+    """Read `path` (or `pointsman.toml` where there is one), the environment and flags like `budget.usd_per_hour=2`."""
+    chosen = path or (DEFAULT_FILE if DEFAULT_FILE.is_file() else None)
+    table = _table(chosen) if chosen else {}
+    overrides = _nested(flags)
+
+    class FromFile(Settings):
+        model_config = SettingsConfigDict(toml_file=chosen)
+
+    try:
+        loaded = FromFile(**overrides)
+    except SourceError as error:
+        raise SettingsError(f"environment: {error}; write lists and tables as JSON") from None
+    except ValidationError as error:
+        raise SettingsError(_explained(error, chosen, table, overrides)) from None
+    return Settings.model_construct(**{name: getattr(loaded, name) for name in Settings.model_fields})
+
+
+def _table(path: Path) -> dict[str, Any]:
+    try:
+        with path.open("rb") as file:
+            return tomllib.load(file)
+    except OSError as error:
+        raise SettingsError(f"{path}: {error.strerror or error}; give a readable TOML file with --config") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path}: not TOML: {error}; correct that line") from None
+
+
+def _nested(flags: Sequence[str]) -> dict[str, Any]:
+    """`a.b=1` as `{"a": {"b": 1}}`; values are TOML, and text without quotes is text."""
+    result: dict[str, Any] = {}
+    for flag in flags:
+        key, equals, text = flag.partition("=")
+        *tables, name = key.strip().split(".")
+        if not equals or not name:
+            raise SettingsError(f"--set {flag}: write it as key=value, for example budget.usd_per_hour=2")
+        target = result
+        for table in tables:
+            target = target.setdefault(table, {})
+            if not isinstance(target, dict):
+                raise SettingsError(f"--set {flag}: {table} is set to a value already; set only its keys")
+        target[name] = _value(text.strip())
+    return result
+
+
+def _value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except (tomllib.TOMLDecodeError, KeyError):
+        return text
+
+
+def _explained(error: ValidationError, path: Path | None, table: Mapping[str, Any], overrides: Mapping[str, Any]) -> str:
+    """Every problem with the source it came from, its key, and what to change."""
+    said = []
+    for problem in error.errors(include_url=False, include_input=False, include_context=False)[:5]:
+        keys = problem["loc"]
+        name = ".".join(str(key) for key in keys) or "settings"
+        if _has(overrides, keys):
+            source = "--set"
+        elif _has(EnvSettingsSource(Settings)(), keys):
+            source = "environment POINTSMAN_" + "__".join(str(key) for key in keys).upper()
+        else:
+            source = str(path) if path and _has(table, keys) else "settings"
+        message = problem["msg"].removeprefix("Value error, ")
+        if problem["type"] == "extra_forbidden":
+            message = f"unknown key; {_hint(keys)}"
+        said.append(f"{source}: {name}: {message}")
+    return "; ".join(said)
+
+
+def _has(values: Any, keys: Sequence[str | int]) -> bool:
+    for key in keys:
+        if isinstance(values, Mapping) and key in values:
+            values = values[key]
+        elif isinstance(values, list) and isinstance(key, int) and key < len(values):
+            values = values[key]
+        else:
+            return False
+    return True
+
+
+def _hint(keys: Sequence[str | int]) -> str:
+    """The key that was probably meant."""
+    names: list[str] = []
+    pending: list[Any] = [Settings]
+    while pending:
+        for name, field in pending.pop().model_fields.items():
+            names.append(name)
+            for inner in (field.annotation, *getattr(field.annotation, "__args__", ())):
+                if isinstance(inner, type) and issubclass(inner, BaseModel):
+                    pending.append(inner)
+    close = difflib.get_close_matches(str(keys[-1]), names, n=1)
+    return f"did you mean {close[0]}?" if close else "remove it or correct its spelling"
+
+
+__all__ = ["KafkaSettings", "Settings", "SettingsError", "load"]

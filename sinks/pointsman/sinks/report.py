@@ -1,0 +1,111 @@
+"""A report of one run as a single HTML file with drawn plots: no script, no network."""
+
+import html
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TypeVar
+
+from pointsman.schemas import AnyInput, Event, PredictionIssued, RecommendationIssued, RequestCompleted, WindowClosed
+
+WIDTH, HEIGHT, LEFT, BOTTOM = 960.0, 260.0, 56.0, 24.0
+_COLOURS = ("#2f6fde", "#d9822b", "#2a9d6f", "#a34fc4")
+_STYLE = """
+:root { color-scheme: light dark; --ink: #1c2330; --paper: #ffffff; --line: #d5dae3; }
+@media (prefers-color-scheme: dark) { :root { --ink: #e6e9ef; --paper: #14181f; --line: #333b49; } }
+body { font: 16px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper); max-width: 62rem; margin: 2rem auto; padding: 0 1rem; }
+svg { width: 100%; height: auto; } text { fill: var(--ink); font-size: 12px; } .axis { stroke: var(--line); }
+table { border-collapse: collapse; width: 100%; } td, th { text-align: left; padding: .3rem .6rem; border-bottom: 1px solid var(--line); vertical-align: top; }
+"""
+
+Point = tuple[float, float]
+Row = TypeVar("Row")
+
+
+class Plot:
+    """One plot over minutes since the beginning: points, lines and bands in the colours of the tracks."""
+
+    def __init__(self, minutes: float, top: float, unit: str) -> None:
+        self._minutes, self._top = max(minutes, 1e-9), max(top, 1e-9)
+        self._marks: list[str] = []
+        for share in (0.0, 0.25, 0.5, 0.75, 1.0):
+            y = self._y(share * self._top)
+            self._marks.append(f'<line class="axis" x1="{LEFT}" x2="{WIDTH}" y1="{y:.1f}" y2="{y:.1f}"/><text x="2" y="{y + 4:.1f}">{share * self._top:.3g} {unit}</text>')
+            self._marks.append(f'<text x="{self._x(share * minutes) - 12:.1f}" y="{HEIGHT - 4}">{share * minutes:.0f} min</text>')
+
+    def _x(self, minute: float) -> float:
+        return LEFT + (WIDTH - LEFT - 30.0) * minute / self._minutes
+
+    def _y(self, value: float) -> float:
+        return 8.0 + (HEIGHT - BOTTOM - 8.0) * (1.0 - min(max(value / self._top, 0.0), 1.0))
+
+    def points(self, rows: Iterable[Point], colour: str) -> None:
+        """Small discs."""
+        self._marks += [f'<circle cx="{self._x(x):.1f}" cy="{self._y(y):.1f}" r="1.6" fill="{colour}" fill-opacity=".55"/>' for x, y in rows]
+
+    def line(self, rows: Iterable[Point], colour: str) -> None:
+        """A line through the points."""
+        path = " ".join(f"{self._x(x):.1f},{self._y(y):.1f}" for x, y in rows)
+        self._marks.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="1.6"/>')
+
+    def band(self, rows: list[tuple[float, float, float]], colour: str) -> None:
+        """The area between the lower and the upper of (minute, lower, upper)."""
+        edge = [(x, low) for x, low, _ in rows] + [(x, high) for x, _, high in reversed(rows)]
+        path = " ".join(f"{self._x(x):.1f},{self._y(y):.1f}" for x, y in edge)
+        self._marks.append(f'<polygon points="{path}" fill="{colour}" fill-opacity=".18"/>')
+
+    def svg(self, title: str) -> str:
+        """The drawing, titled for screen readers."""
+        return f'<svg viewBox="0 0 {WIDTH:.0f} {HEIGHT:.0f}" role="img" aria-label="{html.escape(title)}">{"".join(self._marks)}</svg>'
+
+
+def _thin(rows: list[Row], most: int = 1500) -> list[Row]:
+    return rows[:: max(1, -(-len(rows) // most))]
+
+
+def write_report(path: Path, events: list[AnyInput], outputs: list[Event]) -> None:
+    """Draw propensities over time, latencies against their predicted bands, and windows, per track."""
+    begin = min(event.occurred_at for event in events)
+    minutes = (max(event.occurred_at for event in events) - begin) / 60.0
+    advice = [output for output in outputs if isinstance(output, RecommendationIssued) and output.request_id is None and output.segment == "all"]
+    tracks = sorted({row.track for output in advice for row in output.tracks})
+    colours = {track: _COLOURS[number % len(_COLOURS)] for number, track in enumerate(tracks)}
+    legend = " ".join(f'<span style="color:{colours[track]}">&#9632; {html.escape(track)}</span>' for track in tracks)
+    sections = [f"<h1>What Pointsman learned</h1><p>{len(events)} events, {len(outputs)} outputs, {minutes:.0f} minutes. {legend}</p>"]
+
+    plot = Plot(minutes, 1.0, "")
+    for track in tracks:
+        plot.line([((o.occurred_at - begin) / 60.0, row.propensity) for o in _thin(advice) for row in o.tracks if row.track == track], colours[track])
+    sections.append("<h2>Where traffic is recommended to go</h2>" + plot.svg("propensity of each track over time"))
+
+    issued = {(o.request_id, o.track): o.latency_ms for o in outputs if isinstance(o, PredictionIssued) and o.latency_ms is not None}
+    windows = [output for output in outputs if isinstance(output, WindowClosed) and output.latency_p50_ms is not None]
+    for track in tracks:
+        done = [event for event in events if isinstance(event, RequestCompleted) and event.track == track and event.latency_ms is not None]
+        started = sorted(((event.occurred_at - (event.latency_ms or 0.0) / 1000.0, event) for event in done), key=lambda row: row[0])
+        pairs = [(moment, event.latency_ms or 0.0, issued[(event.request_id, track)]) for moment, event in started if (event.request_id, track) in issued]
+        ordered = sorted(latency for _, latency, _ in pairs)
+        top = 1.3 * ordered[int(0.99 * len(ordered))] / 1000.0 if ordered else 1.0
+        plot = Plot(minutes, top, "s")
+        shown = _thin(pairs)
+        plot.band([((moment - begin) / 60.0, band.lower / 1000.0, band.upper / 1000.0) for moment, _, band in shown], colours[track])
+        plot.points([((moment - begin) / 60.0, latency / 1000.0) for moment, latency, _ in shown], colours[track])
+        title = f"{track}: latency of each request (discs) and the 90 % interval predicted when it started (band)"
+        sections.append(f"<h2>{html.escape(title)}</h2>" + plot.svg(title))
+        own = [window for window in windows if window.track == track]
+        plot = Plot(minutes, max((window.latency_p95_ms or 0.0 for window in own), default=1.0) / 1000.0, "s")
+        for value in ("latency_p50_ms", "latency_p95_ms"):
+            plot.line([((window.end - begin) / 60.0, getattr(window, value) / 1000.0) for window in own], colours[track])
+        sections.append(f"<h2>{html.escape(track)}: p50 and p95 of closed windows</h2>" + plot.svg(f"{track}: p50 and p95"))
+
+    rows, previous = [], ""
+    for output in advice:
+        if output.track != previous:
+            why = "<br>".join(html.escape(reason) for reason in output.reasons)
+            rows.append(f"<tr><td>{(output.occurred_at - begin) / 60.0:.1f}</td><td>{html.escape(output.track)}</td><td>{output.propensity:.3f}</td><td>{why}</td></tr>")
+            previous = output.track
+    head = "<tr><th>minute</th><th>to</th><th>propensity</th><th>why</th></tr>"
+    sections.append(f"<h2>When the recommendation moved, and why</h2><table>{head}{''.join(rows)}</table>")
+    viewport = '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"<!doctype html><html lang=en><head>{viewport}<title>Pointsman</title><style>{_STYLE}</style></head><body>{''.join(sections)}</body></html>")
+

@@ -1,0 +1,309 @@
+"""The embedded optimizer: the core on an SQLite journal, in one process, for any number of threads."""
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+
+from pointsman.models.decision import Context
+from pointsman.models.sketch import count_tokens, sketch
+from pointsman.schemas import (
+    AnyInput,
+    ConfigChanged,
+    Event,
+    EventRejected,
+    Expectation,
+    OptimizationConfig,
+    QualityAssessed,
+    RequestCompleted,
+    RequestStarted,
+    ResourceSampled,
+    Tick,
+    decode,
+    encode,
+)
+
+from .core import Core
+from .journal import Journal
+
+SNAPSHOT_EVENTS = 10_000
+SNAPSHOT_SHARE = 0.05
+BATCH = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Recommended:
+    """The track to take for one request, with everything a router needs to act on it and to account for it."""
+
+    track: str
+    propensity: float
+    timeout_ms: float
+    ttft_timeout_ms: float
+    expected: Expectation
+    reasons: tuple[str, ...]
+    policy_version: int
+    recommendation_id: str
+    input_tokens: int | None
+    max_output_tokens: int | None
+    category: str | None
+
+
+class Optimizer:
+    """Record what happens, ask what to do next; everything recorded is on disk when the call returns.
+
+    Durability is SQLite's WAL with `synchronous=NORMAL`: what was recorded outlives the process; a power cut may take the last moments.
+    """
+
+    def __init__(self, journal: Journal, config: OptimizationConfig, clock: Callable[[], float]) -> None:
+        self._journal = journal
+        self._config = config
+        self._clock = clock
+        self._lock = threading.RLock()
+        self._core = Core(config)
+        self._position = 0
+        self._since_snapshot = 0
+        self._snapshot_cost = 0.0
+        self._last_snapshot = time.monotonic()
+        self._dirty: set[str] = set()
+
+    @classmethod
+    def open(cls, path: str, config: OptimizationConfig | None = None, *, clock: Callable[[], float] = time.time) -> "Optimizer":
+        """Open a database, or start one; `:memory:` leaves no file. Raises `JournalError` for a file it cannot use.
+
+        The first configuration of a file is its base; another one given later is journaled as `config.changed` for every scope in it.
+        """
+        journal = Journal.open(path)
+        stored = journal.noted("config")
+        base = OptimizationConfig.model_validate_json(stored) if stored else config or OptimizationConfig()
+        optimizer = cls(journal, base, clock)
+        if stored is None:
+            journal.begin()
+            journal.note("config", base.model_dump_json())
+            journal.note("latest", base.model_dump_json())
+            journal.commit()
+        optimizer._recover()
+        if config is not None and config.model_dump_json() != journal.noted("latest"):
+            for scope in optimizer._core.scopes():
+                optimizer.change_config(config, scope=scope, occurred_at=max(clock(), optimizer._core.scope(scope).clock))
+            with optimizer._lock:
+                journal.begin()
+                journal.note("latest", config.model_dump_json())
+                if not optimizer._core.scopes():
+                    journal.note("config", config.model_dump_json())
+                    optimizer._config, optimizer._core = config, Core(config)
+                journal.commit()
+        return optimizer
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    # asking
+
+    def recommend(
+        self,
+        scope: str,
+        query: str | None = None,
+        request_id: str = "",
+        *,
+        input_tokens: int | None = None,
+        max_output_tokens: int | None = None,
+        category: str | None = None,
+        occurred_at: float | None = None,
+    ) -> Recommended:
+        """The track for one request. Reads state only, never the disk; asked twice at the same state it answers the same."""
+        del occurred_at  # the state's own clock decides; accepted so that a simulation can pass the same arguments everywhere
+        tokens = count_tokens(query) if query is not None and input_tokens is None else input_tokens
+        context = Context(tokens, max_output_tokens, category)
+        with self._lock:
+            decision = self._core.decide(scope, context, request_id)
+            state = self._core.peek(scope)
+            row = next(row for row in state.advice(context, decision) if row.track == decision.track)
+            reasons = state.reasons(decision)
+        identity = f"{scope[:100]}/{decision.policy_version}/{request_id[:100]}"
+        return Recommended(
+            decision.track,
+            decision.propensity,
+            row.timeout_ms,
+            row.ttft_timeout_ms,
+            row.expected,
+            reasons,
+            decision.policy_version,
+            identity,
+            tokens,
+            max_output_tokens,
+            category,
+        )
+
+    def status(self) -> dict[str, Any]:
+        """Per scope what is known, as plain values."""
+        with self._lock:
+            return {scope: self._core.status(scope) for scope in self._core.scopes()}
+
+    def outputs(self, after: int = 0) -> Iterator[tuple[int, bytes]]:
+        """Numbers and lines of the outputs emitted after a number."""
+        with self._lock:
+            rows = list(self._journal.outputs(after))
+        yield from rows
+
+    # recording
+
+    def record_request_start(
+        self,
+        request_id: str,
+        *,
+        scope: str,
+        decision: Recommended | None = None,
+        track: str | None = None,
+        propensity: float | None = None,
+        query: str | None = None,
+        occurred_at: float | None = None,
+        event_id: str | None = None,
+        **fields: Any,
+    ) -> list[Event]:
+        """A request was sent, by our decision or by another policy's; `query` is sketched and dropped."""
+        if decision is not None:
+            track = decision.track
+            fields = {
+                "input_tokens": decision.input_tokens,
+                "max_output_tokens": decision.max_output_tokens,
+                "category": decision.category,
+                "policy_version": decision.policy_version,
+                "recommendation_id": decision.recommendation_id,
+            } | fields
+            propensity = decision.propensity or None
+        if query is not None:
+            fields.setdefault("sketch", sketch(query))
+            if fields.get("input_tokens") is None:
+                fields["input_tokens"] = count_tokens(query)
+        moment = self._now(occurred_at)
+        identity = event_id or f"{request_id}/{track or ''}/started"
+        return self.record(
+            RequestStarted(event_id=identity, scope=scope, occurred_at=moment, source="embedded", request_id=request_id, track=track, propensity=propensity, **fields)
+        )
+
+    def record_request_completion(
+        self, request_id: str, *, scope: str, track: str, success: bool, latency_ms: float | None = None, occurred_at: float | None = None, event_id: str | None = None, **fields: Any
+    ) -> list[Event]:
+        """An attempt ended."""
+        identity = event_id or f"{request_id}/{track}/completed"
+        moment = self._now(occurred_at)
+        event = RequestCompleted(
+            event_id=identity, scope=scope, occurred_at=moment, source="embedded", request_id=request_id, track=track, success=success, latency_ms=latency_ms, **fields
+        )
+        return self.record(event)
+
+    def record_quality(self, request_id: str, *, scope: str, track: str, score: float, assessor: str | None = None, occurred_at: float | None = None) -> list[Event]:
+        """An answer was judged."""
+        moment = self._now(occurred_at)
+        identity = f"{request_id}/{track}/assessed/{assessor or ''}"
+        return self.record(
+            QualityAssessed(event_id=identity, scope=scope, occurred_at=moment, source="embedded", request_id=request_id, track=track, score=score, assessor=assessor)
+        )
+
+    def record_resources(self, *, scope: str, host: str, occurred_at: float | None = None, **fields: Any) -> list[Event]:
+        """A host was sampled."""
+        moment = self._now(occurred_at)
+        return self.record(ResourceSampled(event_id=f"{host}/{moment!r}", scope=scope, occurred_at=moment, source="embedded", host=host, **fields))
+
+    def change_config(self, config: OptimizationConfig, *, scope: str, occurred_at: float | None = None) -> list[Event]:
+        """From here on the scope follows this configuration."""
+        moment = self._now(occurred_at)
+        return self.record(ConfigChanged(event_id=f"config/{moment!r}", scope=scope, occurred_at=moment, source="embedded", config=config))
+
+    def tick(self, scope: str, occurred_at: float | None = None) -> list[Event]:
+        """Time has passed, and nothing else may have said so."""
+        moment = self._now(occurred_at)
+        return self.record(Tick(event_id=f"tick/{moment!r}", scope=scope, occurred_at=moment, source="embedded"))
+
+    def record(self, event: AnyInput) -> list[Event]:
+        """Journal and fold one event; what it caused. Raises `ValueError` where it is refused, and nothing is recorded."""
+        with self._lock:
+            refusal = self._core.refusal(event)
+            if refusal is not None:
+                raise ValueError(refusal.message)
+            return self._fold([event])
+
+    def record_many(self, events: Iterable[AnyInput]) -> list[Event]:
+        """The same for many, in transactions of up to 500; a refused event is answered by `EventRejected` and the next one handled."""
+        outputs: list[Event] = []
+        batch: list[AnyInput] = []
+        with self._lock:
+            for event in events:
+                batch.append(event)
+                if len(batch) == BATCH:
+                    outputs += self._fold(batch)
+                    batch = []
+            if batch:
+                outputs += self._fold(batch)
+        return outputs
+
+    def close(self) -> None:
+        """Leave a snapshot and let go of the file."""
+        with self._lock:
+            if self._dirty:
+                self._journal.begin()
+                self._save()
+                self._journal.commit()
+            self._journal.close()
+
+    # inside the lock
+
+    def _now(self, occurred_at: float | None) -> float:
+        return self._clock() if occurred_at is None else occurred_at
+
+    def _fold(self, events: list[AnyInput]) -> list[Event]:
+        outputs: list[Event] = []
+        try:
+            self._journal.begin()
+            rows: list[tuple[int, str, bytes]] = []
+            for event in events:
+                position = self._journal.append(event.scope, encode(event))
+                caused = self._core.step(event)
+                rows += [(position, output.event_id, encode(output)) for output in caused if not isinstance(output, EventRejected)]
+                outputs += caused
+                self._dirty.add(event.scope)
+                self._position = position
+            self._journal.add_outputs(rows)
+            self._since_snapshot += len(events)
+            if self._is_snapshot_due():
+                self._save()
+            self._journal.commit()
+        except BaseException:
+            self._journal.rollback()
+            self._core = Core(self._config)
+            self._recover()
+            raise
+        return outputs
+
+    def _is_snapshot_due(self) -> bool:
+        """Every 10,000 events, or sooner where that takes at most 5 % of the time."""
+        waited = time.monotonic() - self._last_snapshot
+        return self._since_snapshot >= SNAPSHOT_EVENTS or (self._since_snapshot >= 100 and waited * SNAPSHOT_SHARE > max(self._snapshot_cost, 0.05))
+
+    def _save(self) -> None:
+        began = time.monotonic()
+        for scope in sorted(self._dirty):
+            self._journal.save(scope, self._core.snapshot(scope))
+        self._journal.note("position", str(self._position))
+        self._dirty.clear()
+        self._since_snapshot = 0
+        self._last_snapshot = time.monotonic()
+        self._snapshot_cost = self._last_snapshot - began
+
+    def _recover(self) -> None:
+        """Snapshots, then the tail of the journal; where a snapshot is another version's, the whole journal."""
+        snapshots: Mapping[str, dict[str, bytes]] = self._journal.snapshots()
+        position = int(self._journal.noted("position") or 0)
+        if not all(self._core.restore(scope, parts) for scope, parts in snapshots.items()):
+            self._core, position = Core(self._config), 0
+        self._position = position
+        self._dirty = set()
+        for self._position, line in self._journal.read(position):
+            event = decode(line)
+            self._core.step(event)
+            self._dirty.add(event.scope)

@@ -1,0 +1,125 @@
+"""The embedded journal: one SQLite file (WAL) with journal, outputs, dead letters and snapshots, committed together."""
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+APPLICATION_ID = 0x504D414E  # "PMAN"
+FORMAT = 1
+_MAGIC = b"SQLite format 3\x00"
+_TABLES = """
+CREATE TABLE journal (position INTEGER PRIMARY KEY, scope TEXT NOT NULL, line BLOB NOT NULL);
+CREATE TABLE outputs (number INTEGER PRIMARY KEY, position INTEGER NOT NULL, id TEXT NOT NULL UNIQUE, line BLOB NOT NULL);
+CREATE TABLE snapshots (scope TEXT NOT NULL, part TEXT NOT NULL, line BLOB NOT NULL, PRIMARY KEY (scope, part)) WITHOUT ROWID;
+CREATE TABLE saved (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+"""
+
+
+class JournalError(Exception):
+    """A file that cannot be used as a journal; the message says why and what to do. The file is left as it was."""
+
+
+class Journal:
+    """Appends and reads; every method between `begin` and `commit` is one transaction."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    @classmethod
+    def open(cls, path: str) -> "Journal":
+        """Open or create; raises `JournalError` for a corrupt, foreign or newer file, without touching it."""
+        is_new = path == ":memory:" or not Path(path).exists() or Path(path).stat().st_size == 0
+        if not is_new:
+            _check(path)
+        try:
+            connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+        except sqlite3.Error as error:
+            raise JournalError(f"{path}: cannot be opened ({error}): check the folder and its permissions") from error
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=NORMAL")
+        if is_new:
+            connection.executescript(f"BEGIN; {_TABLES} PRAGMA application_id={APPLICATION_ID}; PRAGMA user_version={FORMAT}; COMMIT;")
+        return cls(connection)
+
+    def begin(self) -> None:
+        """Start a transaction."""
+        self._connection.execute("BEGIN IMMEDIATE")
+
+    def commit(self) -> None:
+        """Make it last."""
+        self._connection.execute("COMMIT")
+
+    def rollback(self) -> None:
+        """Undo it."""
+        if self._connection.in_transaction:
+            self._connection.execute("ROLLBACK")
+
+    def append(self, scope: str, line: bytes) -> int:
+        """Add one event; returns its position."""
+        position = self._connection.execute("INSERT INTO journal (scope, line) VALUES (?, ?)", (scope, line)).lastrowid
+        return position or 0
+
+    def add_outputs(self, rows: list[tuple[int, str, bytes]]) -> None:
+        """Add outputs (position of the cause, id, line); one whose id is there already is left as it is."""
+        self._connection.executemany("INSERT OR IGNORE INTO outputs (position, id, line) VALUES (?, ?, ?)", rows)
+
+    def save(self, scope: str, parts: dict[str, bytes]) -> None:
+        """Replace the snapshot of a scope; parts that did not change are not written again."""
+        known: dict[str, bytes] = dict(self._connection.execute("SELECT part, line FROM snapshots WHERE scope = ?", (scope,)))
+        self._connection.executemany("DELETE FROM snapshots WHERE scope = ? AND part = ?", [(scope, part) for part in known if part not in parts])
+        changed = [(scope, part, line) for part, line in parts.items() if known.get(part) != line]
+        self._connection.executemany("INSERT OR REPLACE INTO snapshots VALUES (?, ?, ?)", changed)
+
+    def snapshots(self) -> dict[str, dict[str, bytes]]:
+        """The parts of every scope's snapshot."""
+        found: dict[str, dict[str, bytes]] = {}
+        for scope, part, line in self._connection.execute("SELECT scope, part, line FROM snapshots"):
+            found.setdefault(scope, {})[part] = line
+        return found
+
+    def note(self, name: str, value: str) -> None:
+        """Keep a value under a name."""
+        self._connection.execute("INSERT OR REPLACE INTO saved VALUES (?, ?)", (name, value))
+
+    def noted(self, name: str) -> str | None:
+        """The value kept under a name."""
+        row = self._connection.execute("SELECT value FROM saved WHERE name = ?", (name,)).fetchone()
+        return row[0] if row else None
+
+    def end(self) -> int:
+        """The position of the last event; 0 where there is none."""
+        return int(self._connection.execute("SELECT coalesce(max(position), 0) FROM journal").fetchone()[0])
+
+    def read(self, after: int = 0) -> Iterator[tuple[int, bytes]]:
+        """Positions and events after a position, in order."""
+        yield from self._connection.execute("SELECT position, line FROM journal WHERE position > ? ORDER BY position", (after,))
+
+    def outputs(self, after: int = 0) -> Iterator[tuple[int, bytes]]:
+        """Numbers and outputs after a number, in the order in which they were emitted."""
+        yield from self._connection.execute("SELECT number, line FROM outputs WHERE number > ? ORDER BY number", (after,))
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._connection.close()
+
+
+def _check(path: str) -> None:
+    with Path(path).open("rb") as file:
+        header = file.read(100)
+    if not header.startswith(_MAGIC) or len(header) < 100:
+        raise JournalError(f"{path}: not an SQLite file, or its beginning is damaged: restore a copy, or give another path")
+    written_by, format_ = int.from_bytes(header[68:72], "big"), int.from_bytes(header[60:64], "big")
+    if written_by != APPLICATION_ID:
+        raise JournalError(f"{path}: an SQLite file of another program: give another path")
+    if format_ > FORMAT:
+        raise JournalError(f"{path}: written by a newer Pointsman (format {format_}, this one knows {FORMAT}): upgrade, or give another path")
+    try:
+        connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+        try:
+            answer = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+        finally:
+            connection.close()
+    except sqlite3.DatabaseError as error:
+        answer = str(error)
+    if answer != "ok":
+        raise JournalError(f"{path}: damaged ({answer}): restore a copy, or save what `pointsman record --database` can read")
