@@ -68,7 +68,9 @@ def stream(seed: int, requests: int) -> list[AnyInput]:
         )
         events.extend([done] * draw.choice((0, 1, 1, 1, 1, 1, 2)))
         if number % 4 == 0:
-            events.append(ResourceSampled(event_id=f"{name}h", scope=scope, occurred_at=now, host="gpu", cpu_percent=draw.uniform(0, 100), gauges={"pending": 2.0}))
+            events.append(
+                ResourceSampled(event_id=f"{name}h", scope=scope, occurred_at=now, host="gpu", cpu_percent=draw.uniform(0, 100), gauges={"pending": 2.0})
+            )
             events.append(QualityAssessed(event_id=f"{name}q", occurred_at=now + 60.0, track=track, score=draw.random(), **common))
     events.sort(key=lambda event: event.occurred_at)
     return events

@@ -51,10 +51,7 @@ def test_events_that_come_again_change_nothing(events: list[AnyInput], seed: int
 
 
 def test_what_an_intake_forwards_again_after_a_crash_changes_nothing() -> None:
-    events = [
-        event.model_copy(update={"origin": Origin(topic="events", partition=0, offset=number)})
-        for number, event in enumerate(stream(3, 200))
-    ]
+    events = [event.model_copy(update={"origin": Origin(topic="events", partition=0, offset=number)}) for number, event in enumerate(stream(3, 200))]
     zombie = events[:300] + events[150:300] + events[300:]
     assert fold(Core(CONFIG), zombie) == fold(Core(CONFIG), events)
 
@@ -107,5 +104,8 @@ def test_the_golden_log_gives_its_expected_output() -> None:
 def test_another_process_with_another_hash_seed_gives_the_same_bytes() -> None:
     program = "import sys; sys.path.insert(0, sys.argv[1]); import hashlib, test_laws as t; print(hashlib.sha256(t.fold(t.Core(t.CONFIG), t.stream(8, 100))).hexdigest())"
     command = [sys.executable, "-c", program, str(Path(__file__).parent)]
-    digests = {subprocess.run(command, env={"PYTHONHASHSEED": seed, "PYTHONPATH": ":".join(sys.path)}, capture_output=True, text=True, check=True).stdout for seed in ("1", "2")}
+    digests = {
+        subprocess.run(command, env={"PYTHONHASHSEED": seed, "PYTHONPATH": ":".join(sys.path)}, capture_output=True, text=True, check=True).stdout
+        for seed in ("1", "2")
+    }
     assert len(digests) == 1

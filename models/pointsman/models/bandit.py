@@ -1,7 +1,8 @@
 """One arm of the contextual bandit: a recursive ridge regression with four targets on one shared covariance.
 
-With x the features of a request: k = C x / (f + x' C x), W += (y - W x) k', C = (C - k (C x)') / f, f the forgetting.
-The source of the recursion is any text on recursive least squares; the covariance is kept small enough to publish.
+With x the features of a request: k = C x / (f + x' C x), W += (y - W x) k', C = (C - k (C x)') / f, f the forgetting
+(recursive least squares). Directions that no request excites would grow without end under forgetting, so f = 1 while the
+trace of C is above that of the prior.
 """
 
 import math
@@ -12,7 +13,6 @@ from .decision import FEATURES
 TARGETS = ("quality", "log_latency", "cost", "success")
 FORGETTING = 0.995
 PRIOR = 1.0
-_MOST = 10.0
 
 
 class Arm:
@@ -31,7 +31,9 @@ class Arm:
     def learn(self, x: list[float], values: list[float | None]) -> None:
         """Take in one outcome; a target that is None was not observed."""
         direction = [sum(entry * value for entry, value in zip(row, x, strict=True)) for row in self.covariance]
-        scale = 1.0 / (FORGETTING + sum(value * step for value, step in zip(x, direction, strict=True)))
+        trace = sum(row[place] for place, row in enumerate(self.covariance))
+        forgetting = FORGETTING if trace < PRIOR * len(x) else 1.0
+        scale = 1.0 / (forgetting + sum(value * step for value, step in zip(x, direction, strict=True)))
         for place, value in enumerate(values):
             if value is None:
                 continue
@@ -43,9 +45,7 @@ class Arm:
         size = len(x)
         for row in range(size):
             for column in range(row, size):
-                entry = (self.covariance[row][column] - direction[row] * direction[column] * scale) / FORGETTING
-                if row == column:
-                    entry = min(entry, _MOST)
+                entry = (self.covariance[row][column] - direction[row] * direction[column] * scale) / forgetting
                 self.covariance[row][column] = self.covariance[column][row] = entry
         self.count += 1
         if not all(math.isfinite(weight) for weights in self.weights for weight in weights):

@@ -16,6 +16,7 @@ SMALLEST = {"latency_ms": 0.01, "ttft_ms": 0.01, "output_tokens": 0.5, "cost_usd
 YOUNG = 20
 RESIDUALS = 200
 FADING = 0.05
+RATE = 0.05
 _LARGEST_LOG = 25.0
 
 
@@ -115,10 +116,9 @@ class Forecaster:
 
 
 def _model() -> linear_model.LinearRegression:
-    return linear_model.LinearRegression(optimizer=optim.SGD(0.02), intercept_lr=0.02, clip_gradient=3.0)
+    return linear_model.LinearRegression(optimizer=optim.SGD(RATE), intercept_lr=RATE, clip_gradient=3.0)
 
 
 def _unlog(value: float, metric: str) -> float:
     number = math.exp(max(-_LARGEST_LOG, min(_LARGEST_LOG, value)))
     return 0.0 if number <= SMALLEST[metric] * 1.000001 else number
-

@@ -17,7 +17,7 @@ FAST = 0.1
 class TrackState:
     """The state of one track in one scope."""
 
-    __slots__ = ("arm", "completed", "forecasters", "in_flight", "latency_drift", "name", "recent_success", "settings", "windows")
+    __slots__ = ("arm", "completed", "forecasters", "in_flight", "latency_drift", "name", "overdue", "recent_success", "settings", "windows")
 
     def __init__(self, settings: Track, config: OptimizationConfig) -> None:
         self.name = settings.name
@@ -39,14 +39,16 @@ class TrackState:
         self.completed = 0
         self.recent_success = 1.0
         self.latency_drift = 0.0
+        self.overdue = 0.0
 
     def features(self, context: Context, pressure: float) -> dict[str, float]:
-        """The inputs of the predictions: lengths, the load of this track, its recent latency, and queueing at its hosts."""
+        """The inputs of the predictions: lengths, the load of this track, its recent latency, how overdue its running requests are, and queueing at its hosts."""
         return {
             "input": math.log1p(context.input_tokens or 0) / 8.0,
             "room": math.log1p(context.max_output_tokens or 0) / 8.0,
             "in_flight": math.log1p(self.in_flight) / 4.0,
             "drift": max(-2.0, min(2.0, self.latency_drift)),
+            "overdue": self.overdue,
             "queue": math.log1p(pressure) / 4.0,
         }
 
@@ -102,7 +104,7 @@ class TrackState:
             "windows": self.windows.snapshot(),
             "forecasters": {metric: forecaster.snapshot() for metric, forecaster in self.forecasters.items()},
             "arm": self.arm.snapshot(),
-            "now": [self.in_flight, self.completed, self.recent_success, self.latency_drift],
+            "now": [self.in_flight, self.completed, self.recent_success, self.latency_drift, self.overdue],
         }
 
     @classmethod
@@ -113,5 +115,5 @@ class TrackState:
         for metric, forecaster in track.forecasters.items():
             forecaster.restore(state["forecasters"][metric])
         track.arm = Arm.restore(state["arm"])
-        track.in_flight, track.completed, track.recent_success, track.latency_drift = state["now"]
+        track.in_flight, track.completed, track.recent_success, track.latency_drift, track.overdue = state["now"]
         return track

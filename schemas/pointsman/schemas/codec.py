@@ -20,10 +20,7 @@ from .outputs import (
     WindowClosed,
 )
 
-INPUTS: dict[str, type[InputEvent]] = {
-    model.TYPE: model
-    for model in (RequestStarted, RequestCompleted, ResourceSampled, QualityAssessed, ConfigChanged, Tick)
-}
+INPUTS: dict[str, type[InputEvent]] = {model.TYPE: model for model in (RequestStarted, RequestCompleted, ResourceSampled, QualityAssessed, ConfigChanged, Tick)}
 OUTPUTS: dict[str, type[Event]] = {
     model.TYPE: model
     for model in (

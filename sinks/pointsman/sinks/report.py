@@ -29,7 +29,9 @@ class Plot:
         self._marks: list[str] = []
         for share in (0.0, 0.25, 0.5, 0.75, 1.0):
             y = self._y(share * self._top)
-            self._marks.append(f'<line class="axis" x1="{LEFT}" x2="{WIDTH}" y1="{y:.1f}" y2="{y:.1f}"/><text x="2" y="{y + 4:.1f}">{share * self._top:.3g} {unit}</text>')
+            self._marks.append(
+                f'<line class="axis" x1="{LEFT}" x2="{WIDTH}" y1="{y:.1f}" y2="{y:.1f}"/><text x="2" y="{y + 4:.1f}">{share * self._top:.3g} {unit}</text>'
+            )
             self._marks.append(f'<text x="{self._x(share * minutes) - 12:.1f}" y="{HEIGHT - 4}">{share * minutes:.0f} min</text>')
 
     def _x(self, minute: float) -> float:
@@ -101,11 +103,14 @@ def write_report(path: Path, events: list[AnyInput], outputs: list[Event]) -> No
     for output in advice:
         if output.track != previous:
             why = "<br>".join(html.escape(reason) for reason in output.reasons)
-            rows.append(f"<tr><td>{(output.occurred_at - begin) / 60.0:.1f}</td><td>{html.escape(output.track)}</td><td>{output.propensity:.3f}</td><td>{why}</td></tr>")
+            rows.append(
+                f"<tr><td>{(output.occurred_at - begin) / 60.0:.1f}</td><td>{html.escape(output.track)}</td><td>{output.propensity:.3f}</td><td>{why}</td></tr>"
+            )
             previous = output.track
     head = "<tr><th>minute</th><th>to</th><th>propensity</th><th>why</th></tr>"
     sections.append(f"<h2>When the recommendation moved, and why</h2><table>{head}{''.join(rows)}</table>")
     viewport = '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(f"<!doctype html><html lang=en><head>{viewport}<title>Pointsman</title><style>{_STYLE}</style></head><body>{''.join(sections)}</body></html>")
-
+    path.write_text(
+        f"<!doctype html><html lang=en><head>{viewport}<title>Pointsman</title><style>{_STYLE}</style></head><body>{''.join(sections)}</body></html>"
+    )

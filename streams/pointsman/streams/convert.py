@@ -45,7 +45,12 @@ def _local(folder: Path) -> Iterator[dict[str, Any]]:
             tokens = max(1, round(int(row["out_len"]) / CHARACTERS_PER_TOKEN))
             done = {"ttft_ms": round(1000.0 * float(row["first_chunk_time"]), 3), "output_tokens": tokens, "cost_usd": 0.0, "success": True}
             yield from _request(
-                f"vllm-{place}-{scale}-{row['event_id']}", "local", start, float(row["total_chunk_time"]), done, {"input_tokens": int(row["in_len"]), "max_output_tokens": 1024}
+                f"vllm-{place}-{scale}-{row['event_id']}",
+                "local",
+                start,
+                float(row["total_chunk_time"]),
+                done,
+                {"input_tokens": int(row["in_len"]), "max_output_tokens": 1024},
             )
         yield from _samples(folder, scale, place, clock - begin, begin, end)
         clock += end - begin + PAUSE_S
@@ -95,7 +100,9 @@ def _api(file: Path, until: float) -> Iterator[dict[str, Any]]:
             done["ttft_ms"] = round(1000.0 * row["ttft_s"], 3)
         else:
             done |= {"error_type": str(row["error_code"]), "failure_class": "provider"}
-        yield from _request(f"api-{number}", "api", start, row["end_to_end_latency_s"], done, {"input_tokens": row["number_input_tokens"], "max_output_tokens": 200})
+        yield from _request(
+            f"api-{number}", "api", start, row["end_to_end_latency_s"], done, {"input_tokens": row["number_input_tokens"], "max_output_tokens": 200}
+        )
         number, start = number + 1, start + API_EVERY_S
 
 

@@ -10,7 +10,19 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from pointsman.schemas import AnyInput, Constraints, Event, Interval, OptimizationConfig, PredictionIssued, RecommendationIssued, RequestCompleted, Track, decode
+from pointsman.schemas import (
+    AnyInput,
+    Constraints,
+    Event,
+    Interval,
+    OptimizationConfig,
+    PredictionIssued,
+    RecommendationIssued,
+    RequestCompleted,
+    RequestStarted,
+    Track,
+    decode,
+)
 from pointsman.sinks.report import write_report
 
 from .embedded import Optimizer
@@ -18,9 +30,9 @@ from .recording import read_lines
 
 RECORDING = Path(str(files("pointsman.streams") / "recordings" / "demo.jsonl.gz"))
 CONFIG = OptimizationConfig(
-    strategy="latency",
+    strategy="balanced",
     tracks=(Track(name="local", max_concurrency=256), Track(name="api", cost_per_1k_input_tokens=0.001, cost_per_1k_output_tokens=0.001)),
-    constraints=Constraints(max_latency_ms=60_000, max_gpu_memory_mb=24_500),
+    constraints=Constraints(max_latency_ms=60_000, max_cost_usd=0.0001, max_gpu_memory_mb=24_500),
 )
 
 
@@ -31,20 +43,24 @@ def _said(interval: Interval | None, unit: float, digits: int) -> str:
 
 
 def _accuracy(events: list[AnyInput], outputs: list[Event], track: str) -> dict[str, float]:
-    """WAPE of the issued latency medians beside last value and the median of the last 50, and the coverage of the intervals."""
+    """WAPE of the issued latency medians beside the last value and the median of 50 known at the request's start, and the coverage of the intervals."""
     issued = {(o.request_id, o.track): o.latency_ms for o in outputs if isinstance(o, PredictionIssued) and o.latency_ms is not None}
     recent: deque[float] = deque(maxlen=50)
+    known: dict[str, tuple[float, float]] = {}
     errors: dict[str, list[float]] = {"ours": [], "last": [], "median": []}
     actual: list[float] = []
     inside = 0
     for event in events:
+        if isinstance(event, RequestStarted) and event.track == track and recent:
+            known[event.request_id] = (recent[-1], statistics.median(recent))
         if not isinstance(event, RequestCompleted) or event.track != track or event.latency_ms is None or not event.success:
             continue
         interval = issued.get((event.request_id, track))
-        if interval is not None and recent:
+        if interval is not None and event.request_id in known:
+            last, median = known[event.request_id]
             actual.append(event.latency_ms)
             inside += interval.lower <= event.latency_ms <= interval.upper
-            for name, guess in (("ours", interval.median), ("last", recent[-1]), ("median", statistics.median(recent))):
+            for name, guess in (("ours", interval.median), ("last", last), ("median", median)):
                 errors[name].append(abs(guess - event.latency_ms))
         recent.append(event.latency_ms)
     total = sum(actual) or 1.0

@@ -48,7 +48,12 @@ class DualTrackOptimizer:
         given = dict(context or {})
         now = self._clock()
         outputs = self._open().record_request_start(
-            request_id, scope=self._scope, track=given.get("processing_path"), query=query, occurred_at=now, **{name: given[name] for name in _CONTEXT if name in given}
+            request_id,
+            scope=self._scope,
+            track=given.get("processing_path"),
+            query=query,
+            occurred_at=now,
+            **{name: given[name] for name in _CONTEXT if name in given},
         )
         if len(self._started) >= 4096:
             self._started.pop(next(iter(self._started)))

@@ -183,26 +183,49 @@ class Optimizer:
         moment = self._now(occurred_at)
         identity = event_id or f"{request_id}/{track or ''}/started"
         return self.record(
-            RequestStarted(event_id=identity, scope=scope, occurred_at=moment, source="embedded", request_id=request_id, track=track, propensity=propensity, **fields)
+            RequestStarted(
+                event_id=identity, scope=scope, occurred_at=moment, source="embedded", request_id=request_id, track=track, propensity=propensity, **fields
+            )
         )
 
     def record_request_completion(
-        self, request_id: str, *, scope: str, track: str, success: bool, latency_ms: float | None = None, occurred_at: float | None = None, event_id: str | None = None, **fields: Any
+        self,
+        request_id: str,
+        *,
+        scope: str,
+        track: str,
+        success: bool,
+        latency_ms: float | None = None,
+        occurred_at: float | None = None,
+        event_id: str | None = None,
+        **fields: Any,
     ) -> list[Event]:
         """An attempt ended."""
         identity = event_id or f"{request_id}/{track}/completed"
         moment = self._now(occurred_at)
         event = RequestCompleted(
-            event_id=identity, scope=scope, occurred_at=moment, source="embedded", request_id=request_id, track=track, success=success, latency_ms=latency_ms, **fields
+            event_id=identity,
+            scope=scope,
+            occurred_at=moment,
+            source="embedded",
+            request_id=request_id,
+            track=track,
+            success=success,
+            latency_ms=latency_ms,
+            **fields,
         )
         return self.record(event)
 
-    def record_quality(self, request_id: str, *, scope: str, track: str, score: float, assessor: str | None = None, occurred_at: float | None = None) -> list[Event]:
+    def record_quality(
+        self, request_id: str, *, scope: str, track: str, score: float, assessor: str | None = None, occurred_at: float | None = None
+    ) -> list[Event]:
         """An answer was judged."""
         moment = self._now(occurred_at)
         identity = f"{request_id}/{track}/assessed/{assessor or ''}"
         return self.record(
-            QualityAssessed(event_id=identity, scope=scope, occurred_at=moment, source="embedded", request_id=request_id, track=track, score=score, assessor=assessor)
+            QualityAssessed(
+                event_id=identity, scope=scope, occurred_at=moment, source="embedded", request_id=request_id, track=track, score=score, assessor=assessor
+            )
         )
 
     def record_resources(self, *, scope: str, host: str, occurred_at: float | None = None, **fields: Any) -> list[Event]:

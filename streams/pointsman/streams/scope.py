@@ -43,6 +43,7 @@ MOST_TRACKS = 64
 MOST_HOSTS = 64
 MOST_SEGMENTS = 16
 MOST_ORIGINS = 64
+HOLD = 0.05  # a segment keeps its track until another is better by this much utility, so that advice does not flap
 _QUEUE_GAUGES = ("pending", "waiting", "queue")
 
 
@@ -254,7 +255,7 @@ class Scope:
                 if state is None or state.settings != settings:
                     state = TrackState(settings, config)
                 states[name] = state
-            for (request_id, name) in [key for key in self.join.flying if key[1] and key[1] not in kept]:
+            for request_id, name in [key for key in self.join.flying if key[1] and key[1] not in kept]:
                 del self.join.flying[(request_id, name)]
             self.tracks = states
         self.config = config
@@ -385,8 +386,9 @@ class Scope:
         value = objective.worth(self.strategy)
         arms = []
         for track in self.tracks.values():
+            track.overdue = self.overdue(track)
             offset, weights = track.arm.combine(objective.shares(value))
-            offset -= value.latency * (max(track.latency_drift, 0.0) + self.overdue(track))
+            offset -= value.latency * (max(track.latency_drift, 0.0) + track.overdue)
             offset -= value.resource * self.pressure(track)
             offset -= value.success * max(0.0, 1.0 - track.recent_success)
             arms.append(
@@ -400,16 +402,20 @@ class Scope:
                 )
             )
         self.version += 1
-        policy = self._emit(
-            PolicyPublished,
-            version=self.version,
-            features=FEATURES,
-            arms=tuple(arms),
-            strategy=self.strategy,
-            mode=self.config.mode,
-            default_track=self.config.tracks[0].name if self.config.tracks else next(iter(self.tracks)),
-            expires_at=round(self.clock + self.config.intervals.expiry_s, 6),
-        ) if self.tracks else None
+        policy = (
+            self._emit(
+                PolicyPublished,
+                version=self.version,
+                features=FEATURES,
+                arms=tuple(arms),
+                strategy=self.strategy,
+                mode=self.config.mode,
+                default_track=self.config.tracks[0].name if self.config.tracks else next(iter(self.tracks)),
+                expires_at=round(self.clock + self.config.intervals.expiry_s, 6),
+            )
+            if self.tracks
+            else None
+        )
         if isinstance(policy, PolicyPublished):
             self.policy, self._evaluator = policy, Evaluator(policy)
             self._refresh_segments()
@@ -424,11 +430,13 @@ class Scope:
         self.due.pop("recommendations", None)
         for segment, last in self.segments.items():
             context = self.segment_context(segment)
-            shares, _ = self.evaluator().propensities(context)
-            best = max(shares, key=lambda name: shares[name])
+            _, utilities = self.evaluator().propensities(context)
+            best = max(utilities, key=lambda name: utilities[name])
+            if last in utilities and utilities[best] - utilities[last] < HOLD:
+                best = last
             if is_old or best != last:
-                self._recommend(context, segment, None)
                 self.segments[segment] = best
+                self._recommend(context, segment, None)
         if self.segments:
             self.due["recommendations"] = self.clock + self.config.intervals.recommendation_s
 
@@ -479,7 +487,7 @@ class Scope:
         for name, track in self.tracks.items():
             rung = track.forecasters["latency_ms"].rung
             said.append(f"{name}: latency from {rung} after {track.arm.count} outcomes, {track.in_flight} in flight")
-            overdue, drift, pressure = self.overdue(track), track.latency_drift, self.pressure(track)
+            overdue, drift, pressure = track.overdue, track.latency_drift, self.pressure(track)
             if overdue > 0.1:
                 said.append(f"{name}: running requests are {math.exp(overdue):.1f} x older than they should take")
             if drift > 0.1:
@@ -492,8 +500,7 @@ class Scope:
 
     def _recommend(self, context: Context, segment: str, request_id: str | None) -> None:
         decision = self.decide(context, request_id if request_id is not None else f"segment {segment}")
-        best = max(decision.propensities, key=lambda name: decision.propensities[name])
-        track = decision.track if request_id is not None else best
+        track = decision.track if request_id is not None else self.segments[segment]
         self._emit(
             RecommendationIssued,
             segment=segment,
