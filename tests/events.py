@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from hypothesis import strategies as st
+
 from pointsman.schemas import (
     AnyInput,
     QualityAssessed,

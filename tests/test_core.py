@@ -2,6 +2,7 @@
 
 import pytest
 from events import completed, sampled, started, stream, ticked
+
 from pointsman.models.decision import Context, Evaluator
 from pointsman.schemas import (
     AlertRaised,

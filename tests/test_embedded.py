@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from events import START, stream
+
 from pointsman.schemas import OptimizationConfig, Track, decode, encode
 from pointsman.streams import DualTrackOptimizer, Optimizer
 from pointsman.streams.core import Core

@@ -7,6 +7,7 @@ from pathlib import Path
 from events import stream, streams
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from pointsman.schemas import AnyInput, OptimizationConfig, Origin, Track, decode, encode
 from pointsman.streams.core import Core
 

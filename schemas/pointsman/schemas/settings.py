@@ -139,9 +139,7 @@ def _explained(error: ValidationError, path: Path | None, table: Mapping[str, An
 
 def _has(values: Any, keys: Sequence[str | int]) -> bool:
     for key in keys:
-        if isinstance(values, Mapping) and key in values:
-            values = values[key]
-        elif isinstance(values, list) and isinstance(key, int) and key < len(values):
+        if (isinstance(values, Mapping) and key in values) or (isinstance(values, list) and isinstance(key, int) and key < len(values)):
             values = values[key]
         else:
             return False

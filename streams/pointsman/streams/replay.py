@@ -129,6 +129,19 @@ def database_lines(path: Path) -> Iterator[Placed]:
             yield f"journal:{position}", line.encode() if isinstance(line, str) else bytes(line)
 
 
+def stored_config(source: str) -> OptimizationConfig | None:
+    """The configuration that an embedded database began with; None for anything else."""
+    path = Path(source)
+    if source.startswith("kafka://") or not path.is_file() or not is_database(path):
+        return None
+    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+        try:
+            row = connection.execute("SELECT value FROM saved WHERE name = 'config'").fetchone()
+        except sqlite3.DatabaseError:
+            return None
+    return OptimizationConfig.model_validate_json(row[0]) if row else None
+
+
 def kafka_lines(address: str) -> Iterator[Placed]:
     """A partition of a journal topic, `kafka://host:port/topic?partition=0&from=0&to=100`; `to` is the offset it stops before."""
     parts = urlsplit(address)
@@ -260,4 +273,4 @@ def _tracked(lines: Iterator[Placed], source: str, stack: ExitStack) -> Iterator
         yield placed
 
 
-__all__ = ["Pace", "ReplayError", "Summary", "replay", "replay_file", "source_lines"]
+__all__ = ["Pace", "ReplayError", "Summary", "replay", "replay_file", "source_lines", "stored_config"]

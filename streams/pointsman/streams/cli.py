@@ -1,0 +1,323 @@
+"""The command line: each command imports what it needs when it runs, so that `--help` is quick."""
+
+import base64
+import json
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import click
+
+from pointsman.schemas import OptimizationConfig
+
+FILE = click.Path(dir_okay=False, path_type=Path)
+_CONFIG = click.option("--config", type=FILE, help="TOML file; pointsman.toml in the working directory unless told.")
+_SET = click.option("--set", "flags", multiple=True, metavar="KEY=VALUE", help="Over file and environment, for example budget.usd_per_hour=2.")
+
+
+class _Group(click.Group):
+    """Errors that a user can mend are one line and exit code 2, without a traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        from pointsman.schemas.settings import SettingsError
+
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            sys.exit(1)
+        except ModuleNotFoundError as error:
+            raise _failure(f"{error.name} is not installed: pip install 'pointsman[all]'") from error
+        except (SettingsError, OSError, EOFError, ValueError, LookupError) as error:
+            raise _failure(_sentence(error)) from error
+        except Exception as error:
+            if type(error).__module__.startswith(("sqlite3", "zlib", "zstd", "zstandard", "pointsman.", "aiokafka.")):
+                raise _failure(_sentence(error)) from error
+            raise
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, EOFError):
+        return "a compressed file ends too early: copy or record it again"
+    if isinstance(error, OSError) and error.filename:
+        return f"{error.filename}: {error.strerror or error}; check the path and its permissions"
+    return " ".join(str(error.args[0] if isinstance(error, KeyError) and error.args else error).split())
+
+
+def _failure(message: str) -> click.ClickException:
+    failure = click.ClickException(message)
+    failure.exit_code = 2
+    return failure
+
+
+def _settings(config: Path | None, flags: Sequence[str] = ()) -> Any:
+    from pointsman.schemas.settings import load
+
+    return load(config, flags)
+
+
+def _optimization(config: Path | None, flags: Sequence[str] = ()) -> OptimizationConfig:
+    found: OptimizationConfig = _settings(config, flags).optimization()
+    return found
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="pointsman")
+def main() -> None:
+    """Pointsman learns from events which track should serve each LLM request.
+
+    Events go in (requests, completions, resources, judgements); recommendations, policies, predictions and alerts
+    come out. Live, on a database or from a file, the same events give the same outputs.
+    """
+
+
+@main.command()
+@click.option("--output", type=FILE, default=Path("build/demo.html"), show_default=True, help="The page to write.")
+def demo(output: Path) -> None:
+    """Replay the recording that comes with the package and write a page about it."""
+    import_module("pointsman.streams.demo").run_demo(output)
+
+
+@main.command()
+@click.argument("source", metavar="IN")
+@click.option("--output", type=FILE, required=True, help="Output events, JSON lines; .gz and .zst are compressed.")
+@_CONFIG
+@_SET
+@click.option("--rejected", type=FILE, help="Dead letters; OUT with .rejected.jsonl unless told.")
+@click.option("--summary", type=FILE, help="The summary as JSON.")
+@click.option("--state", type=FILE, help="Start from the state there, if any, and leave the state at the end.")
+@click.option("--speed", type=click.FloatRange(min=0, min_open=True), help="Event time over wall time; as fast as possible unless told.")
+@click.option("--from-database", is_flag=True, help="IN is the database of an embedded optimizer (seen by itself, too).")
+def replay(
+    source: str,
+    output: Path,
+    config: Path | None,
+    flags: tuple[str, ...],
+    rejected: Path | None,
+    summary: Path | None,
+    state: Path | None,
+    speed: float | None,
+    from_database: bool,
+) -> None:
+    """Fold recorded events and write every output.
+
+    IN is JSON lines (.gz, .zst), the database of an embedded optimizer, or a journal partition on Kafka:
+    kafka://host:9092/pointsman.journal?partition=0&from=0&to=100
+    """
+    from .replay import replay_file, stored_config
+
+    own = None if config or flags else stored_config(source)
+    result = replay_file(
+        source,
+        output,
+        config=own or _optimization(config, flags),
+        rejected=rejected,
+        summary=summary,
+        state=state,
+        speed=speed,
+        database=from_database,
+        progress=True,
+    )
+    click.echo(str(result))
+
+
+@main.command()
+@click.option("--output", type=FILE, required=True, help="The recording to write; .gz and .zst are compressed.")
+@click.option("--database", type=FILE, help="The database of an embedded optimizer.")
+@click.option("--kafka", metavar="BOOTSTRAP", help="Brokers, host:port[,host:port].")
+@click.option("--prefix", default="pointsman.", show_default=True, help="What the topics' names begin with.")
+@click.option("--until-idle", type=click.FloatRange(min=0, min_open=True), metavar="S", help="Stop when nothing came for so many seconds.")
+def record(output: Path, database: Path | None, kafka: str | None, prefix: str, until_idle: float | None) -> None:
+    """Write a journal to a file, in order."""
+    from . import record as recorder
+
+    if (database is None) == (kafka is None):
+        raise click.UsageError("give one of --database and --kafka")
+    if database is not None:
+        count = recorder.record_database(database, output)
+    else:
+        count = recorder.record_kafka(str(kafka), f"{prefix}journal", output, until_idle=until_idle)
+    click.echo(f"{count} events" if count >= 0 else "interrupted")
+
+
+@main.command()
+@click.argument("recording", type=FILE)
+@click.option("--kafka", metavar="BOOTSTRAP", help="Brokers, host:port[,host:port].")
+@click.option("--http", metavar="URL", help="Post to /v1/events there instead.")
+@click.option("--prefix", default="pointsman.", show_default=True, help="What the topics' names begin with.")
+@click.option("--speed", type=click.FloatRange(min=0), default=1.0, show_default=True, help="Event time over wall time; 0 is as fast as possible.")
+@click.option("--by-type", is_flag=True, help="Each type to its own topic; order across types is then not kept.")
+@click.option("--now", is_flag=True, help="Move the recording in time, so that it begins at this moment.")
+def simulate(recording: Path, kafka: str | None, http: str | None, prefix: str, speed: float, by_type: bool, now: bool) -> None:
+    """Publish a recording as if it happened."""
+    from . import simulate as simulator
+
+    if (kafka is None) == (http is None):
+        raise click.UsageError("give one of --kafka and --http")
+    if http is not None:
+        count = simulator.simulate_http(recording, http, speed=speed, now=now)
+    else:
+        count = simulator.simulate_kafka(recording, str(kafka), prefix=prefix, speed=speed, by_type=by_type, now=now)
+    click.echo(f"{count} events published")
+
+
+@main.command()
+@_CONFIG
+@_SET
+def worker(config: Path | None, flags: tuple[str, ...]) -> None:
+    """Run the stream processor on Kafka."""
+    import_module("pointsman.streams.worker").run(_settings(config, flags))
+
+
+@main.command()
+@_CONFIG
+@_SET
+@click.option("--check", is_flag=True, help="Change nothing; fail where a topic is missing or is not as it should be.")
+def topics(config: Path | None, flags: tuple[str, ...], check: bool) -> None:
+    """Make the topics, or check them."""
+    import asyncio
+    import inspect
+
+    result = import_module("pointsman.streams.topics").ensure_topics(_settings(config, flags).kafka, check=check)
+    if inspect.iscoroutine(result):
+        result = asyncio.run(result)
+    problems = [str(line) for line in result or ()]
+    for line in problems:
+        click.echo(line)
+    if check and problems:
+        sys.exit(1)
+
+
+@main.group(name="config", invoke_without_command=True)
+@_CONFIG
+@_SET
+@click.pass_context
+def config_group(ctx: click.Context, config: Path | None, flags: tuple[str, ...]) -> None:
+    """Print the configuration in effect: file, then environment, then --set."""
+    ctx.obj = (config, flags)
+    if ctx.invoked_subcommand is None:
+        click.echo(_settings(config, flags).model_dump_json(indent=2, exclude_none=True))
+
+
+@config_group.command(name="check")
+@_CONFIG
+@_SET
+@click.pass_obj
+def config_check(outer: tuple[Path | None, tuple[str, ...]], config: Path | None, flags: tuple[str, ...]) -> None:
+    """Say whether the configuration can be used, and if not, what to change."""
+    _settings(config or outer[0], (*outer[1], *flags))
+    click.echo("the configuration is valid")
+
+
+@main.command()
+@click.argument("event_type", metavar="[TYPE]", required=False)
+@click.option("--asyncapi", "document", is_flag=True, help="The AsyncAPI 3.0.0 document of all topics.")
+@click.option("--list", "listing", is_flag=True, help="The event types.")
+def schema(event_type: str | None, document: bool, listing: bool) -> None:
+    """Print the JSON Schema (2020-12) of an event type, for example request.started/1."""
+    from pointsman.schemas.asyncapi import asyncapi
+    from pointsman.schemas.json_schema import event_types, json_schema
+
+    if document:
+        click.echo(json.dumps(asyncapi(channels()), indent=2))
+    elif event_type is None or listing:
+        click.echo("\n".join(event_types()))
+    else:
+        click.echo(json.dumps(json_schema(event_type), indent=2))
+
+
+def channels() -> dict[str, tuple[str, ...]]:
+    """Topics and the types each carries, as the worker uses them."""
+    from pointsman.schemas import INPUTS, OUTPUTS
+
+    specs = import_module("pointsman.streams.topics")
+    found: dict[str, tuple[str, ...]] = {}
+    for specification, known in ((specs.INPUT_TOPICS, INPUTS), (specs.OUTPUT_TOPICS, OUTPUTS)):
+        pairs = specification.items() if isinstance(specification, dict) else ((getattr(spec, "types", None), spec) for spec in specification)
+        for key, spec in pairs:
+            name = str(getattr(spec, "name", spec))
+            name = name if name.startswith("pointsman.") else f"pointsman.{name}"
+            types = getattr(spec, "types", None) or ((key,) if isinstance(key, str) else key or ())
+            chosen = tuple(kind for kind in types if kind in known) or (tuple(known) if name.endswith(".events") else ())
+            found[name] = tuple(dict.fromkeys((*found.get(name, ()), *chosen)))
+    return {name: types for name, types in found.items() if types}
+
+
+@main.command()
+@click.option("--database", type=FILE, required=True, help="The database of an embedded optimizer.")
+@_CONFIG
+def status(database: Path, config: Path | None) -> None:
+    """Print what an embedded optimizer knows, as JSON; the database is only read."""
+    from .core import Core
+    from .replay import ReplayError, database_lines, replay, stored_config
+
+    if not database.is_file():
+        raise ReplayError(f"{database}: no such database; give the file that Optimizer.open was given")
+    own = None if config else stored_config(str(database))
+    core = Core(own or _optimization(config))
+    replay(database_lines(database), core, len, len)
+    click.echo(json.dumps({scope: core.status(scope) for scope in core.scopes()}, indent=2))
+
+
+@main.command(name="dead-letters")
+@click.argument("file", type=FILE)
+@click.option("--replay", "again", type=FILE, metavar="OUT", help="Write the original bytes, one line each, to mend and replay.")
+def dead_letters(file: Path, again: Path | None) -> None:
+    """List dead letters: place, code and sentence."""
+    from .recording import open_write, read_lines
+
+    letters = [_letter(file, number, line) for number, line in read_lines(file)]
+    if again is None:
+        for letter in letters:
+            click.echo(f"{letter.place}\t{letter.reason.code}\t{letter.reason.message}")
+        return
+    if again.resolve() == file.resolve():
+        raise click.UsageError("--replay would overwrite the dead letters; give it another name")
+    cut = 0
+    with open_write(again) as written:
+        for letter in letters:
+            payload = base64.b64decode(letter.payload)
+            if len(payload) < letter.payload_bytes:
+                cut += 1
+            else:
+                written.write(payload + b"\n")
+    click.echo(f"{len(letters) - cut} written, {cut} left out because only their beginning was kept")
+
+
+def _letter(file: Path, number: int, line: bytes) -> Any:
+    from pointsman.schemas import EventRejected, Refused, decode_output
+
+    try:
+        letter = decode_output(line)
+    except Refused:
+        letter = None
+    if not isinstance(letter, EventRejected):
+        raise _failure(f"{file}:{number}: not a dead letter; give the file that `pointsman replay` left beside its output")
+    return letter
+
+
+@main.command()
+@click.option("--output", type=FILE, help="The figures as JSON.")
+def bench(output: Path | None) -> None:
+    """Measure throughput, decision time and state size on this machine."""
+    import_module("pointsman.streams.bench").main(output)
+
+
+@main.command()
+@click.argument("vllm", type=click.Path(path_type=Path))
+@click.argument("endpoint", type=FILE)
+@click.option("--output", type=FILE, required=True, help="The recording to write; .gz and .zst are compressed.")
+def convert(vllm: Path, endpoint: Path, output: Path) -> None:
+    """Turn the measurements behind the demo (folder VLLM, file ENDPOINT) into its recording."""
+    from .recording import open_write
+
+    events = import_module("pointsman.streams.convert").convert(vllm, endpoint)
+    with open_write(output) as file:
+        for event in events:
+            file.write(json.dumps(event, separators=(",", ":")).encode() + b"\n")
+    click.echo(f"{len(events)} events")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,60 @@
+"""Record: a journal, embedded or on Kafka, into a file in order."""
+
+import asyncio
+import time
+from pathlib import Path
+from typing import Any
+
+from .recording import open_write
+from .replay import ReplayError, database_lines
+
+
+def record_database(database: Path, output: Path) -> int:
+    """Write the journal of an embedded database as a recording; how many events that were."""
+    if not database.is_file():
+        raise ReplayError(f"{database}: no such database; give the file that Optimizer.open was given")
+    if database.resolve() == output.resolve():
+        raise ReplayError(f"{output}: is the database itself; give --output another name")
+    count = 0
+    lines = database_lines(database)
+    with open_write(output) as file:
+        for _, line in lines:
+            file.write(line + b"\n")
+            count += 1
+    return count
+
+
+def record_kafka(bootstrap: str, topic: str, output: Path, *, until_idle: float | None = None) -> int:
+    """Write a journal topic as a recording, each partition in its order, until interrupted or idle for that many seconds."""
+    try:
+        return asyncio.run(_record(bootstrap, topic, output, until_idle))
+    except KeyboardInterrupt:
+        return -1
+
+
+async def _record(bootstrap: str, topic: str, output: Path, until_idle: float | None) -> int:
+    from aiokafka import AIOKafkaConsumer
+    from aiokafka.errors import KafkaError
+
+    consumer: Any = AIOKafkaConsumer(
+        topic, bootstrap_servers=bootstrap, auto_offset_reset="earliest", enable_auto_commit=False, isolation_level="read_committed"
+    )
+    count, last = 0, time.monotonic()
+    try:
+        await consumer.start()
+        with open_write(output) as file:
+            while until_idle is None or time.monotonic() - last < until_idle:
+                batches = await consumer.getmany(timeout_ms=200)
+                for records in batches.values():
+                    for record in records:
+                        file.write((record.value or b"").strip() + b"\n")
+                    count += len(records)
+                    last = time.monotonic()
+    except KafkaError as error:
+        raise ReplayError(f"kafka {bootstrap}, topic {topic}: {error}; is the broker up and the topic there?") from None
+    finally:
+        await consumer.stop()
+    return count
+
+
+__all__ = ["record_database", "record_kafka"]

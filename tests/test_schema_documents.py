@@ -1,0 +1,45 @@
+"""JSON Schema and AsyncAPI documents, held against the official schemas."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from events import stream
+
+from pointsman.schemas import INPUTS, OUTPUTS, encode
+from pointsman.schemas.asyncapi import asyncapi, name_of
+from pointsman.schemas.json_schema import event_types, json_schema
+
+jsonschema: Any = pytest.importorskip("jsonschema")
+CHANNELS = {"pointsman.events": tuple(INPUTS), "pointsman.outputs": tuple(OUTPUTS)}
+
+
+@pytest.mark.parametrize("event_type", event_types())
+def test_every_schema_is_json_schema_2020_12(event_type: str) -> None:
+    jsonschema.Draft202012Validator.check_schema(json_schema(event_type))
+
+
+def test_events_fit_their_schemas() -> None:
+    for event in stream(3, 20):
+        jsonschema.Draft202012Validator(json_schema(event.TYPE)).validate(json.loads(encode(event)))
+
+
+def test_an_event_without_its_type_does_not_fit() -> None:
+    fields = json.loads(encode(stream(3, 1)[0]))
+    schema = json_schema(fields.pop("type"))
+    assert not jsonschema.Draft202012Validator(schema).is_valid(fields)
+
+
+def test_the_document_fits_asyncapi_3_0_0() -> None:
+    official = json.loads((Path(__file__).parent / "data" / "asyncapi-3.0.0.json").read_text())
+    jsonschema.Draft7Validator(official).validate(json.loads(json.dumps(asyncapi(CHANNELS))))
+
+
+def test_every_payload_is_draft_7_and_its_references_resolve() -> None:
+    document = json.loads(json.dumps(asyncapi(CHANNELS)))
+    event = stream(3, 1)[0]
+    for message in document["components"]["messages"].values():
+        jsonschema.Draft7Validator.check_schema(message["payload"]["schema"])
+    reference = {"$ref": f"#/components/messages/{name_of(event.TYPE)}/payload/schema", **document}
+    jsonschema.Draft7Validator(reference).validate(json.loads(encode(event)))
