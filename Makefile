@@ -24,7 +24,7 @@ lint: $(VENV)/.done ## Check style
 
 types: $(VENV)/.done ## Check types
 	$(BIN)/mypy
-	$(BIN)/pyright
+	$(BIN)/pyright --pythonpath $(BIN)/python
 
 bench: $(VENV)/.done ## Measure, and write build/bench.json
 	$(BIN)/pointsman bench --output build/bench.json

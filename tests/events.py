@@ -1,7 +1,6 @@
 """Small builders and Hypothesis strategies for event streams."""
 
 import random
-from collections.abc import Callable
 from typing import Any
 
 from hypothesis import strategies as st
@@ -78,7 +77,7 @@ def stream(seed: int, requests: int) -> list[AnyInput]:
 
 
 @st.composite
-def streams(choose: Callable[[Any], Any]) -> list[AnyInput]:
+def streams(choose: st.DrawFn) -> list[AnyInput]:
     """Any stream of up to 60 requests, with some of its events moved out of order."""
     events = stream(choose(st.integers(0, 10_000)), choose(st.integers(1, 60)))
     for _ in range(choose(st.integers(0, 10))):

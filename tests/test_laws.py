@@ -103,7 +103,10 @@ def test_the_golden_log_gives_its_expected_output() -> None:
 
 
 def test_another_process_with_another_hash_seed_gives_the_same_bytes() -> None:
-    program = "import sys; sys.path.insert(0, sys.argv[1]); import hashlib, test_laws as t; print(hashlib.sha256(t.fold(t.Core(t.CONFIG), t.stream(8, 100))).hexdigest())"
+    program = (
+        "import sys; sys.path.insert(0, sys.argv[1]); import hashlib, test_laws as t; "
+        "print(hashlib.sha256(t.fold(t.Core(t.CONFIG), t.stream(8, 100))).hexdigest())"
+    )
     command = [sys.executable, "-c", program, str(Path(__file__).parent)]
     digests = {
         subprocess.run(command, env={"PYTHONHASHSEED": seed, "PYTHONPATH": ":".join(sys.path)}, capture_output=True, text=True, check=True).stdout

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import jsonschema as _jsonschema
 import pytest
 from events import stream
 
@@ -11,7 +12,8 @@ from pointsman.schemas import INPUTS, OUTPUTS, encode
 from pointsman.schemas.asyncapi import asyncapi, name_of
 from pointsman.schemas.json_schema import event_types, json_schema
 
-jsonschema: Any = pytest.importorskip("jsonschema")
+jsonschema: Any = _jsonschema
+jsonschema: Any = _jsonschema
 CHANNELS = {"pointsman.events": tuple(INPUTS), "pointsman.outputs": tuple(OUTPUTS)}
 
 

@@ -58,7 +58,7 @@ class Forecaster:
 
     def _learned(self, x: Mapping[str, float]) -> float | None:
         centre = self.window.get(0.5)
-        value = centre + float(self.model.predict_one(dict(x)))
+        value = centre + float(self.model.predict_one(dict(x)))  # type: ignore[no-untyped-call]
         return value if math.isfinite(value) and abs(value) < _LARGEST_LOG else None
 
     def interval(self, log_median: float) -> Interval:

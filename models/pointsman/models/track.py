@@ -42,7 +42,7 @@ class TrackState:
         self.overdue = 0.0
 
     def features(self, context: Context, pressure: float) -> dict[str, float]:
-        """The inputs of the predictions: lengths, the load of this track, its recent latency, how overdue its running requests are, and queueing at its hosts."""
+        """The inputs of the predictions: lengths, load, recent latency, how overdue the running requests are, and queueing at the hosts."""
         return {
             "input": math.log1p(context.input_tokens or 0) / 8.0,
             "room": math.log1p(context.max_output_tokens or 0) / 8.0,

@@ -32,9 +32,7 @@ def event_fields(value: bytes, given: Iterable[tuple[str, bytes]], key: bytes | 
         return value
     if not isinstance(body, dict):
         return value
-    missing = {
-        field: header.decode("utf-8", "replace") for name, header in given if (field := _FIELDS.get(name)) is not None and field not in body
-    }
+    missing = {field: header.decode("utf-8", "replace") for name, header in given if (field := _FIELDS.get(name)) is not None and field not in body}
     if key is not None and "scope" not in body:
         missing["scope"] = key.decode("utf-8", "replace")
     return json.dumps({**missing, **body}, separators=(",", ":")).encode() if missing else value

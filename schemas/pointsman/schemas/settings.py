@@ -139,10 +139,11 @@ def _explained(error: ValidationError, path: Path | None, table: Mapping[str, An
 
 def _has(values: Any, keys: Sequence[str | int]) -> bool:
     for key in keys:
-        if (isinstance(values, Mapping) and key in values) or (isinstance(values, list) and isinstance(key, int) and key < len(values)):
-            values = values[key]
-        else:
+        if isinstance(values, list | tuple):
+            values = dict(enumerate(values))
+        if not isinstance(values, Mapping) or key not in values:
             return False
+        values = values[key]
     return True
 
 

@@ -28,6 +28,8 @@ class _Group(click.Group):
         except BrokenPipeError:
             sys.exit(1)
         except ModuleNotFoundError as error:
+            if str(error.name).startswith("pointsman"):
+                raise _failure(f"this version has no {error.name}: install a newer one") from error
             raise _failure(f"{error.name} is not installed: pip install 'pointsman[all]'") from error
         except (SettingsError, OSError, EOFError, ValueError, LookupError) as error:
             raise _failure(_sentence(error)) from error
@@ -165,24 +167,14 @@ def simulate(recording: Path, kafka: str | None, http: str | None, prefix: str, 
 @main.command()
 @_CONFIG
 @_SET
-def worker(config: Path | None, flags: tuple[str, ...]) -> None:
-    """Run the stream processor on Kafka."""
-    import_module("pointsman.streams.worker").run(_settings(config, flags))
-
-
-@main.command()
-@_CONFIG
-@_SET
 @click.option("--check", is_flag=True, help="Change nothing; fail where a topic is missing or is not as it should be.")
 def topics(config: Path | None, flags: tuple[str, ...], check: bool) -> None:
     """Make the topics, or check them."""
     import asyncio
-    import inspect
 
-    result = import_module("pointsman.streams.topics").ensure_topics(_settings(config, flags).kafka, check=check)
-    if inspect.iscoroutine(result):
-        result = asyncio.run(result)
-    problems = [str(line) for line in result or ()]
+    from .topics import ensure_topics
+
+    problems = asyncio.run(ensure_topics(_settings(config, flags).kafka, check=check))
     for line in problems:
         click.echo(line)
     if check and problems:
@@ -228,20 +220,16 @@ def schema(event_type: str | None, document: bool, listing: bool) -> None:
 
 
 def channels() -> dict[str, tuple[str, ...]]:
-    """Topics and the types each carries, as the worker uses them."""
-    from pointsman.schemas import INPUTS, OUTPUTS
+    """Topics and the types each carries."""
+    from pointsman.schemas import INPUTS
 
-    specs = import_module("pointsman.streams.topics")
-    found: dict[str, tuple[str, ...]] = {}
-    for specification, known in ((specs.INPUT_TOPICS, INPUTS), (specs.OUTPUT_TOPICS, OUTPUTS)):
-        pairs = specification.items() if isinstance(specification, dict) else ((getattr(spec, "types", None), spec) for spec in specification)
-        for key, spec in pairs:
-            name = str(getattr(spec, "name", spec))
-            name = name if name.startswith("pointsman.") else f"pointsman.{name}"
-            types = getattr(spec, "types", None) or ((key,) if isinstance(key, str) else key or ())
-            chosen = tuple(kind for kind in types if kind in known) or (tuple(known) if name.endswith(".events") else ())
-            found[name] = tuple(dict.fromkeys((*found.get(name, ()), *chosen)))
-    return {name: types for name, types in found.items() if types}
+    from .topics import INPUT_TOPICS, OUTPUT_TOPICS
+
+    found: dict[str, tuple[str, ...]] = {"pointsman.events": tuple(INPUTS), "pointsman.journal": tuple(INPUTS)}
+    for kind, suffix in (*INPUT_TOPICS.items(), *OUTPUT_TOPICS.items()):
+        name = f"pointsman.{suffix}"
+        found[name] = tuple(dict.fromkeys((*found.get(name, ()), kind)))
+    return found
 
 
 @main.command()

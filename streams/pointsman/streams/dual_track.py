@@ -90,4 +90,5 @@ class DualTrackOptimizer:
 
     def get_optimization_status(self) -> dict[str, Any]:
         """What is known, as plain values."""
-        return self._open().status().get(self._scope, {"scope": self._scope, "events": 0})
+        status: dict[str, Any] = self._open().status().get(self._scope, {"scope": self._scope, "events": 0})
+        return status

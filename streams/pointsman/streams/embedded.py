@@ -326,7 +326,8 @@ class Optimizer:
             self._core, position = Core(self._config), 0
         self._position = position
         self._dirty = set()
-        for self._position, line in self._journal.read(position):
+        for place, line in self._journal.read(position):
             event = decode(line)
             self._core.step(event)
             self._dirty.add(event.scope)
+            self._position = place

@@ -22,6 +22,7 @@ from pointsman.schemas import (
     EventRejected,
     Expectation,
     OptimizationConfig,
+    OutputEvent,
     PolicyArm,
     PolicyPublished,
     PredictionIssued,
@@ -137,7 +138,7 @@ class Scope:
         self.seen[identity] = None
         return False
 
-    def _emit(self, model: type[Event], **fields: Any) -> Event:
+    def _emit(self, model: type[OutputEvent], **fields: Any) -> OutputEvent:
         cause = self._cause
         if cause is None:
             raise RuntimeError("an output needs the event that caused it")

@@ -36,17 +36,12 @@ def topic_of(event: AnyInput, prefix: str, *, by_type: bool) -> str:
     """The one ordered topic, or the topic of the event's type."""
     if not by_type:
         return f"{prefix}events"
-    from . import topics
+    from .topics import INPUT_TOPICS
 
-    specs: Any = topics.INPUT_TOPICS
-    named = specs[event.type]
-    name = str(getattr(named, "name", named))
-    return prefix + name.removeprefix("pointsman.")
+    return prefix + INPUT_TOPICS[event.type]
 
 
-def simulate_kafka(
-    recording: Path, bootstrap: str, *, prefix: str = "pointsman.", speed: float = 1.0, by_type: bool = False, now: bool = False
-) -> int:
+def simulate_kafka(recording: Path, bootstrap: str, *, prefix: str = "pointsman.", speed: float = 1.0, by_type: bool = False, now: bool = False) -> int:
     """Publish a recording with its scopes as keys and CloudEvents headers; how many events every replica has."""
     return asyncio.run(_publish(recording, bootstrap, prefix, speed, by_type, now))
 
@@ -54,7 +49,6 @@ def simulate_kafka(
 async def _publish(recording: Path, bootstrap: str, prefix: str, speed: float, by_type: bool, now: bool) -> int:
     from aiokafka import AIOKafkaProducer
     from aiokafka.errors import KafkaError
-
 
     headers: Any = import_module("pointsman.schemas.cloudevents").headers
     producer: Any = AIOKafkaProducer(bootstrap_servers=bootstrap, acks="all", linger_ms=20, enable_idempotence=True)

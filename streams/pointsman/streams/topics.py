@@ -1,0 +1,114 @@
+"""The topics of a deployment: made and checked idempotently, keyed by scope throughout."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from pointsman.schemas.settings import KafkaSettings
+
+DAY_MS = 86_400_000
+INPUT_TOPICS = {
+    "request.started/1": "requests.started",
+    "request.completed/1": "requests.completed",
+    "resource.sampled/1": "resources.sampled",
+    "quality.assessed/1": "quality.assessed",
+    "config.changed/1": "config.changed",
+    "tick/1": "events",
+}
+OUTPUT_TOPICS = {
+    "recommendation.issued/1": "recommendations",
+    "policy.published/1": "policies",
+    "prediction.issued/1": "predictions",
+    "window.closed/1": "windows",
+    "strategy.adapted/1": "strategies",
+    "alert.raised/1": "alerts",
+    "alert.resolved/1": "alerts",
+    "event.rejected/1": "dead-letters",
+}
+
+
+class TopicError(Exception):
+    """The topics could not be made or checked; the message says where and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class TopicSpec:
+    """How a topic should be; `retention_ms` -1 keeps everything."""
+
+    name: str
+    partitions: int
+    replication_factor: int
+    cleanup_policy: str
+    retention_ms: int
+
+    def config(self) -> dict[str, str]:
+        """The topic's configuration as Kafka takes it."""
+        return {"cleanup.policy": self.cleanup_policy, "retention.ms": str(self.retention_ms)}
+
+
+def specs(settings: KafkaSettings) -> tuple[TopicSpec, ...]:
+    """Every topic: the journal keeps everything, policies keep the latest of each scope, the rest a week."""
+
+    def spec(suffix: str, policy: str = "delete", retention: int = 7 * DAY_MS) -> TopicSpec:
+        return TopicSpec(settings.topic_prefix + suffix, settings.partitions, settings.replication_factor, policy, retention)
+
+    ordinary = dict.fromkeys((*INPUT_TOPICS.values(), *OUTPUT_TOPICS.values()))
+    ordinary.pop("policies")
+    return (*(spec(suffix) for suffix in ordinary), spec("policies", "compact", -1), spec("journal", "delete", -1))
+
+
+def security(settings: KafkaSettings) -> dict[str, Any]:
+    """The client's TLS and SASL arguments."""
+    given: dict[str, Any] = {"security_protocol": settings.security_protocol}
+    if "SSL" in settings.security_protocol:
+        from aiokafka.helpers import create_ssl_context
+
+        names = {"cafile": settings.ssl_cafile, "certfile": settings.ssl_certfile, "keyfile": settings.ssl_keyfile}
+        given["ssl_context"] = create_ssl_context(**{name: str(path) for name, path in names.items() if path is not None})
+    if settings.sasl_mechanism is not None:
+        password = settings.sasl_password.get_secret_value() if settings.sasl_password else None
+        given |= {"sasl_mechanism": settings.sasl_mechanism, "sasl_plain_username": settings.sasl_username, "sasl_plain_password": password}
+    return given
+
+
+async def ensure_topics(settings: KafkaSettings, *, check: bool = False) -> list[str]:
+    """Make what is missing, unless `check`; a sentence for each topic that was made, is missing, or is not as it should be."""
+    from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+    from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+    from aiokafka.errors import KafkaError
+
+    wanted = specs(settings)
+    admin: Any = AIOKafkaAdminClient(bootstrap_servers=settings.bootstrap_servers, **security(settings))
+    said: list[str] = []
+    try:
+        await admin.start()
+        present = set(await admin.list_topics())
+        missing = [spec for spec in wanted if spec.name not in present]
+        if missing and not check:
+            new = [NewTopic(spec.name, spec.partitions, spec.replication_factor, topic_configs=spec.config()) for spec in missing]
+            answer = await admin.create_topics(new)
+            refused = [f"{topic}: {message}" for topic, code, message in answer.topic_errors if code not in (0, 36)]
+            if refused:
+                raise TopicError(f"kafka {settings.bootstrap_servers} refused {'; '.join(refused)}")
+        said += [f"{spec.name}: {'missing; run `pointsman topics`' if check else 'made'}" for spec in missing]
+        kept = [spec for spec in wanted if spec.name in present]
+        if kept:
+            found = {row["topic"]: len(row["partitions"]) for row in await admin.describe_topics([spec.name for spec in kept])}
+            described = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, spec.name) for spec in kept])
+            configs = {row[3]: {entry[0]: entry[1] for entry in row[4]} for part in described for row in part.resources}
+            said += [line for spec in kept for line in _differences(spec, found[spec.name], configs.get(spec.name, {}))]
+    except KafkaError as error:
+        raise TopicError(f"kafka {settings.bootstrap_servers}: {error}; is the broker up, and are the TLS and SASL settings right?") from error
+    finally:
+        await admin.close()
+    return said
+
+
+def _differences(spec: TopicSpec, partitions: int, config: dict[str, str]) -> list[str]:
+    said = []
+    if partitions != spec.partitions:
+        advice = f"more would break the order of its scopes: set kafka.partitions to {partitions}"
+        said.append(f"{spec.name}: has {partitions} partitions instead of {spec.partitions}; {advice}")
+    for name, value in spec.config().items():
+        if name in config and config[name] != value:
+            said.append(f"{spec.name}: {name} is {config[name]} instead of {value}; change it with kafka-configs")
+    return said

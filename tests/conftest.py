@@ -1,0 +1,49 @@
+"""A real Kafka broker for the tests that need one."""
+
+import importlib.util
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+INSTALL = ["apt-get", "install", "--yes", "--no-install-recommends", "openjdk-17-jre-headless", "maven"]
+
+
+def _install_java() -> None:
+    """On a Debian-like system, as root, install what the broker needs where it is missing."""
+    if all(shutil.which(name) for name in ("java", "mvn")) or not shutil.which("apt-get") or os.geteuid() != 0:
+        return
+    subprocess.run(["apt-get", "update"], capture_output=True, check=False)
+    subprocess.run(INSTALL, capture_output=True, check=False)
+
+
+@pytest.fixture(scope="session")
+def bootstrap() -> Iterator[str]:
+    """The address of a broker: the one that POINTSMAN_TEST_BROKER names, a container, or one from `ops/kafka`."""
+    given = os.environ.get("POINTSMAN_TEST_BROKER")
+    if given:
+        yield given
+        return
+    if shutil.which("docker") and subprocess.run(["docker", "info"], capture_output=True, check=False).returncode == 0:
+        from testcontainers.community.kafka import KafkaContainer
+
+        with KafkaContainer("confluentinc/cp-kafka:8.0.0").with_kraft() as container:
+            yield container.get_bootstrap_server()
+        return
+    _install_java()
+    spec = importlib.util.spec_from_file_location("broker", ROOT / "ops" / "kafka" / "broker.py")
+    if spec is None or spec.loader is None:
+        raise RuntimeError("ops/kafka/broker.py is missing")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    try:
+        with module.Broker() as broker:
+            yield broker.bootstrap
+    except module.BrokerError as error:
+        if os.environ.get("POINTSMAN_REQUIRE_BROKER"):
+            pytest.fail(str(error))
+        pytest.skip(str(error))
