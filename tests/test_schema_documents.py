@@ -13,7 +13,6 @@ from pointsman.schemas.asyncapi import asyncapi, name_of
 from pointsman.schemas.json_schema import event_types, json_schema
 
 jsonschema: Any = _jsonschema
-jsonschema: Any = _jsonschema
 CHANNELS = {"pointsman.events": tuple(INPUTS), "pointsman.outputs": tuple(OUTPUTS)}
 
 

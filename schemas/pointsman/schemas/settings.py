@@ -41,7 +41,7 @@ class KafkaSettings(BaseModel):
     status_port: Annotated[int, Field(ge=0, le=65_535)] = 6066
 
 
-class Settings(BaseSettings, OptimizationConfig):
+class Settings(BaseSettings, OptimizationConfig):  # pyright: ignore[reportIncompatibleVariableOverride]
     """Everything an entry point reads, once, and passes down; `POINTSMAN_BUDGET__USD_PER_REQUEST` sets `budget.usd_per_request`."""
 
     model_config = SettingsConfigDict(
