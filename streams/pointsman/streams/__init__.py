@@ -6,10 +6,11 @@ if TYPE_CHECKING:
     from .core import Core
     from .dual_track import DualTrackOptimizer
     from .embedded import Optimizer
+    from .sampler import ResourceSampler
 
-__all__ = ["Core", "DualTrackOptimizer", "Optimizer"]
+__all__ = ["Core", "DualTrackOptimizer", "Optimizer", "ResourceSampler"]
 
-_HOMES = {"Core": "core", "DualTrackOptimizer": "dual_track", "Optimizer": "embedded"}
+_HOMES = {"Core": "core", "DualTrackOptimizer": "dual_track", "Optimizer": "embedded", "ResourceSampler": "sampler"}
 
 
 def __getattr__(name: str) -> Any:

@@ -1,0 +1,51 @@
+"""A resource sampler that users switch on: what this host has in use, as `resource.sampled` events."""
+
+import socket
+import threading
+from types import TracebackType
+from typing import Any, Self
+
+import psutil
+
+from .embedded import Optimizer
+
+MEGABYTE = 1e6
+
+
+def sample() -> dict[str, Any]:
+    """One measurement; what the machine has no sensor for is absent."""
+    fields: dict[str, Any] = {"cpu_percent": psutil.cpu_percent(), "memory_used_mb": round(psutil.virtual_memory().used / MEGABYTE, 1)}
+    battery = psutil.sensors_battery() if hasattr(psutil, "sensors_battery") else None
+    if battery is not None:
+        fields |= {"battery_percent": min(max(float(battery.percent), 0.0), 100.0), "battery_charging": bool(battery.power_plugged)}
+    sensors = psutil.sensors_temperatures() if hasattr(psutil, "sensors_temperatures") else {}
+    readings = [entry.current for entries in sensors.values() for entry in entries if entry.current is not None]
+    if readings:
+        fields["temperature_c"] = max(readings)
+    return fields
+
+
+class ResourceSampler:
+    """Samples every `interval_s` seconds on a thread of its own, for as long as the `with` lasts."""
+
+    def __init__(self, optimizer: Optimizer, *, scope: str, host: str | None = None, interval_s: float = 1.0) -> None:
+        self._optimizer = optimizer
+        self._scope = scope
+        self._host = host or socket.gethostname()
+        self._interval = interval_s
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="pointsman-sampler", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._stopped.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while True:
+            self._optimizer.record_resources(scope=self._scope, host=self._host, **sample())
+            if self._stopped.wait(self._interval):
+                return
