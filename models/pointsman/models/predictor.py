@@ -50,14 +50,13 @@ class Forecaster:
     def predict(self, x: Mapping[str, float]) -> float:
         """The logarithm of the expected value."""
         rung = self.rung
-        if rung == "learned":
-            value = self._learned(x)
-            if value is not None:
-                return value
-        return self.window.get(0.5) if len(self.window) >= 3 else self.default
-
-    def _learned(self, x: Mapping[str, float]) -> float | None:
+        if rung == "default":
+            return self.default
         centre = self.window.get(0.5)
+        value = self._learned(x, centre) if rung == "learned" else None
+        return centre if value is None else value
+
+    def _learned(self, x: Mapping[str, float], centre: float) -> float | None:
         value = centre + float(self.model.predict_one(dict(x)))  # type: ignore[no-untyped-call]
         return value if math.isfinite(value) and abs(value) < _LARGEST_LOG else None
 
@@ -67,10 +66,11 @@ class Forecaster:
             low, high = min(self.residuals.get(0.05), 0.0), max(self.residuals.get(0.95), 0.0)
         else:
             low, high = -1.1, 1.1
-        digits, top = DECIMALS[self.metric], 1.0 if self.metric == "quality_score" else math.inf
-        values = (min(_unlog(log_median + shift, self.metric), top) for shift in (0.0, low, high))
-        median, lower, upper = (round(value, digits) for value in values)
-        return Interval(median=median, lower=lower, upper=upper)
+        digits, metric = DECIMALS[self.metric], self.metric
+        median, lower, upper = _unlog(log_median, metric), _unlog(log_median + low, metric), _unlog(log_median + high, metric)
+        if metric == "quality_score":
+            median, lower, upper = min(median, 1.0), min(lower, 1.0), min(upper, 1.0)
+        return Interval(median=round(median, digits), lower=round(lower, digits), upper=round(upper, digits))
 
     def quantile(self, log_median: float, level: float) -> float:
         """The conditional quantile of the metric, for a timeout."""
@@ -84,7 +84,7 @@ class Forecaster:
             self.residuals.update(target - issued)
         if len(self.window) >= 3:
             centre = self.window.get(0.5)
-            learned = self._learned(x)
+            learned = self._learned(x, centre)
             missed = abs(target - learned) if learned is not None else 10.0
             self.window_error += FADING * (abs(target - centre) - self.window_error)
             self.learned_error += FADING * (missed - self.learned_error)

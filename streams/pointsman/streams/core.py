@@ -48,7 +48,7 @@ class Core:
             raise LookupError(f"scope {name!r} has had no event yet") from None
 
     def decide(self, scope: str, context: Context, request_id: str) -> Decision:
-        """The draw of one request under the policy in force; reads only. Before any event every track is as likely."""
+        """The draw of one request under the policy in force; reads only. Before any event the first track is taken."""
         state = self._scopes.get(scope)
         if state is not None and state.policy is not None:
             return state.decide(context, request_id)
