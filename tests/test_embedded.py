@@ -1,6 +1,9 @@
 """The embedded optimizer on a real SQLite file."""
 
+import signal
 import sqlite3
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -53,6 +56,19 @@ def test_a_process_that_died_without_a_snapshot_is_rebuilt_from_the_journal(tmp_
     core = Core(CONFIG)
     assert outputs(tmp_path / "copy.db") == [encode(output) for event in events for output in core.step(event)]
     dead.close()
+
+
+def test_a_young_process_killed_with_minus_nine_loses_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "100%20 young.db"
+    program = (
+        "import os, sys; from pointsman.streams import Optimizer; o = Optimizer.open(sys.argv[1])\n"
+        "for n in range(20): o.record_request_start(f'r{n}', scope='chat', track='local', occurred_at=1.7e9 + n)\n"
+        "os.kill(os.getpid(), 9)"
+    )
+    killed = subprocess.run([sys.executable, "-c", program, str(path)], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    with Optimizer.open(str(path)) as optimizer:
+        assert optimizer.status()["chat"]["events"] == 20
 
 
 def test_eight_threads_recording_at_once_lose_nothing(tmp_path: Path) -> None:

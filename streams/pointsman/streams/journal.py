@@ -35,10 +35,10 @@ class Journal:
             connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
         except sqlite3.Error as error:
             raise JournalError(f"{path}: cannot be opened ({error}): check the folder and its permissions") from error
+        if is_new:  # before WAL, so that the header in the main file says whose it is from the first commit on
+            connection.executescript(f"BEGIN; {_TABLES} PRAGMA application_id={APPLICATION_ID}; PRAGMA user_version={FORMAT}; COMMIT;")
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=NORMAL")
-        if is_new:
-            connection.executescript(f"BEGIN; {_TABLES} PRAGMA application_id={APPLICATION_ID}; PRAGMA user_version={FORMAT}; COMMIT;")
         return cls(connection)
 
     def begin(self) -> None:
@@ -114,7 +114,7 @@ def _check(path: str) -> None:
     if format_ > FORMAT:
         raise JournalError(f"{path}: written by a newer Pointsman (format {format_}, this one knows {FORMAT}): upgrade, or give another path")
     try:
-        connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+        connection = sqlite3.connect(f"{Path(path).absolute().as_uri()}?mode=ro", uri=True)
         try:
             answer = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
         finally:
