@@ -27,6 +27,7 @@ class KafkaSettings(BaseModel):
     topic_prefix: str = "pointsman."
     partitions: Annotated[int, Field(ge=1, le=10_000)] = 8
     replication_factor: Annotated[int, Field(ge=1, le=10)] = 1
+    instance_id: str | None = None
     feed: Literal["slices", "events"] = "slices"
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
     ssl_cafile: Path | None = None
@@ -35,9 +36,10 @@ class KafkaSettings(BaseModel):
     sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = None
     sasl_username: str | None = None
     sasl_password: SecretStr | None = None
+    session_timeout_s: Annotated[float, Field(ge=6, le=300)] = 10.0
     commit_interval_s: Annotated[float, Field(ge=0.05, le=60)] = 1.0
-    snapshot_interval_s: Annotated[float, Field(ge=1, le=86_400)] = 60.0
-    snapshot_events: Annotated[int, Field(ge=1)] = 10_000
+    snapshot_interval_s: Annotated[float, Field(ge=0, le=86_400)] = 1.0
+    status_host: str = "127.0.0.1"
     status_port: Annotated[int, Field(ge=0, le=65_535)] = 6066
 
 

@@ -181,6 +181,18 @@ def topics(config: Path | None, flags: tuple[str, ...], check: bool) -> None:
         sys.exit(1)
 
 
+@main.command()
+@_CONFIG
+@_SET
+@click.option("--instance-id", help="A name that stays with this worker: its partitions then wait for its restart.")
+def worker(config: Path | None, flags: tuple[str, ...], instance_id: str | None) -> None:
+    """Take in events from Kafka, fold the journal and publish what follows, until SIGTERM."""
+    from .worker import run
+
+    named = (f'kafka.instance_id="{instance_id}"',) if instance_id else ()
+    run(_settings(config, (*flags, *named)))
+
+
 @main.group(name="config", invoke_without_command=True)
 @_CONFIG
 @_SET

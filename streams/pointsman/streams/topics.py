@@ -24,6 +24,10 @@ OUTPUT_TOPICS = {
     "alert.resolved/1": "alerts",
     "event.rejected/1": "dead-letters",
 }
+WORKER = "worker"
+CHANGELOGS = ("worker-snapshots-changelog", "worker-windows-changelog", "worker-windows-key_index-changelog")
+# A worker reads its tables' changelogs when it starts: small segments are compacted soon, so that this stays short.
+CHANGELOG_TUNING = (("segment.bytes", "33554432"), ("min.cleanable.dirty.ratio", "0.2"))
 
 
 class TopicError(Exception):
@@ -39,21 +43,23 @@ class TopicSpec:
     replication_factor: int
     cleanup_policy: str
     retention_ms: int
+    tuning: tuple[tuple[str, str], ...] = ()
 
     def config(self) -> dict[str, str]:
         """The topic's configuration as Kafka takes it."""
-        return {"cleanup.policy": self.cleanup_policy, "retention.ms": str(self.retention_ms)}
+        return {"cleanup.policy": self.cleanup_policy, "retention.ms": str(self.retention_ms), **dict(self.tuning)}
 
 
 def specs(settings: KafkaSettings) -> tuple[TopicSpec, ...]:
-    """Every topic: the journal keeps everything, policies keep the latest of each scope, the rest a week."""
+    """Every topic: the journal keeps everything, policies and the worker's tables the latest of each key, the rest a week."""
 
-    def spec(suffix: str, policy: str = "delete", retention: int = 7 * DAY_MS) -> TopicSpec:
-        return TopicSpec(settings.topic_prefix + suffix, settings.partitions, settings.replication_factor, policy, retention)
+    def spec(suffix: str, policy: str = "delete", retention: int = 7 * DAY_MS, tuning: tuple[tuple[str, str], ...] = ()) -> TopicSpec:
+        return TopicSpec(settings.topic_prefix + suffix, settings.partitions, settings.replication_factor, policy, retention, tuning)
 
     ordinary = dict.fromkeys((*INPUT_TOPICS.values(), *OUTPUT_TOPICS.values()))
     ordinary.pop("policies")
-    return (*(spec(suffix) for suffix in ordinary), spec("policies", "compact", -1), spec("journal", "delete", -1))
+    tables = (spec(suffix, "compact", -1, CHANGELOG_TUNING) for suffix in CHANGELOGS)
+    return (*(spec(suffix) for suffix in ordinary), spec("policies", "compact", -1), spec("journal", "delete", -1), *tables)
 
 
 def security(settings: KafkaSettings) -> dict[str, Any]:

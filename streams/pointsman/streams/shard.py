@@ -1,0 +1,95 @@
+"""A shard: the core of one journal partition, how far it has folded, what is not yet in a snapshot, and what is due."""
+
+import heapq
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from pointsman.schemas import Event, EventRejected, OptimizationConfig, Refused, Tick, dead_letter, decode
+
+from .core import Core
+
+RECENT_S = 300.0  # a scope whose events are older than this is a played-back recording: it moves its own clock
+
+
+class Unsaved(NamedTuple):
+    """Since when a scope's snapshot is behind: the first offset that is not in it, and the monotonic time."""
+
+    offset: int
+    since: float
+
+
+@dataclass(slots=True)
+class Shard:
+    """One journal partition: `applied` is the last offset folded, `ahead` the offsets up to which restored scopes already are."""
+
+    topic: str
+    partition: int
+    config: OptimizationConfig
+    core: Core = field(init=False)
+    applied: int = -1
+    ahead: dict[str, int] = field(default_factory=dict)
+    unsaved: dict[str, Unsaved] = field(default_factory=dict)
+    _timers: list[tuple[float, str]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.core = Core(self.config)
+
+    def fold(self, records: Iterable[Any]) -> list[Event]:
+        """Fold journal records in order, those already folded left out; what they caused, dead letters with their place included."""
+        outputs: list[Event] = []
+        touched: set[str] = set()
+        now = time.monotonic()
+        for record in records:
+            offset = record.offset
+            if offset <= self.applied:
+                continue
+            self.applied = offset
+            value = record.value or b""
+            place = f"{self.topic}/{self.partition}/{offset}"
+            try:
+                event = decode(value)
+            except Refused as refusal:
+                outputs.append(dead_letter(place, value, refusal.reason))
+                continue
+            scope = event.scope
+            if self.ahead and self.ahead.get(scope, -1) >= offset:
+                continue
+            for output in self.core.step(event):
+                if isinstance(output, EventRejected):
+                    output = dead_letter(place, value, output.reason, occurred_at=output.occurred_at, scope=scope)
+                outputs.append(output)
+            touched.add(scope)
+            if scope not in self.unsaved:
+                self.unsaved[scope] = Unsaved(offset, now)
+        for scope in touched:
+            self.watch(scope)
+        return outputs
+
+    def watch(self, scope: str) -> None:
+        """Note when time alone will change this scope."""
+        due = self.core.next_due(scope)
+        if due is not None:
+            heapq.heappush(self._timers, (due, scope))
+
+    def ticks(self, now: float) -> list[Tick]:
+        """A tick for every scope in which something is due and nothing else has come; costs only what is due."""
+        found: dict[str, Tick] = {}
+        while self._timers and self._timers[0][0] <= now:
+            _, scope = heapq.heappop(self._timers)
+            due = self.core.next_due(scope)
+            if due is None or scope in found or abs(now - self.core.scope(scope).clock) > RECENT_S:
+                continue
+            if due <= now:
+                found[scope] = Tick(event_id=f"tick/{now!r}", scope=scope, occurred_at=now, source="pointsman")
+            else:
+                heapq.heappush(self._timers, (due, scope))
+        return list(found.values())
+
+    def is_saved_to(self) -> int:
+        """The offset from which a restart must read the journal: every scope's snapshot holds what came before it."""
+        return min((entry.offset for entry in self.unsaved.values()), default=self.applied + 1)
+
+
+__all__ = ["RECENT_S", "Shard", "Unsaved"]

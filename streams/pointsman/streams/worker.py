@@ -1,0 +1,468 @@
+"""The worker: a Faust app that takes in events, folds the journal and publishes what follows, effectively once.
+
+Two kinds of agents. An *intake* per input topic validates, redacts, sketches and forwards to the journal, or to the dead letters.
+The *optimizer* folds the journal, writes the outputs, then a snapshot, and only then commits how far it has come. Nothing is
+committed by Faust's own clock: every topic is read with `acks=False`, and `Cursor` and `Shard` say what is safe.
+"""
+
+import asyncio
+import json
+import logging
+import signal
+import tempfile
+import time
+import uuid
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterable
+from importlib.metadata import version
+from typing import Any
+
+import faust
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+from faust.types import TP
+
+from pointsman.schemas import Event, EventRejected, Origin, WindowClosed, encode
+from pointsman.schemas.cloudevents import headers
+from pointsman.schemas.settings import KafkaSettings, Settings
+
+from .intake import accept
+from .shard import Shard
+from .slices import LONGEST, SliceScheduler
+from .snapshot_table import Snapshots
+from .topics import INPUT_TOPICS, OUTPUT_TOPICS, WORKER, ensure_topics, security, specs
+from .writer import Row, Writer
+
+SNAPSHOT_SHARE = 0.05
+WINDOWS_KEPT = 1440
+LONGEST_PAUSE_S = 10.0
+HANDOVER_S = 5.0
+
+log = logging.getLogger(__name__)
+
+
+class WorkerError(Exception):
+    """The worker cannot run as asked; the message says what to do."""
+
+
+class Worker:
+    """The state of one worker: its shards, its place in every input partition, and its Faust app."""
+
+    def __init__(self, settings: Settings, clock: Callable[[], float] = time.time) -> None:
+        self.kafka: KafkaSettings = settings.kafka
+        self.config = settings.optimization()
+        self._clock = clock
+        self._prefix = settings.kafka.topic_prefix
+        self._journal = f"{self._prefix}journal"
+        self._writer = Writer(settings.kafka, (spec.name for spec in specs(settings.kafka)))
+        self._writing: asyncio.Task[None] | None = None
+        self._busy = asyncio.Lock()
+        self._shards: dict[int, Shard] = {}
+        self._next: dict[TP, int] = {}
+        self._commits: dict[TP, int] = {}
+        self._committed: dict[TP, int] = {}
+        self._credit = 0.0
+        self._last_credit = time.monotonic()
+        self._is_assigned = False
+        self._commits_fail = False
+        self._window_starts: dict[str, deque[float]] = {}
+        self.folded = 0
+        self.app = self._build()
+        self._snapshots = Snapshots(self._table.data, uuid.uuid4().hex[:12])
+
+    # the app
+
+    def _build(self) -> Any:
+        kafka = self.kafka
+        feed: dict[str, Any] = {"ConsumerScheduler": SliceScheduler} if kafka.feed == "slices" else {}
+        app: Any = faust.App(
+            f"{self._prefix}{WORKER}",
+            broker=[f"kafka://{server.strip()}" for server in kafka.bootstrap_servers.split(",")],
+            broker_credentials=_credentials(kafka),
+            broker_session_timeout=kafka.session_timeout_s,
+            broker_heartbeat_interval=kafka.session_timeout_s / 10.0,
+            broker_request_timeout=max(40.0, 2.0 * kafka.session_timeout_s),
+            broker_max_poll_records=8 * LONGEST,
+            consumer_auto_offset_reset="earliest",
+            consumer_group_instance_id=kafka.instance_id or "",
+            datadir=tempfile.mkdtemp(prefix="pointsman-worker-"),
+            store="memory://",
+            stream_wait_empty=False,
+            stream_buffer_maxsize=16,
+            topic_partitions=kafka.partitions,
+            topic_replication_factor=kafka.replication_factor,
+            topic_disable_leader=True,
+            web_enabled=kafka.status_port > 0,
+            web_bind=kafka.status_host,
+            web_port=kafka.status_port or 6066,
+            autodiscover=False,
+            **feed,
+        )
+        self._table = app.Table("snapshots", partitions=kafka.partitions, key_type=bytes, value_type=bytes)
+        self._windows = app.Table("windows", partitions=kafka.partitions, key_type=str).tumbling(self.config.intervals.window_s, key_index=True)
+        for suffix in dict.fromkeys((*INPUT_TOPICS.values(), "events")):
+            topic = app.topic(f"{self._prefix}{suffix}", acks=False, value_serializer="raw", key_serializer="raw")
+            app.agent(topic, name=f"intake.{suffix}")(self._intake)
+        journal = app.topic(self._journal, acks=False, value_serializer="raw", key_serializer="raw")
+        app.agent(journal, name="optimizer")(self._optimize)
+        app.timer(kafka.commit_interval_s)(self._keep_house)
+        app.on_partitions_revoked.connect(self._hand_over, weak=False)
+        app.on_rebalance_complete.connect(self._take_over, weak=False)
+        app.on_before_shutdown.connect(self._finish, weak=False)
+        app.page("/status/")(self._status_page)
+        app.page("/status/{scope}/")(self._scope_page)
+        app.page("/windows/{scope}/")(self._windows_page)
+        return app
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Work until `stop` is set; raises what made the app crash."""
+        await self._writer.start()
+        try:
+            await self.app.start()
+            log.info("worker started, group %s", self.app.conf.id)
+            await self.app.wait(stop.wait())
+        finally:
+            await self.app.stop()
+            await self._writer.stop()
+
+    # intake
+
+    async def _intake(self, stream: Any) -> None:
+        async for event in stream.events():
+            message = event.message
+            try:
+                await self._forward(message.tp, _records(event))
+            except Exception as error:
+                await self._crash(error)
+
+    async def _forward(self, tp: TP, records: list[Any]) -> None:
+        """Forward the records of one partition, in order and without a hole; then they may be committed."""
+        due = self._next.get(tp)
+        if due is None:
+            due = await self._committed_offset(tp)
+        if records[0].offset > due:
+            async for missed in self._read(tp, due, records[0].offset):
+                await self._writer.write(self._accepted(tp, missed))
+        rest = [record for record in records if record.offset >= due]
+        await self._writer.write(self._accepted(tp, rest))
+        if tp in self.app.consumer.assignment():
+            self._next[tp] = self._commits[tp] = records[-1].offset + 1
+
+    def _accepted(self, tp: TP, records: Iterable[Any]) -> list[Row]:
+        now = self._clock()
+        rows = []
+        for record in records:
+            event = accept(
+                record.value,
+                place=f"{tp.topic}/{tp.partition}/{record.offset}",
+                headers=record.headers,
+                key=record.key,
+                keyed=True,
+                origin=Origin.model_construct(topic=tp.topic, partition=tp.partition, offset=record.offset),
+                now=now,
+            )
+            rows.append(self._output(event) if isinstance(event, EventRejected) else self._row(self._journal, event))
+        return rows
+
+    def _row(self, topic: str, event: Event) -> Row:
+        key = event.scope.encode("utf-8", "replace")
+        return Row(topic, self._writer.partition(topic, key), key, encode(event), headers(event))
+
+    def _output(self, event: Event) -> Row:
+        return self._row(self._prefix + OUTPUT_TOPICS[event.TYPE], event)
+
+    # the fold
+
+    async def _optimize(self, stream: Any) -> None:
+        async for event in stream.events():
+            try:
+                async with self._busy:
+                    await self._fold(event.message.partition, _records(event))
+                    await self._save_some()
+            except Exception as error:
+                await self._crash(error)
+
+    async def _fold(self, partition: int, records: list[Any]) -> None:
+        tp = TP(self._journal, partition)
+        if tp not in self.app.consumer.assignment():
+            return
+        shard = await self._shard(partition)
+        if records[0].offset > shard.applied + 1:
+            async for missed in self._read(tp, shard.applied + 1, records[0].offset):
+                await self._publish(shard.fold(missed))
+        await self._publish(shard.fold(records))
+        self.folded += len(records)
+
+    async def _publish(self, outputs: list[Event]) -> None:
+        """Write outputs behind those before them, while the next records are folded."""
+        if not outputs:
+            return
+        for output in outputs:
+            if isinstance(output, WindowClosed):
+                self._keep_window(output)
+        rows = [self._output(output) for output in outputs]
+        await self._written()
+        self._writing = asyncio.create_task(self._writer.write(rows))
+
+    async def _written(self) -> None:
+        """Wait until every replica has every output so far."""
+        if self._writing is not None:
+            await self._writing
+            self._writing = None
+
+    async def _shard(self, partition: int) -> Shard:
+        """The shard of a partition: from its snapshots, or where they cannot be used from the journal, without publishing again."""
+        shard = self._shards.get(partition)
+        if shard is not None:
+            return shard
+        tp = TP(self._journal, partition)
+        shard = Shard(self._journal, partition, self.config)
+        committed = await self._committed_offset(tp)
+        is_usable = self._snapshots.restore(shard)
+        start = committed if is_usable and (shard.ahead or committed == 0) else 0
+        shard.applied = start - 1
+        if start < committed:
+            log.warning("%s/%d: no usable snapshot for all scopes, folding the journal again up to %d", self._journal, partition, committed)
+            async for records in self._read(tp, start, committed):
+                shard.fold(records)
+                await asyncio.sleep(0)
+        self._shards[partition] = shard
+        return shard
+
+    # snapshots and commits
+
+    async def _save_some(self, deadline: float | None = None) -> None:
+        """Save the scopes that have waited longest, in 5 % of the time at most; with a deadline (monotonic) all that it allows."""
+        now = time.monotonic()
+        self._credit = min(self._credit + SNAPSHOT_SHARE * (now - self._last_credit), 1.0)
+        self._last_credit = now
+        for shard in self._shards.values():
+            while shard.unsaved:
+                scope, entry = next(iter(shard.unsaved.items()))
+                began = time.monotonic()
+                if began > deadline if deadline is not None else self._credit <= 0 or began - entry.since < self.kafka.snapshot_interval_s:
+                    break
+                await self._save(shard, scope)
+            self._note_commit(shard)
+
+    async def _save(self, shard: Shard, scope: str) -> None:
+        await self._written()
+        began = time.monotonic()
+        changes = self._snapshots.save(scope, shard.partition, shard.applied, shard.core.snapshot(scope))
+        topic = self._table.changelog_topic.get_topic_name()
+        rows = [Row(topic, shard.partition, key, value, []) for key, value in changes]
+        self._credit -= time.monotonic() - began
+        await self._writer.write(rows)
+        for key, value in changes:
+            if value is None:
+                self._table.data.pop(key, None)
+            else:
+                self._table.data[key] = value
+        del shard.unsaved[scope]
+
+    def _note_commit(self, shard: Shard) -> None:
+        tp = TP(self._journal, shard.partition)
+        safe = shard.is_saved_to()
+        if safe > self._committed.get(tp, 0):
+            self._commits[tp] = safe
+
+    async def _commit(self) -> None:
+        """Commit what is safe; a refusal means that the partitions are another's by now, or that the broker is away."""
+        assigned = self.app.consumer.assignment()
+        offsets = {tp: offset for tp, offset in self._commits.items() if tp in assigned and offset != self._committed.get(tp)}
+        self._commits.clear()
+        if not offsets:
+            return
+        try:
+            await self._ask_consumer("commit", {TopicPartition(*tp): offset for tp, offset in offsets.items()})
+        except KafkaError as error:
+            if not self._commits_fail:
+                log.warning("offsets were not committed (%r): trying again", error)
+            self._commits_fail = True
+            self._commits = offsets | self._commits
+            return
+        self._commits_fail = False
+        self._committed.update(offsets)
+
+    async def _committed_offset(self, tp: TP) -> int:
+        """Where the group stands in a partition; its beginning where it stands nowhere."""
+        where = TopicPartition(*tp)
+        committed: int | None = await self._ask_consumer("committed", where)
+        found: int = (await self._ask_consumer("beginning_offsets", [where]))[where] if committed is None else committed
+        self._committed[tp] = found
+        return found
+
+    async def _ask_consumer(self, method: str, *arguments: Any) -> Any:
+        """Call the group's own consumer on its thread; Faust's `call_thread` would wait behind a fetch, a second where it is quiet."""
+        thread = self.app.consumer._thread
+        asked = asyncio.run_coroutine_threadsafe(getattr(thread._ensure_consumer(), method)(*arguments), thread.thread_loop)
+        return await asyncio.wrap_future(asked)
+
+    async def _keep_house(self) -> None:
+        """Once a commit interval: ticks for what is due, snapshots for what is quiet, offsets."""
+        if not self._is_assigned:
+            return
+        try:
+            async with self._busy:
+                for tp in self.app.consumer.assignment():
+                    if tp.topic == self._journal:
+                        await self._shard(tp.partition)
+                now = self._clock()
+                ticks = [self._row(self._journal, tick) for shard in self._shards.values() for tick in shard.ticks(now)]
+                await self._writer.write(ticks)
+                await self._save_some()
+                await self._commit()
+        except Exception as error:
+            await self._crash(error)
+
+    # partitions come and go
+
+    async def _take_over(self, app: Any, **_: Any) -> None:
+        """The tables are recovered: their snapshots may be taken up."""
+        self._is_assigned = bool(self.app.consumer.assignment())
+
+    async def _hand_over(self, app: Any, revoked: set[TP], **_: Any) -> None:
+        """Leave snapshots and offsets for whoever folds these partitions next."""
+        try:
+            async with asyncio.timeout(HANDOVER_S + 2.0), self._busy:
+                await self._written()
+                await self._save_some(time.monotonic() + HANDOVER_S)
+                await self._commit()
+        except (TimeoutError, KafkaError) as error:
+            log.warning("partitions were handed over without their last snapshots (%r): their next owner folds a longer tail", error)
+        for tp in revoked:
+            for known in (self._next, self._commits, self._committed):
+                known.pop(tp, None)
+            if tp.topic == self._journal:
+                self._shards.pop(tp.partition, None)
+        self._window_starts.clear()
+        self._is_assigned = False
+
+    async def _finish(self, app: Any, **_: Any) -> None:
+        await self._hand_over(app, set(self.app.consumer.assignment()))
+        log.info("worker stopped, %d journal records folded", self.folded)
+
+    async def _crash(self, error: Exception) -> None:
+        log.error("worker stops: %s", error, exc_info=error)
+        await self.app.crash(error)
+        raise error
+
+    # reading the journal or an input again
+
+    async def _read(self, tp: TP, start: int, stop: int) -> AsyncIterator[list[Any]]:
+        """The records of a partition from `start` to before `stop`, apart from the group's own reading."""
+        where = TopicPartition(*tp)
+        consumer: Any = AIOKafkaConsumer(bootstrap_servers=self.kafka.bootstrap_servers, enable_auto_commit=False, **security(self.kafka))
+        await consumer.start()
+        try:
+            consumer.assign([where])
+            first = (await consumer.beginning_offsets([where]))[where]
+            if first > start:
+                log.warning("%s/%d: the records %d to %d are no longer there", tp.topic, tp.partition, start, first)
+            consumer.seek(where, max(start, first))
+            while await consumer.position(where) < stop:
+                found = (await consumer.getmany(where, timeout_ms=500, max_records=LONGEST)).get(where, [])
+                records = [record for record in found if record.offset < stop]
+                if records:
+                    yield records
+        finally:
+            await consumer.stop()
+
+    # the status view
+
+    def _keep_window(self, closed: WindowClosed) -> None:
+        """Keep a closed window for queries, the last 1,440 of each track; the fold does not read them."""
+        key = f"{closed.scope}/{closed.track}"
+        if not self._window_starts:
+            for known, (start, _) in sorted(self._windows.table.data, key=lambda found: found[1]):
+                self._window_starts.setdefault(known, deque()).append(start)
+        starts = self._window_starts.setdefault(key, deque())
+        if len(starts) >= WINDOWS_KEPT:
+            del self._windows.relative_to(starts.popleft())[key]
+        starts.append(closed.start)
+        self._windows.relative_to(closed.start)[key] = json.loads(encode(closed))
+
+    async def _status_page(self, request: Any) -> Any:
+        shards = [
+            {
+                "partition": shard.partition,
+                "applied": shard.applied,
+                "saved_to": shard.is_saved_to(),
+                "behind": max(0, (self.app.consumer.highwater(TP(self._journal, shard.partition)) or 0) - shard.applied - 1),
+                "scopes": shard.core.scopes(),
+            }
+            for shard in self._shards.values()
+        ]
+        return self.app.web.json(
+            {"version": version("pointsman"), "group": self.app.conf.id, "assigned": self._is_assigned, "folded": self.folded, "shards": shards}
+        )
+
+    async def _scope_page(self, request: Any, scope: str) -> Any:
+        for shard in self._shards.values():
+            if scope in shard.core.scopes():
+                return self.app.web.json(shard.core.status(scope))
+        return self.app.web.json({"error": f"scope {scope!r} is not on this worker: ask the worker that has its partition"}, status=404)
+
+    async def _windows_page(self, request: Any, scope: str) -> Any:
+        found = [value for (key, _), value in self._windows.table.data.items() if key.rsplit("/", 1)[0] == scope]
+        found.sort(key=lambda fields: (fields["track"], fields["start"]))
+        return self.app.web.json({"scope": scope, "windows": found})
+
+
+def _records(event: Any) -> list[Any]:
+    return event.value if isinstance(event.value, list) else [event.message]
+
+
+def _credentials(kafka: KafkaSettings) -> Any:
+    given = security(kafka)
+    context = given.get("ssl_context")
+    if kafka.sasl_mechanism is not None:
+        return faust.SASLCredentials(
+            username=given["sasl_plain_username"], password=given["sasl_plain_password"], mechanism=kafka.sasl_mechanism, ssl_context=context
+        )
+    return faust.SSLCredentials(context) if context is not None else None
+
+
+async def _ready(settings: Settings, stop: asyncio.Event) -> None:
+    """Wait for the broker, said once; raises `WorkerError` where topics are missing or not as they should be."""
+    from .topics import TopicError
+
+    pause, is_away = 0.5, False
+    while not stop.is_set():
+        try:
+            problems = await ensure_topics(settings.kafka, check=True)
+        except TopicError as error:
+            if not is_away:
+                log.warning("%s Trying again until it answers.", error)
+            is_away = True
+            try:
+                await asyncio.wait_for(stop.wait(), pause)
+            except TimeoutError:
+                pause = min(2.0 * pause, LONGEST_PAUSE_S)
+            continue
+        if is_away:
+            log.warning("kafka %s answers", settings.kafka.bootstrap_servers)
+        missing = [line for line in problems if "missing" in line or "partitions instead" in line]
+        if missing:
+            raise WorkerError(f"{'; '.join(missing)}: run `pointsman topics` with the same settings first")
+        return
+
+
+async def _work(settings: Settings) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    await _ready(settings, stop)
+    if not stop.is_set():
+        await Worker(settings).run(stop)
+
+
+def run(settings: Settings) -> None:
+    """Run a worker until SIGTERM or SIGINT."""
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
+    logging.getLogger("pointsman").setLevel(logging.INFO)
+    asyncio.run(_work(settings))
+
+
+__all__ = ["Worker", "WorkerError", "run"]

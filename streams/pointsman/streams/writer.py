@@ -1,0 +1,143 @@
+"""Writing to Kafka so that order and completeness survive a broker that goes away.
+
+Records of one partition travel in batches, each all or nothing, and the next is sent only when every replica has the last.
+So a batch that is sent again leaves a repeat behind, never a hole: repeats are caught by origin and by id, a hole would not be.
+For the same reason the producer needs no idempotence, whose sequence numbers turn a long absence of the broker into a fatal error.
+"""
+
+import asyncio
+import logging
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import (
+    AuthenticationFailedError,
+    ClusterAuthorizationFailedError,
+    InvalidTopicError,
+    KafkaError,
+    MessageSizeTooLargeError,
+    PolicyViolationError,
+    ProducerClosed,
+    RecordListTooLargeError,
+    TopicAuthorizationFailedError,
+)
+from aiokafka.partitioner import DefaultPartitioner
+
+from pointsman.schemas.settings import KafkaSettings
+
+from .topics import security
+
+MAX_BATCH_BYTES = 1_000_000  # a broker takes 1,048,588 unless told otherwise
+LONGEST_PAUSE_S = 5.0
+_FINAL = (
+    AuthenticationFailedError,
+    ClusterAuthorizationFailedError,
+    InvalidTopicError,
+    MessageSizeTooLargeError,
+    PolicyViolationError,
+    ProducerClosed,
+    RecordListTooLargeError,
+    TopicAuthorizationFailedError,
+)
+
+log = logging.getLogger(__name__)
+_partition_of = DefaultPartitioner()
+
+
+class WriteError(Exception):
+    """Kafka refuses a record for good; the message says where and what to do."""
+
+
+class Row(NamedTuple):
+    """One record to write; without a value it deletes its key from a compacted topic."""
+
+    topic: str
+    partition: int
+    key: bytes
+    value: bytes | None
+    headers: list[tuple[str, bytes]]
+
+
+class Writer:
+    """Writes rows and returns when every replica has them; a broker that is away is waited for."""
+
+    def __init__(self, settings: KafkaSettings, topics: Iterable[str]) -> None:
+        self._settings = settings
+        self._topics = tuple(topics)
+        self._partitions: dict[str, list[int]] = {}
+        self._producer: Any = None
+        self._is_away = False
+
+    async def start(self) -> None:
+        """Connect, and learn how many partitions each topic has."""
+        self._producer = AIOKafkaProducer(
+            bootstrap_servers=self._settings.bootstrap_servers,
+            acks="all",
+            max_batch_size=MAX_BATCH_BYTES,
+            max_request_size=MAX_BATCH_BYTES + 48_000,
+            **security(self._settings),
+        )
+        await self._producer.start()
+        for topic in self._topics:
+            self._partitions[topic] = sorted(await self._producer.partitions_for(topic))
+
+    async def stop(self) -> None:
+        """Let go of the connection."""
+        if self._producer is not None:
+            await self._producer.stop()
+
+    def partition(self, topic: str, key: bytes) -> int:
+        """The partition of a key, as every Kafka client with the default partitioner finds it (murmur2)."""
+        partitions = self._partitions[topic]
+        return int(_partition_of(key, partitions, partitions))
+
+    async def write(self, rows: Iterable[Row]) -> None:
+        """Write rows, in order within each partition; raises `WriteError` for what Kafka will never take."""
+        groups: dict[tuple[str, int], list[Row]] = {}
+        for row in rows:
+            groups.setdefault((row.topic, row.partition), []).append(row)
+        if len(groups) == 1:
+            for (topic, partition), group in groups.items():
+                await self._send(topic, partition, group)
+        elif groups:
+            async with asyncio.TaskGroup() as tasks:
+                for (topic, partition), group in groups.items():
+                    tasks.create_task(self._send(topic, partition, group))
+
+    async def _send(self, topic: str, partition: int, rows: list[Row]) -> None:
+        sent, pause = 0, 0.1
+        while sent < len(rows):
+            batch = self._producer.create_batch()
+            count = 0
+            for row in rows[sent:]:
+                if batch.append(timestamp=None, key=row.key, value=row.value, headers=row.headers) is None:
+                    break
+                count += 1
+            if count == 0:
+                raise WriteError(f"{topic}/{partition}: a record of {len(rows[sent].value or b'')} bytes does not fit into a batch of {MAX_BATCH_BYTES}")
+            batch.close()
+            try:
+                await (await self._producer.send_batch(batch, topic, partition=partition))
+            except _FINAL as error:
+                raise WriteError(f"{topic}/{partition}: {error!r}; check the topic's limits and this client's rights") from error
+            except KafkaError as error:
+                self._note_away(error)
+                await asyncio.sleep(pause)
+                pause = min(2.0 * pause, LONGEST_PAUSE_S)
+                continue
+            sent += count
+            self._note_back()
+
+    def _note_away(self, error: KafkaError) -> None:
+        if not self._is_away:
+            self._is_away = True
+            log.warning("kafka %s does not take records (%r): trying again until it does", self._settings.bootstrap_servers, error)
+
+    def _note_back(self) -> None:
+        if self._is_away:
+            self._is_away = False
+            log.warning("kafka %s takes records again", self._settings.bootstrap_servers)
+
+
+__all__ = ["Row", "WriteError", "Writer"]
