@@ -6,7 +6,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable
+import uuid
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from pointsman.schemas.settings import KafkaSettings
 from pointsman.streams.core import Core
 from pointsman.streams.topics import OUTPUT_TOPICS, ensure_topics
 
-DEADLINE_S = 90.0
+DEADLINE_S = 60.0
 Outputs = dict[tuple[str, str], list[bytes]]
 
 
@@ -26,7 +27,7 @@ class Deployment:
     """Topics under a prefix, and the worker processes that were started on them."""
 
     def __init__(self, bootstrap: str, name: str, folder: Path, config: OptimizationConfig, **kafka: Any) -> None:
-        self.settings = KafkaSettings(bootstrap_servers=bootstrap, topic_prefix=f"{name}.", partitions=2, status_port=0, **kafka)
+        self.settings = KafkaSettings(bootstrap_servers=bootstrap, topic_prefix=f"{name}-{uuid.uuid4().hex[:8]}.", partitions=2, status_port=0, **kafka)
         self.config = config
         self.workers: list[subprocess.Popen[bytes]] = []
         self._folder = folder
@@ -49,7 +50,7 @@ class Deployment:
             "POINTSMAN_TRACKS": f"[{','.join(track.model_dump_json() for track in self.config.tracks)}]",
             "POINTSMAN_STRATEGY": self.config.strategy,
         }
-        command = [sys.executable, "-m", "pointsman.streams.cli", "worker", "--instance-id", instance]
+        command = [sys.executable, "-m", "pointsman.streams.cli", "worker", "--verbose", "--instance-id", instance]
         with (self._folder / f"{instance}.log").open("ab") as log:
             worker = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
         self.workers.append(worker)
@@ -88,11 +89,11 @@ class Deployment:
                 found.setdefault((OUTPUT_TOPICS[output.TYPE], output.scope), []).append(encode(output))
         return found
 
-    def outputs(self, enough: Callable[[int], bool]) -> Outputs:
-        """What stands on the output topics once `enough` is true of the number of different outputs, the first of each id."""
+    def outputs(self, enough: int) -> Outputs:
+        """What stands on the output topics once there are so many different outputs, the first of each id."""
         return asyncio.run(self._outputs(enough))
 
-    async def _outputs(self, enough: Callable[[int], bool]) -> Outputs:
+    async def _outputs(self, enough: int) -> Outputs:
         topics = [self.settings.topic_prefix + suffix for suffix in dict.fromkeys(OUTPUT_TOPICS.values())]
         consumer: Any = AIOKafkaConsumer(*topics, bootstrap_servers=self.settings.bootstrap_servers, auto_offset_reset="earliest", enable_auto_commit=False)
         await consumer.start()
@@ -100,7 +101,7 @@ class Deployment:
         seen: set[str] = set()
         end = time.monotonic() + DEADLINE_S
         try:
-            while not enough(len(seen)) and time.monotonic() < end:
+            while len(seen) < enough and time.monotonic() < end:
                 for tp, records in (await consumer.getmany(timeout_ms=100)).items():
                     for record in records:
                         output = decode_output(record.value)
@@ -109,6 +110,9 @@ class Deployment:
                             found.setdefault((tp.topic.removeprefix(self.settings.topic_prefix), output.scope), []).append(record.value)
         finally:
             await consumer.stop()
+        if len(seen) < enough:
+            said = {path.name: path.read_text()[-3000:] for path in self._folder.glob("*.log")}
+            raise AssertionError(f"{len(seen)} outputs after {DEADLINE_S:.0f} s are not enough; the workers said {said}")
         return found
 
 

@@ -185,12 +185,13 @@ def topics(config: Path | None, flags: tuple[str, ...], check: bool) -> None:
 @_CONFIG
 @_SET
 @click.option("--instance-id", help="A name that stays with this worker: its partitions then wait for its restart.")
-def worker(config: Path | None, flags: tuple[str, ...], instance_id: str | None) -> None:
+@click.option("--verbose", is_flag=True, help="Log what Faust and the Kafka client say, too.")
+def worker(config: Path | None, flags: tuple[str, ...], instance_id: str | None, verbose: bool) -> None:
     """Take in events from Kafka, fold the journal and publish what follows, until SIGTERM."""
     from .worker import run
 
     named = (f'kafka.instance_id="{instance_id}"',) if instance_id else ()
-    run(_settings(config, (*flags, *named)))
+    run(_settings(config, (*flags, *named)), is_verbose=verbose)
 
 
 @main.group(name="config", invoke_without_command=True)

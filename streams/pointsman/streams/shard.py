@@ -29,6 +29,7 @@ class Shard:
     config: OptimizationConfig
     core: Core = field(init=False)
     applied: int = -1
+    folded: int = 0
     ahead: dict[str, int] = field(default_factory=dict)
     unsaved: dict[str, Unsaved] = field(default_factory=dict)
     _timers: list[tuple[float, str]] = field(default_factory=list)
@@ -60,6 +61,7 @@ class Shard:
                 if isinstance(output, EventRejected):
                     output = dead_letter(place, value, output.reason, occurred_at=output.occurred_at, scope=scope)
                 outputs.append(output)
+            self.folded += 1
             touched.add(scope)
             if scope not in self.unsaved:
                 self.unsaved[scope] = Unsaved(offset, now)

@@ -25,7 +25,7 @@ OUTPUT_TOPICS = {
     "event.rejected/1": "dead-letters",
 }
 WORKER = "worker"
-CHANGELOGS = ("worker-snapshots-changelog", "worker-windows-changelog", "worker-windows-key_index-changelog")
+CHANGELOGS = ("worker-snapshots-changelog", "worker-windows-changelog")
 # A worker reads its tables' changelogs when it starts: small segments are compacted soon, so that this stays short.
 CHANGELOG_TUNING = (("segment.bytes", "33554432"), ("min.cleanable.dirty.ratio", "0.2"))
 

@@ -37,6 +37,8 @@ SNAPSHOT_SHARE = 0.05
 WINDOWS_KEPT = 1440
 LONGEST_PAUSE_S = 10.0
 HANDOVER_S = 5.0
+MEND_S = 1.0
+MOST_FETCHED = 8 * LONGEST
 
 log = logging.getLogger(__name__)
 
@@ -61,12 +63,14 @@ class Worker:
         self._next: dict[TP, int] = {}
         self._commits: dict[TP, int] = {}
         self._committed: dict[TP, int] = {}
+        self._waiting: dict[TP, int] = {}
+        self._intakes: dict[TP, asyncio.Lock] = {}
         self._credit = 0.0
-        self._last_credit = time.monotonic()
+        self._last_credit = self._last_mend = time.monotonic()
         self._is_assigned = False
         self._commits_fail = False
-        self._window_starts: dict[str, deque[float]] = {}
-        self.folded = 0
+        self._window_keys: dict[str, deque[Any]] = {}
+        self._folded_before = 0
         self.app = self._build()
         self._snapshots = Snapshots(self._table.data, uuid.uuid4().hex[:12])
 
@@ -82,7 +86,7 @@ class Worker:
             broker_session_timeout=kafka.session_timeout_s,
             broker_heartbeat_interval=kafka.session_timeout_s / 10.0,
             broker_request_timeout=max(40.0, 2.0 * kafka.session_timeout_s),
-            broker_max_poll_records=8 * LONGEST,
+            broker_max_poll_records=MOST_FETCHED,
             consumer_auto_offset_reset="earliest",
             consumer_group_instance_id=kafka.instance_id or "",
             datadir=tempfile.mkdtemp(prefix="pointsman-worker-"),
@@ -99,7 +103,7 @@ class Worker:
             **feed,
         )
         self._table = app.Table("snapshots", partitions=kafka.partitions, key_type=bytes, value_type=bytes)
-        self._windows = app.Table("windows", partitions=kafka.partitions, key_type=str).tumbling(self.config.intervals.window_s, key_index=True)
+        self._windows = app.Table("windows", partitions=kafka.partitions, key_type=str).tumbling(self.config.intervals.window_s)
         for suffix in dict.fromkeys((*INPUT_TOPICS.values(), "events")):
             topic = app.topic(f"{self._prefix}{suffix}", acks=False, value_serializer="raw", key_serializer="raw")
             app.agent(topic, name=f"intake.{suffix}")(self._intake)
@@ -137,16 +141,27 @@ class Worker:
 
     async def _forward(self, tp: TP, records: list[Any]) -> None:
         """Forward the records of one partition, in order and without a hole; then they may be committed."""
-        due = self._next.get(tp)
-        if due is None:
-            due = await self._committed_offset(tp)
-        if records[0].offset > due:
-            async for missed in self._read(tp, due, records[0].offset):
-                await self._writer.write(self._accepted(tp, missed))
-        rest = [record for record in records if record.offset >= due]
-        await self._writer.write(self._accepted(tp, rest))
-        if tp in self.app.consumer.assignment():
-            self._next[tp] = self._commits[tp] = records[-1].offset + 1
+        async with self._intakes.setdefault(tp, asyncio.Lock()):
+            due = await self._due(tp)
+            if records[0].offset > due:
+                await self._forward_missed(tp, due, records[0].offset)
+            await self._writer.write(self._accepted(tp, [record for record in records if record.offset >= due]))
+            self._note_forwarded(tp, records[-1].offset + 1)
+
+    async def _forward_missed(self, tp: TP, start: int, stop: int) -> None:
+        async for records in self._read(tp, start, stop):
+            await self._writer.write(self._accepted(tp, records))
+        self._note_forwarded(tp, stop)
+
+    def _note_forwarded(self, tp: TP, offset: int) -> None:
+        if tp in self.app.consumer.assignment() and offset > self._next.get(tp, 0):
+            self._next[tp] = self._commits[tp] = offset
+
+    async def _due(self, tp: TP) -> int:
+        """The offset of an input partition that comes next."""
+        if tp not in self._next:
+            self._next[tp] = await self._committed_offset(tp)
+        return self._next[tp]
 
     def _accepted(self, tp: TP, records: Iterable[Any]) -> list[Row]:
         now = self._clock()
@@ -188,18 +203,20 @@ class Worker:
             return
         shard = await self._shard(partition)
         if records[0].offset > shard.applied + 1:
-            async for missed in self._read(tp, shard.applied + 1, records[0].offset):
-                await self._publish(shard.fold(missed))
-        await self._publish(shard.fold(records))
-        self.folded += len(records)
+            await self._fold_missed(tp, shard, records[0].offset)
+        await self._publish(shard.partition, shard.fold(records))
 
-    async def _publish(self, outputs: list[Event]) -> None:
+    async def _fold_missed(self, tp: TP, shard: Shard, stop: int) -> None:
+        async for records in self._read(tp, shard.applied + 1, stop):
+            await self._publish(shard.partition, shard.fold(records))
+
+    async def _publish(self, partition: int, outputs: list[Event]) -> None:
         """Write outputs behind those before them, while the next records are folded."""
         if not outputs:
             return
         for output in outputs:
             if isinstance(output, WindowClosed):
-                self._keep_window(output)
+                self._keep_window(partition, output)
         rows = [self._output(output) for output in outputs]
         await self._written()
         self._writing = asyncio.create_task(self._writer.write(rows))
@@ -285,15 +302,16 @@ class Worker:
         self._committed.update(offsets)
 
     async def _committed_offset(self, tp: TP) -> int:
-        """Where the group stands in a partition; its beginning where it stands nowhere."""
-        where = TopicPartition(*tp)
-        committed: int | None = await self._ask_consumer("committed", where)
-        found: int = (await self._ask_consumer("beginning_offsets", [where]))[where] if committed is None else committed
-        self._committed[tp] = found
-        return found
+        """Where the group stands in a partition; 0 where it stands nowhere."""
+        found: int | None = await self._ask_consumer("committed", TopicPartition(*tp))
+        self._committed[tp] = found or 0
+        return found or 0
 
     async def _ask_consumer(self, method: str, *arguments: Any) -> Any:
-        """Call the group's own consumer on its thread; Faust's `call_thread` would wait behind a fetch, a second where it is quiet."""
+        """Call the group's own consumer on its thread; Faust's `call_thread` would wait behind a fetch, a second where it is quiet.
+
+        Only what asks the group's coordinator: what asks a partition's leader waits behind the fetch on that connection all the same.
+        """
         thread = self.app.consumer._thread
         asked = asyncio.run_coroutine_threadsafe(getattr(thread._ensure_consumer(), method)(*arguments), thread.thread_loop)
         return await asyncio.wrap_future(asked)
@@ -304,9 +322,9 @@ class Worker:
             return
         try:
             async with self._busy:
-                for tp in self.app.consumer.assignment():
-                    if tp.topic == self._journal:
-                        await self._shard(tp.partition)
+                if time.monotonic() - self._last_mend >= MEND_S:
+                    self._last_mend = time.monotonic()
+                    await self._mend()
                 now = self._clock()
                 ticks = [self._row(self._journal, tick) for shard in self._shards.values() for tick in shard.ticks(now)]
                 await self._writer.write(ticks)
@@ -314,6 +332,28 @@ class Worker:
                 await self._commit()
         except Exception as error:
             await self._crash(error)
+
+    async def _mend(self) -> None:
+        """Read again what the group's consumer fetched and no agent got.
+
+        Faust clears its streams' queues once a recovery is over, after it has sought the committed offsets: what was fetched in
+        between is gone. The next record would show the hole, but none may come; so a partition that stands still for a second
+        although it has more is read apart from the group.
+        """
+        for tp in self.app.consumer.assignment():
+            if tp.topic.endswith("-changelog"):
+                continue
+            shard = await self._shard(tp.partition) if tp.topic == self._journal else None
+            due = await self._due(tp) if shard is None else shard.applied + 1
+            position = min(self.app.consumer.highwater(tp) or 0, due + MOST_FETCHED)
+            if position > due and self._waiting.get(tp) == due:
+                log.info("%s/%d: reading %d to %d again", tp.topic, tp.partition, due, position)
+                if shard is not None:
+                    await self._fold_missed(tp, shard, position)
+                else:
+                    async with self._intakes.setdefault(tp, asyncio.Lock()):
+                        await self._forward_missed(tp, await self._due(tp), position)
+            self._waiting[tp] = due
 
     # partitions come and go
 
@@ -331,21 +371,25 @@ class Worker:
         except (TimeoutError, KafkaError) as error:
             log.warning("partitions were handed over without their last snapshots (%r): their next owner folds a longer tail", error)
         for tp in revoked:
-            for known in (self._next, self._commits, self._committed):
+            for known in (self._next, self._commits, self._committed, self._waiting):
                 known.pop(tp, None)
-            if tp.topic == self._journal:
-                self._shards.pop(tp.partition, None)
-        self._window_starts.clear()
+            shard = self._shards.pop(tp.partition, None) if tp.topic == self._journal else None
+            if shard is not None:
+                self._folded_before += shard.folded
+        self._window_keys.clear()
         self._is_assigned = False
 
     async def _finish(self, app: Any, **_: Any) -> None:
         await self._hand_over(app, set(self.app.consumer.assignment()))
-        log.info("worker stopped, %d journal records folded", self.folded)
+        log.info("worker stopped, %d journal records folded", self._folded())
 
     async def _crash(self, error: Exception) -> None:
         log.error("worker stops: %s", error, exc_info=error)
         await self.app.crash(error)
         raise error
+
+    def _folded(self) -> int:
+        return self._folded_before + sum(shard.folded for shard in self._shards.values())
 
     # reading the journal or an input again
 
@@ -370,17 +414,24 @@ class Worker:
 
     # the status view
 
-    def _keep_window(self, closed: WindowClosed) -> None:
+    def _keep_window(self, partition: int, closed: WindowClosed) -> None:
         """Keep a closed window for queries, the last 1,440 of each track; the fold does not read them."""
-        key = f"{closed.scope}/{closed.track}"
-        if not self._window_starts:
-            for known, (start, _) in sorted(self._windows.table.data, key=lambda found: found[1]):
-                self._window_starts.setdefault(known, deque()).append(start)
-        starts = self._window_starts.setdefault(key, deque())
-        if len(starts) >= WINDOWS_KEPT:
-            del self._windows.relative_to(starts.popleft())[key]
-        starts.append(closed.start)
-        self._windows.relative_to(closed.start)[key] = json.loads(encode(closed))
+        table = self._windows.table
+        track = f"{closed.scope}/{closed.track}"
+        if not self._window_keys:
+            for key in sorted(table.data, key=lambda known: known[1]):
+                self._window_keys.setdefault(key[0], deque()).append(key)
+        keys = self._window_keys.setdefault(track, deque())
+        fields = json.loads(encode(closed))
+        for window_range in table.window.ranges(closed.start):
+            if (track, window_range) not in table.data:
+                keys.append((track, window_range))
+            table.data[track, window_range] = fields
+            table.send_changelog(partition, (track, window_range), fields)
+        while len(keys) > WINDOWS_KEPT:
+            oldest = keys.popleft()
+            table.data.pop(oldest, None)
+            table.send_changelog(partition, oldest, None)
 
     async def _status_page(self, request: Any) -> Any:
         shards = [
@@ -394,7 +445,7 @@ class Worker:
             for shard in self._shards.values()
         ]
         return self.app.web.json(
-            {"version": version("pointsman"), "group": self.app.conf.id, "assigned": self._is_assigned, "folded": self.folded, "shards": shards}
+            {"version": version("pointsman"), "group": self.app.conf.id, "assigned": self._is_assigned, "folded": self._folded(), "shards": shards}
         )
 
     async def _scope_page(self, request: Any, scope: str) -> Any:
@@ -458,9 +509,9 @@ async def _work(settings: Settings) -> None:
         await Worker(settings).run(stop)
 
 
-def run(settings: Settings) -> None:
-    """Run a worker until SIGTERM or SIGINT."""
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
+def run(settings: Settings, *, is_verbose: bool = False) -> None:
+    """Run a worker until SIGTERM or SIGINT; verbose, with what Faust and aiokafka say."""
+    logging.basicConfig(level=logging.INFO if is_verbose else logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("pointsman").setLevel(logging.INFO)
     asyncio.run(_work(settings))
 
