@@ -5,7 +5,9 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -34,6 +36,19 @@ def bootstrap() -> Iterator[str]:
         with KafkaContainer("confluentinc/cp-kafka:8.0.0").with_kraft() as container:
             yield container.get_bootstrap_server()
         return
+    with _own_broker() as broker:
+        yield broker.bootstrap
+
+
+@pytest.fixture
+def own_broker() -> Iterator[Any]:
+    """A broker for one test, which may pause and resume it."""
+    with _own_broker() as broker:
+        yield broker
+
+
+@contextmanager
+def _own_broker() -> Iterator[Any]:
     _install_java()
     spec = importlib.util.spec_from_file_location("broker", ROOT / "ops" / "kafka" / "broker.py")
     if spec is None or spec.loader is None:
@@ -42,7 +57,7 @@ def bootstrap() -> Iterator[str]:
     spec.loader.exec_module(module)
     try:
         with module.Broker() as broker:
-            yield broker.bootstrap
+            yield broker
     except module.BrokerError as error:
         if os.environ.get("POINTSMAN_REQUIRE_BROKER"):
             pytest.fail(str(error))

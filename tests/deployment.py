@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 import uuid
 from collections.abc import Iterable
@@ -59,6 +60,14 @@ class Deployment:
     def log(self, instance: str) -> str:
         """What a worker has said."""
         return (self._folder / f"{instance}.log").read_text()
+
+    def await_log(self, instance: str, text: str) -> None:
+        """Wait until a worker has said this."""
+        end, pause = time.monotonic() + DEADLINE_S, threading.Event()
+        while text not in self.log(instance):
+            if time.monotonic() > end:
+                raise AssertionError(f"{instance} never said {text!r}: {self.log(instance)[-2000:]}")
+            pause.wait(0.1)
 
     def publish(self, events: Iterable[AnyInput]) -> None:
         """Publish events in their order; they are in Kafka on return."""

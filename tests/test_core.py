@@ -189,3 +189,10 @@ def test_a_diverged_learner_is_replaced_by_the_windowed_median() -> None:
     expected = core.expectation("chat", "local", Context()).latency_ms
     assert expected is not None
     assert expected.median == pytest.approx(800.0, rel=0.01)
+
+
+def test_a_refused_event_may_come_again_mended() -> None:
+    core = Core(OptimizationConfig(tracks=(Track(name="local"),)))
+    wrong = started("r1", 0.0, "nowhere")
+    assert [type(output) for output in core.step(wrong)] == [EventRejected]
+    assert core.step(wrong.model_copy(update={"track": "local"}))

@@ -18,6 +18,7 @@ from typing import Self
 HERE = Path(__file__).parent
 LIBRARIES = HERE / "libs"
 START_S = 60.0
+_JAVA = ["java", "-Xmx512m", "-cp", f"{LIBRARIES}/*"]
 _PROPERTIES = """
 process.roles=broker,controller
 node.id=1
@@ -76,16 +77,19 @@ class Broker:
         _fetch()
         properties = self._folder / "server.properties"
         properties.write_text(_PROPERTIES.format(port=self._port, controller=_free_port(), folder=self._folder))
-        java = ["java", "-Xmx512m", "-cp", f"{LIBRARIES}/*"]
         cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-        format_storage = [*java, "kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(properties)]
+        format_storage = [*_JAVA, "kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(properties)]
         formatted = subprocess.run(format_storage, capture_output=True, text=True, check=False)
         if formatted.returncode != 0:
             raise BrokerError(f"the broker's storage could not be formatted: {formatted.stderr[-500:]}")
-        with (self._folder / "broker.log").open("wb") as log:
-            self._process = subprocess.Popen([*java, "kafka.Kafka", str(properties)], stdout=log, stderr=log)
-        self._wait()
+        self.resume()
         return self
+
+    def resume(self) -> None:
+        """Start the broker on the data that is there."""
+        with (self._folder / "broker.log").open("ab") as log:
+            self._process = subprocess.Popen([*_JAVA, "kafka.Kafka", str(self._folder / "server.properties")], stdout=log, stderr=log)
+        self._wait()
 
     def _wait(self) -> None:
         deadline = time.monotonic() + START_S
@@ -99,8 +103,8 @@ class Broker:
         self.close()
         raise BrokerError(f"the broker did not start within {START_S:.0f} s: {said}")
 
-    def close(self) -> None:
-        """Stop the broker and remove its data."""
+    def pause(self) -> None:
+        """Stop the broker; its data stays for `resume`."""
         if self._process is not None:
             self._process.terminate()
             try:
@@ -109,6 +113,10 @@ class Broker:
                 self._process.kill()
                 self._process.wait()
             self._process = None
+
+    def close(self) -> None:
+        """Stop the broker and remove its data."""
+        self.pause()
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:

@@ -3,12 +3,14 @@
 import json
 import random
 from pathlib import Path
+from typing import Any
 
 import pytest
 from deployment import Deployment, count, stop
-from events import stream
+from events import started, stream
 
-from pointsman.schemas import OptimizationConfig, Track
+from pointsman.schemas import EventRejected, OptimizationConfig, Track, decode_output, encode
+from pointsman.schemas.cloudevents import headers
 from pointsman.streams.core import Core
 
 pytestmark = pytest.mark.kafka
@@ -75,3 +77,36 @@ def test_a_stopped_worker_leaves_nothing_to_fold_again(bootstrap: str, tmp_path:
         assert stop(again) == 0
         folded = [json.loads(line.split("stopped, ")[1].split()[0]) for line in deployment.log("one").splitlines() if "worker stopped" in line]
         assert folded == [len(events), len(moved)]
+
+
+def test_bad_records_become_dead_letters_with_their_place_and_the_next_is_folded(bootstrap: str, tmp_path: Path) -> None:
+    event, nowhere = started("r1", 0.0), started("r1", 0.0, "nowhere")
+    bad = [b"{", b"\xff", b'{"type": "request.started/1"}', encode(nowhere), b"x" * 900_001]
+    with Deployment(bootstrap, "bad", tmp_path, CONFIG) as deployment:
+        deployment.publish_raw("requests.started", [(b"chat", value, []) for value in bad])
+        deployment.publish_raw("requests.started", [(None, encode(event), []), (b"chat", encode(event), headers(event))])
+        deployment.start("one")
+        expected = {topic: lines for topic, lines in deployment.expected([nowhere, event]).items() if topic[0] != "dead-letters"}
+        found = deployment.outputs(6 + count(expected))
+    letters = [decode_output(line) for (topic, _), lines in found.items() if topic == "dead-letters" for line in lines]
+    codes = sorted(letter.reason.code for letter in letters if isinstance(letter, EventRejected))
+    assert codes == ["malformed_json", "malformed_json", "missing_field", "too_large", "unknown_track", "wrong_key"]
+    assert {topic: lines for topic, lines in found.items() if topic[0] != "dead-letters"} == expected
+
+
+def test_a_broker_that_is_away_is_waited_for_and_nothing_is_lost(own_broker: Any, tmp_path: Path) -> None:
+    first, rest = stream(36, 100), [event.model_copy(update={"event_id": f"m{event.event_id}"}) for event in stream(37, 100)]
+    with Deployment(own_broker.bootstrap, "away", tmp_path, CONFIG) as deployment:
+        whole = deployment.expected([*first, *rest])
+        own_broker.pause()
+        worker = deployment.start("one")
+        deployment.await_log("one", "Trying again until it answers")
+        own_broker.resume()
+        deployment.publish(first)
+        deployment.outputs(count(deployment.expected(first)))
+        own_broker.pause()
+        own_broker.resume()
+        deployment.publish(rest)
+        assert deployment.outputs(count(whole)) == whole
+        assert stop(worker) == 0
+        assert deployment.log("one").count("Trying again until it answers") == 1

@@ -75,9 +75,12 @@ def decode_fields(fields: dict[str, Any]) -> AnyInput:
 
 
 def _refusal(error: ValidationError) -> Refused:
-    kinds = {problem["type"] for problem in error.errors(include_url=False, include_input=False)}
+    problems = error.errors(include_url=False, include_input=False)
+    kinds = {problem["type"] for problem in problems}
     if "json_invalid" in kinds:
         code = "malformed_json"
+    elif any(problem["type"] == "dict_type" and not problem["loc"] for problem in problems):
+        code = "not_an_object"
     elif "union_tag_invalid" in kinds:
         code = "unknown_type"
     elif "union_tag_not_found" in kinds or "missing" in kinds:

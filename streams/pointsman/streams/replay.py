@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from pointsman.schemas import EventRejected, OptimizationConfig, Reason, Refused, dead_letter, decode, encode
+from pointsman.schemas import EventRejected, OptimizationConfig, dead_letter, encode
 
 from .core import Core
+from .intake import accept
 from .recording import Overlong, open_write, read_lines
 
 SQLITE_MAGIC = b"SQLite format 3"
@@ -46,10 +47,10 @@ def replay(lines: Iterable[Placed], core: Core, write_output: Write, write_rejec
     step = core.step
     pace = Pace(speed) if speed else None
     for place, line in lines:
-        try:
-            event = decode(line)
-        except Refused as refusal:
-            write_rejected(encode(_rejected(place, line, refusal.reason)) + b"\n")
+        event = accept(line, place=place)
+        if isinstance(event, EventRejected):
+            letter = event.model_copy(update={"payload_bytes": line.length}) if isinstance(line, Overlong) else event
+            write_rejected(encode(letter) + b"\n")
             rejected += 1
             continue
         if pace is not None:
@@ -68,11 +69,6 @@ def replay(lines: Iterable[Placed], core: Core, write_output: Write, write_rejec
         else:
             events += 1
     return Summary(events, outputs, rejected)
-
-
-def _rejected(place: str, line: bytes, reason: Reason) -> EventRejected:
-    letter = dead_letter(place, line, reason)
-    return letter.model_copy(update={"payload_bytes": line.length}) if isinstance(line, Overlong) else letter
 
 
 class Pace:

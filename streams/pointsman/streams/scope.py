@@ -75,17 +75,22 @@ class Scope:
     # the fold
 
     def apply(self, event: AnyInput) -> list[Event]:
-        """Fold one event; an event already seen changes nothing and emits nothing."""
-        if self._is_repeat(event):
+        """Fold one event; one already seen changes nothing and emits nothing, and one that was refused may come again, mended."""
+        digest = hashlib.blake2b(event.event_id.encode("utf-8", "replace"), digest_size=8).digest()
+        identity = int.from_bytes(digest, "big")
+        if self._was_forwarded(event) or identity in self.seen:
             self.duplicates += 1
             return []
         self.sequence += 1
         self._cause, self._out = event, []
         refusal = self.refusal(event)
         if refusal is not None:
-            identity = f"{self.name[:200]}/{self.sequence}/0"
+            rejected = f"{self.name[:200]}/{self.sequence}/0"
             moment = event.occurred_at
-            return [EventRejected(event_id=identity, scope=self.name, occurred_at=moment, place="", reason=refusal, payload="", payload_bytes=0)]
+            return [EventRejected(event_id=rejected, scope=self.name, occurred_at=moment, place="", reason=refusal, payload="", payload_bytes=0)]
+        if len(self.seen) >= REMEMBERED_IDS:
+            del self.seen[next(iter(self.seen))]
+        self.seen[identity] = None
         self._advance(event.occurred_at)
         if isinstance(event, RequestStarted):
             self._started(event)
@@ -120,22 +125,17 @@ class Scope:
                 moments.append(moment)
         return min(moments) if moments else None
 
-    def _is_repeat(self, event: AnyInput) -> bool:
+    def _was_forwarded(self, event: AnyInput) -> bool:
+        """Whether an intake has forwarded this record, or a later one of its partition, before."""
         origin = event.origin
-        if origin is not None:
-            place = f"{origin.topic}/{origin.partition}"
-            if origin.offset <= self.origins.get(place, -1):
-                return True
-            if place not in self.origins and len(self.origins) >= MOST_ORIGINS:
-                del self.origins[next(iter(self.origins))]
-            self.origins[place] = origin.offset
-        digest = hashlib.blake2b(event.event_id.encode("utf-8", "replace"), digest_size=8).digest()
-        identity = int.from_bytes(digest, "big")
-        if identity in self.seen:
+        if origin is None:
+            return False
+        place = f"{origin.topic}/{origin.partition}"
+        if origin.offset <= self.origins.get(place, -1):
             return True
-        if len(self.seen) >= REMEMBERED_IDS:
-            del self.seen[next(iter(self.seen))]
-        self.seen[identity] = None
+        if place not in self.origins and len(self.origins) >= MOST_ORIGINS:
+            del self.origins[next(iter(self.origins))]
+        self.origins[place] = origin.offset
         return False
 
     def _emit(self, model: type[OutputEvent], **fields: Any) -> OutputEvent:

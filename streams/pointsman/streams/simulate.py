@@ -10,8 +10,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from pointsman.schemas import AnyInput, Refused, decode, encode
+from pointsman.schemas import AnyInput, EventRejected, encode
 
+from .intake import accept
 from .recording import read_lines
 from .replay import Pace, ReplayError
 
@@ -22,10 +23,9 @@ def events_of(recording: Path, *, now: bool = False) -> Iterator[AnyInput]:
     """The events of a recording; with `now` they are moved in time, so that the first one happens at this moment."""
     moved: float | None = None
     for number, line in read_lines(recording):
-        try:
-            event = decode(line)
-        except Refused as refusal:
-            raise ReplayError(f"{recording}:{number}: {refusal}; correct the line, or see what `pointsman replay` rejects") from None
+        event = accept(line, place=f"{recording}:{number}")
+        if isinstance(event, EventRejected):
+            raise ReplayError(f"{event.place}: {event.reason.message}; correct the line, or see what `pointsman replay` rejects")
         if now:
             moved = time.time() - event.occurred_at if moved is None else moved
             event = event.model_copy(update={"occurred_at": event.occurred_at + moved})
