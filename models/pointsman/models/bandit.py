@@ -6,9 +6,10 @@ trace of C is above that of the prior.
 """
 
 import math
+from itertools import chain
 from typing import Any
 
-from .decision import FEATURES
+from .decision import FEATURES, dot
 
 TARGETS = ("quality", "log_latency", "cost", "success")
 FORGETTING = 0.995
@@ -30,37 +31,34 @@ class Arm:
 
     def learn(self, x: list[float], values: list[float | None]) -> None:
         """Take in one outcome; a target that is None was not observed."""
-        direction = [sum(entry * value for entry, value in zip(row, x, strict=True)) for row in self.covariance]
-        trace = sum(row[place] for place, row in enumerate(self.covariance))
+        covariance = self.covariance
+        direction = [dot(row, x) for row in covariance]
+        trace = 0.0
+        for place, row in enumerate(covariance):
+            trace += row[place]
         forgetting = FORGETTING if trace < PRIOR * len(x) else 1.0
-        scale = 1.0 / (forgetting + sum(value * step for value, step in zip(x, direction, strict=True)))
+        scale = 1.0 / (forgetting + dot(x, direction))
         for place, value in enumerate(values):
             if value is None:
                 continue
             weights = self.weights[place]
-            error = value - self.levels[place] - sum(weight * entry for weight, entry in zip(weights, x, strict=True))
-            step = error * scale
+            step = (value - self.levels[place] - dot(weights, x)) * scale
             self.weights[place] = [weight + step * entry for weight, entry in zip(weights, direction, strict=True)]
             self.seen[place] += 1
-        size = len(x)
-        for row in range(size):
-            for column in range(row, size):
-                entry = (self.covariance[row][column] - direction[row] * direction[column] * scale) / forgetting
-                self.covariance[row][column] = self.covariance[column][row] = entry
+        for place, along in enumerate(direction):
+            factor = along * scale
+            self.covariance[place] = [(entry - factor * other) / forgetting for entry, other in zip(covariance[place], direction, strict=True)]
         self.count += 1
-        if not all(math.isfinite(weight) for weights in self.weights for weight in weights):
+        if not math.isfinite(scale) or not all(map(math.isfinite, chain.from_iterable(self.weights))):
             self.__init__(self.levels)  # type: ignore[misc]
 
     def combine(self, shares: list[float]) -> tuple[float, list[float]]:
         """Offset and weights of the utility that is this linear combination of the targets."""
-        offset = sum(share * level for share, level in zip(shares, self.levels, strict=True))
-        size = len(FEATURES)
-        weights = [sum(share * row[place] for share, row in zip(shares, self.weights, strict=True)) for place in range(size)]
-        return offset, weights
+        return dot(shares, self.levels), [dot(shares, column) for column in zip(*self.weights, strict=True)]
 
     def predict(self, place: int, x: list[float]) -> float:
         """The expected value of one target."""
-        return self.levels[place] + sum(weight * value for weight, value in zip(self.weights[place], x, strict=True))
+        return self.levels[place] + dot(self.weights[place], x)
 
     def snapshot(self) -> list[Any]:
         """The state as plain values."""

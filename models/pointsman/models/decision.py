@@ -7,6 +7,7 @@ p_a = max(1 / (1 + exp(1.702 gap_a / (V sqrt(spread_a² + spread_b²)))), RHO / 
 import hashlib
 import math
 import zlib
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from pointsman.schemas import PolicyArm, PolicyPublished
@@ -15,6 +16,18 @@ FEATURES = ("constant", "log_input_tokens", "log_max_output_tokens", "category_a
 EXPLORATION = 0.1
 RHO = 0.002
 MOST_EXPLORED = 0.9
+
+
+def dot(left: Iterable[float], right: Iterable[float]) -> float:
+    """The inner product, added up from the left: `sum` compensates from Python 3.12 on, and BLAS adds in an order of its own.
+
+    >>> dot((1e16, 1.0), (1.0, 1.0))
+    1e+16
+    """
+    total = 0.0
+    for one, other in zip(left, right, strict=True):
+        total += one * other
+    return total
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +107,7 @@ class Evaluator:
         best = max(arms, key=lambda arm: utilities[arm.track])
         best_spread = _spread(best, x)
         shares: dict[str, float] = {}
+        total = 0.0
         for arm in arms:
             if arm is best:
                 continue
@@ -102,21 +116,19 @@ class Evaluator:
             chance = 1.0 / (1.0 + math.exp(min(1.702 * gap / width, 700.0))) if width > 0 else 0.0
             floor = RHO / (gap + RHO / arm.probe) if arm.probe > 0 else 0.0
             shares[arm.track] = max(chance, floor)
-        total = sum(shares.values())
-        if total > MOST_EXPLORED:
-            shares = {name: share * MOST_EXPLORED / total for name, share in shares.items()}
-        shares = {name: round(share, 6) for name, share in shares.items()}
-        shares[best.track] = round(1.0 - sum(shares.values()), 6)
+            total += shares[arm.track]
+        shrink = MOST_EXPLORED / total if total > MOST_EXPLORED else 1.0
+        rest = 1.0
+        for name, share in shares.items():
+            shares[name] = round(share * shrink, 6)
+            rest -= shares[name]
+        shares[best.track] = round(rest, 6)
         return {arm.track: shares[arm.track] for arm in arms}, utilities
 
 
-def _utility(arm: PolicyArm, x: list[float]) -> float:
-    return round(arm.offset + sum(weight * value for weight, value in zip(arm.weights, x, strict=True)), 9)
+def _utility(arm: PolicyArm, x: Sequence[float]) -> float:
+    return round(arm.offset + dot(arm.weights, x), 9)
 
 
-def _spread(arm: PolicyArm, x: list[float]) -> float:
-    total = 0.0
-    for value, row in zip(x, arm.covariance, strict=True):
-        if value:
-            total += value * sum(entry * other for entry, other in zip(row, x, strict=True))
-    return arm.scale * math.sqrt(max(total, 0.0))
+def _spread(arm: PolicyArm, x: Sequence[float]) -> float:
+    return arm.scale * math.sqrt(max(dot(x, [dot(row, x) for row in arm.covariance]), 0.0))

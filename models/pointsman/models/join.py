@@ -1,11 +1,13 @@
 """Start, completion and late quality of one attempt become one outcome, in whatever order they come."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
 from pointsman.schemas import RequestCompleted
 
 from .decision import Context
+from .predictor import Prediction
 
 MOST_WAITING = 4096
 MOST_DONE = 1024
@@ -19,7 +21,12 @@ class Attempt:
     started_at: float
     context: Context
     features: dict[str, float]
-    predicted: dict[str, float]
+    predicted: dict[str, Prediction]
+    expected_s: float = 0.0
+
+    def __post_init__(self) -> None:
+        if "latency_ms" in self.predicted:
+            self.expected_s = math.exp(self.predicted["latency_ms"][0]) / 1000.0
 
     def snapshot(self) -> list[Any]:
         """The state as plain values."""
@@ -29,7 +36,7 @@ class Attempt:
     @classmethod
     def restore(cls, state: list[Any]) -> "Attempt":
         """The attempt that left this snapshot."""
-        return cls(state[0], state[1], Context(*state[2]), state[3], state[4])
+        return cls(state[0], state[1], Context(*state[2]), state[3], {metric: tuple(logs) for metric, logs in state[4].items()})
 
 
 Key = tuple[str, str]

@@ -1,7 +1,6 @@
 """What to expect of a request on one track: river's linear models in log space, a sliding median, and a default below them."""
 
 import math
-from collections.abc import Mapping
 from typing import Any
 
 from river import linear_model, optim
@@ -20,78 +19,78 @@ RATE = 0.05
 _LARGEST_LOG = 25.0
 
 
+Prediction = tuple[float, float, float]
+"""Of one metric and request, as logarithms: what is issued, what the learned rung says, and what the window says."""
+
+
 class Forecaster:
     """One metric of one track: a ladder of learned, windowed and default, each measured, the better of the first two used.
 
     The learned rung is `river.linear_model.LinearRegression` on the logarithm of the metric, features of order one;
-    the interval is the 5 % and 95 % quantile of the last 200 log residuals of what was issued.
+    the interval is the 5 % and 95 % quantile of the last 200 log residuals of what was issued. Both rungs are judged by
+    what they said before the outcome.
     """
 
-    __slots__ = ("default", "learned_error", "metric", "model", "residuals", "window", "window_error")
+    __slots__ = ("centre", "default", "high", "learned_error", "low", "metric", "model", "residuals", "rung", "window", "window_error")
 
     def __init__(self, metric: str, default: float, memory: int) -> None:
         self.metric = metric
-        self.default = math.log(max(default, SMALLEST[metric]))
+        self.default = self.centre = math.log(max(default, SMALLEST[metric]))
         self.model = _model()
         self.window = SlidingQuantiles(memory)
         self.residuals = SlidingQuantiles(RESIDUALS)
         self.learned_error = 0.0
         self.window_error = 0.0
+        self._settle()
 
-    @property
-    def rung(self) -> str:
-        """Which rung answers now: learned, windowed or default."""
-        if len(self.window) < 3:
-            return "default"
-        if len(self.window) < YOUNG or self.learned_error > self.window_error:
-            return "windowed"
-        return "learned"
+    def _settle(self) -> None:
+        """What changes only with an outcome: which rung answers (learned, windowed or default), its centre and its interval."""
+        seen = len(self.window.ordered)
+        self.rung = "default" if seen < 3 else "windowed" if seen < YOUNG or self.learned_error > self.window_error else "learned"
+        self.centre = self.window.get(0.5) if seen >= 3 else self.default
+        if len(self.residuals.ordered) >= YOUNG:
+            self.low, self.high = math.exp(min(self.residuals.get(0.05), 0.0)), math.exp(max(self.residuals.get(0.95), 0.0))
+        else:
+            self.low, self.high = 1.0 / 3.0, 3.0
 
-    def predict(self, x: Mapping[str, float]) -> float:
-        """The logarithm of the expected value."""
-        rung = self.rung
-        if rung == "default":
-            return self.default
-        centre = self.window.get(0.5)
-        value = self._learned(x, centre) if rung == "learned" else None
-        return centre if value is None else value
-
-    def _learned(self, x: Mapping[str, float], centre: float) -> float | None:
-        value = centre + float(self.model.predict_one(dict(x)))  # type: ignore[no-untyped-call]
-        return value if math.isfinite(value) and abs(value) < _LARGEST_LOG else None
+    def predict(self, x: dict[str, float]) -> Prediction:
+        """What each rung expects; one that is not finite, or beyond all reason, says what the window says."""
+        centre = self.centre
+        if self.rung == "default":
+            return centre, centre, centre
+        learned = centre + self.model.predict_one(x)  # type: ignore[no-untyped-call]
+        if not -_LARGEST_LOG < learned < _LARGEST_LOG:
+            self.model, learned = _model(), centre
+        return (learned if self.rung == "learned" else centre), learned, centre
 
     def interval(self, log_median: float) -> Interval:
         """The median with its 90 % interval, in the metric's unit."""
-        if len(self.residuals) >= YOUNG:
-            low, high = min(self.residuals.get(0.05), 0.0), max(self.residuals.get(0.95), 0.0)
-        else:
-            low, high = -1.1, 1.1
-        digits, metric = DECIMALS[self.metric], self.metric
-        median, lower, upper = _unlog(log_median, metric), _unlog(log_median + low, metric), _unlog(log_median + high, metric)
-        if metric == "quality_score":
-            median, lower, upper = min(median, 1.0), min(lower, 1.0), min(upper, 1.0)
-        return Interval(median=round(median, digits), lower=round(lower, digits), upper=round(upper, digits))
+        digits = DECIMALS[self.metric]
+        median = _unlog(log_median, self.metric)
+        if self.metric == "quality_score":
+            return Interval(
+                median=round(min(median, 1.0), digits), lower=round(min(median * self.low, 1.0), digits), upper=round(min(median * self.high, 1.0), digits)
+            )
+        return Interval(median=round(median, digits), lower=round(median * self.low, digits), upper=round(median * self.high, digits))
 
     def quantile(self, log_median: float, level: float) -> float:
         """The conditional quantile of the metric, for a timeout."""
         shift = self.residuals.get(level) if len(self.residuals) >= YOUNG else 1.6
         return _unlog(log_median + shift, self.metric)
 
-    def learn(self, x: Mapping[str, float], value: float, issued: float | None) -> None:
-        """Take in an outcome; `issued` is the log prediction that was made of it, where one was."""
+    def learn(self, x: dict[str, float], value: float, issued: Prediction | None) -> None:
+        """Take in an outcome; `issued` is what was predicted of it, where something was."""
         target = math.log(max(value, SMALLEST[self.metric]))
         if issued is not None:
-            self.residuals.update(target - issued)
-        if len(self.window) >= 3:
-            centre = self.window.get(0.5)
-            learned = self._learned(x, centre)
-            missed = abs(target - learned) if learned is not None else 10.0
+            self.residuals.update(target - issued[0])
+        if self.rung != "default":
+            _, learned, centre = issued or self.predict(x)
             self.window_error += FADING * (abs(target - centre) - self.window_error)
-            self.learned_error += FADING * (missed - self.learned_error)
-            self.model.learn_one(dict(x), max(-3.0, min(3.0, target - centre)))
-            if not all(math.isfinite(weight) for weight in self.model.weights.values()):
-                self.model = _model()
+            self.learned_error += FADING * (abs(target - learned) - self.learned_error)
+            if target != learned:  # a gradient of zero changes nothing: a track that is always free costs nothing to learn
+                self.model.learn_one(x, max(-3.0, min(3.0, target - self.centre)))
         self.window.update(target)
+        self._settle()
 
     def snapshot(self) -> dict[str, Any]:
         """The state as plain values."""
@@ -113,6 +112,7 @@ class Forecaster:
         self.window.restore(state["window"])
         self.residuals.restore(state["residuals"])
         self.learned_error, self.window_error = state["errors"]
+        self._settle()
 
 
 def _model() -> linear_model.LinearRegression:

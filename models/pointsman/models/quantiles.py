@@ -88,12 +88,14 @@ class SlidingQuantiles:
 
     def get(self, quantile: float) -> float:
         """The `quantile` (0..1) of the values held; 0 where there are none."""
-        if not self.ordered:
+        ordered = self.ordered
+        if not ordered:
             return 0.0
-        place = quantile * (len(self.ordered) - 1)
+        place = quantile * (len(ordered) - 1)
         low = int(place)
-        high = min(low + 1, len(self.ordered) - 1)
-        return self.ordered[low] + (place - low) * (self.ordered[high] - self.ordered[low])
+        if low + 1 == len(ordered):
+            return ordered[low]
+        return ordered[low] + (place - low) * (ordered[low + 1] - ordered[low])
 
     def snapshot(self) -> list[float]:
         """The values, oldest first."""

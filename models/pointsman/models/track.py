@@ -3,12 +3,12 @@
 import math
 from typing import Any
 
-from pointsman.schemas import Expectation, OptimizationConfig, RequestCompleted, Track
+from pointsman.schemas import Expectation, Interval, OptimizationConfig, RequestCompleted, Track
 
 from . import objective
 from .bandit import Arm
 from .decision import Context
-from .predictor import METRICS, Forecaster
+from .predictor import METRICS, Forecaster, Prediction
 from .windows import Windows
 
 FAST = 0.1
@@ -52,14 +52,26 @@ class TrackState:
             "queue": math.log1p(pressure) / 4.0,
         }
 
-    def predict(self, x: dict[str, float]) -> tuple[Expectation, dict[str, float]]:
-        """What to expect, and the log medians to hold against the outcome; a metric never seen is left to its prior."""
-        logs = {metric: forecaster.predict(x) for metric, forecaster in self.forecasters.items()}
-        return Expectation(**{metric: self.forecasters[metric].interval(value) for metric, value in logs.items()}), logs
+    def predict(self, x: dict[str, float]) -> dict[str, Prediction]:
+        """What to expect, to hold against the outcome later; a metric never seen is left out."""
+        return {metric: forecaster.predict(x) for metric, forecaster in self.forecasters.items() if forecaster.rung != "default"}
 
-    def timeouts(self, logs: dict[str, float]) -> tuple[float, float]:
+    def intervals(self, predicted: dict[str, Prediction]) -> dict[str, Interval]:
+        """The same in each metric's unit, with 90 % intervals."""
+        return {metric: self.forecasters[metric].interval(prediction[0]) for metric, prediction in predicted.items()}
+
+    def expectation(self, predicted: dict[str, Prediction]) -> Expectation:
+        """The same with the priors of the metrics never seen."""
+        logs = {metric: predicted[metric][0] if metric in predicted else forecaster.default for metric, forecaster in self.forecasters.items()}
+        return Expectation(**{metric: self.forecasters[metric].interval(value) for metric, value in logs.items()})
+
+    def timeouts(self, predicted: dict[str, Prediction]) -> tuple[float, float]:
         """Total and TTFT timeout: a quarter above the conditional 99 % quantile, between 1 s and 10 minutes."""
-        total, first = (1.25 * self.forecasters[metric].quantile(logs[metric], 0.99) for metric in ("latency_ms", "ttft_ms"))
+        total, first = (
+            1.25 * forecaster.quantile(predicted[metric][0] if metric in predicted else forecaster.default, 0.99)
+            for metric in ("latency_ms", "ttft_ms")
+            for forecaster in (self.forecasters[metric],)
+        )
         return round(min(max(total, 1000.0), 600_000.0), 3), round(min(max(first, 1000.0), 600_000.0), 3)
 
     def observe(self, event: RequestCompleted, clock: float) -> None:
@@ -69,7 +81,7 @@ class TrackState:
         if event.success or event.failure_class not in ("client", "cancelled"):
             self.recent_success += FAST * (float(event.success) - self.recent_success)
 
-    def learn(self, event: RequestCompleted, context: Context, x: dict[str, float], logs: dict[str, float], config: OptimizationConfig) -> None:
+    def learn(self, event: RequestCompleted, context: Context, x: dict[str, float], issued: dict[str, Prediction], config: OptimizationConfig) -> None:
         """Learn from a joined outcome."""
         if not event.success and event.failure_class in ("client", "cancelled"):
             return
@@ -83,7 +95,7 @@ class TrackState:
         }
         for metric, value in observed.items():
             if value is not None:
-                self.forecasters[metric].learn(x, value, logs.get(metric))
+                self.forecasters[metric].learn(x, value, issued.get(metric))
         features = context.features()
         ratio = objective.log_latency(latency, config) if latency is not None else None
         if ratio is not None:

@@ -11,7 +11,7 @@ from pointsman.models import objective
 from pointsman.models.constraints import Constraints
 from pointsman.models.decision import FEATURES, Context, Decision, Evaluator
 from pointsman.models.join import Attempt, Join
-from pointsman.models.predictor import YOUNG
+from pointsman.models.predictor import YOUNG, Prediction
 from pointsman.models.track import TrackState
 from pointsman.schemas import (
     AlertRaised,
@@ -186,12 +186,11 @@ class Scope:
             return
         track = self._track(event.track)
         x = track.features(context, self._queue(track))
-        expectation, logs = track.predict(x)
-        completion = self.join.start(event.request_id, Attempt(event.track, event.occurred_at, context, x, logs))
+        predicted = track.predict(x)
+        completion = self.join.start(event.request_id, Attempt(event.track, event.occurred_at, context, x, predicted))
         if completion is None:
             track.in_flight += 1
-            seen = {metric: getattr(expectation, metric) for metric, forecaster in track.forecasters.items() if forecaster.rung != "default"}
-            self._emit(PredictionIssued, request_id=event.request_id, track=event.track, **seen)
+            self._emit(PredictionIssued, request_id=event.request_id, track=event.track, **track.intervals(predicted))
         else:
             self._learn(completion, context, x, {})
         self._arm_policy()
@@ -216,9 +215,9 @@ class Scope:
         self._arm_policy()
         self._check_concurrency(track)
 
-    def _learn(self, event: RequestCompleted, context: Context, x: dict[str, float], logs: dict[str, float]) -> None:
+    def _learn(self, event: RequestCompleted, context: Context, x: dict[str, float], issued: dict[str, Prediction]) -> None:
         track = self._track(event.track)
-        track.learn(event, context, x or track.features(context, 0.0), logs, self.config)
+        track.learn(event, context, x or track.features(context, 0.0), issued, self.config)
         self.join.finish(event.request_id, event.track, context)
 
     def _assessed(self, event: QualityAssessed) -> None:
@@ -370,24 +369,22 @@ class Scope:
         ratios.append(track.in_flight / limit - 1.0)
         return min(max(ratios), 1.0)
 
-    def overdue(self, track: TrackState) -> float:
-        """ln of how far the requests still running exceed what was expected; the finished ones of a burst are the short ones."""
-        ages: list[float] = []
+    def _measure_overdue(self) -> None:
+        """ln of how far each track's running requests exceed what was expected; the finished ones of a burst are the short ones."""
+        ratios: dict[str, list[float]] = {name: [] for name in self.tracks}
+        now = self.clock
         for attempt in self.join.flying.values():
-            if attempt.track == track.name:
-                expected = attempt.predicted.get("latency_ms")
-                if expected is not None:
-                    ages.append(math.log(max(self.clock - attempt.started_at, 1e-3) * 1000.0) - expected)
-        if len(ages) < 5:
-            return 0.0
-        ages.sort()
-        return max(0.0, min(ages[len(ages) // 2], 3.0))
+            if attempt.expected_s > 0.0 and attempt.track in ratios:
+                ratios[attempt.track].append((now - attempt.started_at) / attempt.expected_s)
+        for name, found in ratios.items():
+            found.sort()
+            self.tracks[name].overdue = math.log(max(1.0, min(found[len(found) // 2], 20.0))) if len(found) >= 5 else 0.0
 
     def _publish(self) -> None:
         value = objective.worth(self.strategy)
         arms = []
+        self._measure_overdue()
         for track in self.tracks.values():
-            track.overdue = self.overdue(track)
             offset, weights = track.arm.combine(objective.shares(value))
             offset -= value.latency * (max(track.latency_drift, 0.0) + track.overdue)
             offset -= value.resource * self.pressure(track)
@@ -397,7 +394,7 @@ class Scope:
                     track=track.name,
                     offset=round(offset, 9),
                     weights=tuple(round(weight, 9) for weight in weights),
-                    covariance=tuple(tuple(round(entry, 9) for entry in row) for row in track.arm.covariance),
+                    covariance=_rounded(track.arm.covariance),
                     scale=0.3,
                     probe=0.02,
                 )
@@ -458,21 +455,21 @@ class Scope:
     def expectation(self, name: str, context: Context) -> Expectation:
         """What is expected of a request on this track now; reads only."""
         track = self.tracks[name]
-        return track.predict(track.features(context, self._queue(track)))[0]
+        return track.expectation(track.predict(track.features(context, self._queue(track))))
 
     def advice(self, context: Context, decision: Decision) -> tuple[TrackAdvice, ...]:
         """Every track, most likely first, with what is expected of it and how long to wait."""
         rows = []
         for name, share in sorted(decision.propensities.items(), key=lambda item: -item[1]):
             track = self.tracks[name]
-            expected, logs = track.predict(track.features(context, self._queue(track)))
-            timeout, first = track.timeouts(logs)
+            predicted = track.predict(track.features(context, self._queue(track)))
+            timeout, first = track.timeouts(predicted)
             rows.append(
                 TrackAdvice(
                     track=name,
                     propensity=share,
                     utility=decision.utilities[name],
-                    expected=expected,
+                    expected=track.expectation(predicted),
                     timeout_ms=timeout,
                     ttft_timeout_ms=first,
                     max_concurrency=track.settings.max_concurrency,
@@ -515,3 +512,11 @@ class Scope:
             policy_version=decision.policy_version,
             expires_at=round(self.clock + self.config.intervals.expiry_s, 6),
         )
+
+
+def _rounded(matrix: list[list[float]]) -> tuple[tuple[float, ...], ...]:
+    """A symmetric matrix to nine digits, each entry rounded once."""
+    rows: list[list[float]] = []
+    for place, row in enumerate(matrix):
+        rows.append([rows[column][place] for column in range(place)] + [round(entry, 9) for entry in row[place:]])
+    return tuple(map(tuple, rows))
