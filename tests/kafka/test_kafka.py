@@ -1,6 +1,7 @@
 """Topics, and a recording's way through a real broker and back."""
 
 import asyncio
+import uuid
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ pytestmark = pytest.mark.kafka
 
 
 def test_topics_are_made_once_and_differences_are_named(bootstrap: str) -> None:
-    settings = KafkaSettings(bootstrap_servers=bootstrap, topic_prefix="made.", partitions=2)
+    settings = KafkaSettings(bootstrap_servers=bootstrap, topic_prefix=f"made-{uuid.uuid4().hex[:8]}.", partitions=2)
     assert len(asyncio.run(ensure_topics(settings, check=True))) == len(specs(settings))
     assert len(asyncio.run(ensure_topics(settings))) == len(specs(settings))
     assert asyncio.run(ensure_topics(settings)) == []
@@ -28,13 +29,14 @@ def test_topics_are_made_once_and_differences_are_named(bootstrap: str) -> None:
 
 
 def test_a_recording_published_and_recorded_again_replays_to_the_same_bytes(bootstrap: str, tmp_path: Path) -> None:
-    settings = KafkaSettings(bootstrap_servers=bootstrap, topic_prefix="trip.", partitions=1)
+    prefix = f"trip-{uuid.uuid4().hex[:8]}."
+    settings = KafkaSettings(bootstrap_servers=bootstrap, topic_prefix=prefix, partitions=1)
     asyncio.run(ensure_topics(settings))
     events = stream(21, 100)
     source, back = tmp_path / "in.jsonl", tmp_path / "back.jsonl.gz"
     source.write_bytes(b"".join(encode(event) + b"\n" for event in events))
-    assert simulate_kafka(source, bootstrap, prefix="trip.", speed=0) == len(events)
-    record_kafka(bootstrap, "trip.events", back, until_idle=2.0)
+    assert simulate_kafka(source, bootstrap, prefix=prefix, speed=0) == len(events)
+    record_kafka(bootstrap, f"{prefix}events", back, until_idle=2.0)
     outputs: list[list[bytes]] = [[], []]
     for path, written in zip((source, back), outputs, strict=True):
         replay(((str(number), line) for number, line in read_lines(path)), Core(), written.append, written.append)

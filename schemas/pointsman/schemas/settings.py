@@ -43,6 +43,20 @@ class KafkaSettings(BaseModel):
     status_port: Annotated[int, Field(ge=0, le=65_535)] = 6066
 
 
+def security(settings: KafkaSettings) -> dict[str, Any]:
+    """The client's TLS and SASL arguments."""
+    given: dict[str, Any] = {"security_protocol": settings.security_protocol}
+    if "SSL" in settings.security_protocol:
+        from aiokafka.helpers import create_ssl_context
+
+        names = {"cafile": settings.ssl_cafile, "certfile": settings.ssl_certfile, "keyfile": settings.ssl_keyfile}
+        given["ssl_context"] = create_ssl_context(**{name: str(path) for name, path in names.items() if path is not None})
+    if settings.sasl_mechanism is not None:
+        password = settings.sasl_password.get_secret_value() if settings.sasl_password else None
+        given |= {"sasl_mechanism": settings.sasl_mechanism, "sasl_plain_username": settings.sasl_username, "sasl_plain_password": password}
+    return given
+
+
 class Settings(BaseSettings, OptimizationConfig):  # pyright: ignore[reportIncompatibleVariableOverride]
     """Everything an entry point reads, once, and passes down; `POINTSMAN_BUDGET__USD_PER_REQUEST` sets `budget.usd_per_request`."""
 
@@ -163,4 +177,4 @@ def _hint(keys: Sequence[str | int]) -> str:
     return f"did you mean {close[0]}?" if close else "remove it or correct its spelling"
 
 
-__all__ = ["KafkaSettings", "Settings", "SettingsError", "load"]
+__all__ = ["KafkaSettings", "Settings", "SettingsError", "load", "security"]

@@ -6,11 +6,19 @@ if TYPE_CHECKING:
     from .core import Core
     from .dual_track import DualTrackOptimizer
     from .embedded import Optimizer
+    from .producer import Producer, SyncProducer
     from .sampler import ResourceSampler
 
-__all__ = ["Core", "DualTrackOptimizer", "Optimizer", "ResourceSampler"]
+__all__ = ["Core", "DualTrackOptimizer", "Optimizer", "Producer", "ResourceSampler", "SyncProducer"]
 
-_HOMES = {"Core": "core", "DualTrackOptimizer": "dual_track", "Optimizer": "embedded", "ResourceSampler": "sampler"}
+_HOMES = {
+    "Core": "core",
+    "DualTrackOptimizer": "dual_track",
+    "Optimizer": "embedded",
+    "Producer": "producer",
+    "ResourceSampler": "sampler",
+    "SyncProducer": "producer",
+}
 
 
 def __getattr__(name: str) -> Any:
@@ -22,4 +30,5 @@ def __getattr__(name: str) -> Any:
     try:
         return getattr(import_module(f".{_HOMES[name]}", __name__), name)
     except ModuleNotFoundError as error:
-        raise ImportError(f'{name} needs {error.name}: pip install "pointsman[embedded]"') from error
+        extra = "kafka" if error.name == "aiokafka" else "embedded"
+        raise ImportError(f'{name} needs {error.name}: pip install "pointsman[{extra}]"') from error

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from pointsman.schemas import Event, EventRejected, OptimizationConfig, Refused, Tick, dead_letter, decode
+from pointsman.schemas import Event, EventRejected, Refused, Tick, dead_letter, decode
 
 from .core import Core
 
@@ -26,16 +26,12 @@ class Shard:
 
     topic: str
     partition: int
-    config: OptimizationConfig
-    core: Core = field(init=False)
+    core: Core
     applied: int = -1
     folded: int = 0
     ahead: dict[str, int] = field(default_factory=dict)
     unsaved: dict[str, Unsaved] = field(default_factory=dict)
     _timers: list[tuple[float, str]] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self.core = Core(self.config)
 
     def fold(self, records: Iterable[Any]) -> list[Event]:
         """Fold journal records in order, those already folded left out; what they caused, dead letters with their place included."""

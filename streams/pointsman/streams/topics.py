@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from pointsman.schemas.settings import KafkaSettings
+from pointsman.schemas.settings import KafkaSettings, security
 
 DAY_MS = 86_400_000
 INPUT_TOPICS = {
@@ -60,20 +60,6 @@ def specs(settings: KafkaSettings) -> tuple[TopicSpec, ...]:
     ordinary.pop("policies")
     tables = (spec(suffix, "compact", -1, CHANGELOG_TUNING) for suffix in CHANGELOGS)
     return (*(spec(suffix) for suffix in ordinary), spec("policies", "compact", -1), spec("journal", "delete", -1), *tables)
-
-
-def security(settings: KafkaSettings) -> dict[str, Any]:
-    """The client's TLS and SASL arguments."""
-    given: dict[str, Any] = {"security_protocol": settings.security_protocol}
-    if "SSL" in settings.security_protocol:
-        from aiokafka.helpers import create_ssl_context
-
-        names = {"cafile": settings.ssl_cafile, "certfile": settings.ssl_certfile, "keyfile": settings.ssl_keyfile}
-        given["ssl_context"] = create_ssl_context(**{name: str(path) for name, path in names.items() if path is not None})
-    if settings.sasl_mechanism is not None:
-        password = settings.sasl_password.get_secret_value() if settings.sasl_password else None
-        given |= {"sasl_mechanism": settings.sasl_mechanism, "sasl_plain_username": settings.sasl_username, "sasl_plain_password": password}
-    return given
 
 
 async def ensure_topics(settings: KafkaSettings, *, check: bool = False) -> list[str]:

@@ -22,15 +22,16 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 from faust.types import TP
 
-from pointsman.schemas import Event, EventRejected, Origin, WindowClosed, encode
+from pointsman.schemas import Event, EventRejected, OptimizationConfig, Origin, WindowClosed, encode
 from pointsman.schemas.cloudevents import headers
-from pointsman.schemas.settings import KafkaSettings, Settings
+from pointsman.schemas.settings import KafkaSettings, Settings, security
 
+from .core import Core
 from .intake import accept
 from .shard import Shard
 from .slices import LONGEST, SliceScheduler
 from .snapshot_table import Snapshots
-from .topics import INPUT_TOPICS, OUTPUT_TOPICS, WORKER, ensure_topics, security, specs
+from .topics import INPUT_TOPICS, OUTPUT_TOPICS, WORKER, ensure_topics, specs
 from .writer import Row, Writer
 
 SNAPSHOT_SHARE = 0.05
@@ -39,6 +40,7 @@ LONGEST_PAUSE_S = 10.0
 HANDOVER_S = 5.0
 MEND_S = 1.0
 MOST_FETCHED = 8 * LONGEST
+AT_ONCE = 50
 
 log = logging.getLogger(__name__)
 
@@ -50,10 +52,11 @@ class WorkerError(Exception):
 class Worker:
     """The state of one worker: its shards, its place in every input partition, and its Faust app."""
 
-    def __init__(self, settings: Settings, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, settings: Settings, clock: Callable[[], float] = time.time, make_core: Callable[[OptimizationConfig], Core] = Core) -> None:
         self.kafka: KafkaSettings = settings.kafka
         self.config = settings.optimization()
         self._clock = clock
+        self._make_core = make_core
         self._prefix = settings.kafka.topic_prefix
         self._journal = f"{self._prefix}journal"
         self._writer = Writer(settings.kafka, (spec.name for spec in specs(settings.kafka)))
@@ -78,7 +81,9 @@ class Worker:
 
     def _build(self) -> Any:
         kafka = self.kafka
-        feed: dict[str, Any] = {"ConsumerScheduler": SliceScheduler} if kafka.feed == "slices" else {}
+        chosen: dict[str, Any] = {"ConsumerScheduler": SliceScheduler} if kafka.feed == "slices" else {}
+        if kafka.instance_id is not None:
+            chosen["consumer_group_instance_id"] = kafka.instance_id
         app: Any = faust.App(
             f"{self._prefix}{WORKER}",
             broker=[f"kafka://{server.strip()}" for server in kafka.bootstrap_servers.split(",")],
@@ -88,7 +93,6 @@ class Worker:
             broker_request_timeout=max(40.0, 2.0 * kafka.session_timeout_s),
             broker_max_poll_records=MOST_FETCHED,
             consumer_auto_offset_reset="earliest",
-            consumer_group_instance_id=kafka.instance_id or "",
             datadir=tempfile.mkdtemp(prefix="pointsman-worker-"),
             store="memory://",
             stream_wait_empty=False,
@@ -100,7 +104,7 @@ class Worker:
             web_bind=kafka.status_host,
             web_port=kafka.status_port or 6066,
             autodiscover=False,
-            **feed,
+            **chosen,
         )
         self._table = app.Table("snapshots", partitions=kafka.partitions, key_type=bytes, value_type=bytes)
         self._windows = app.Table("windows", partitions=kafka.partitions, key_type=str).tumbling(self.config.intervals.window_s)
@@ -204,11 +208,19 @@ class Worker:
         shard = await self._shard(partition)
         if records[0].offset > shard.applied + 1:
             await self._fold_missed(tp, shard, records[0].offset)
-        await self._publish(shard.partition, shard.fold(records))
+        await self._step(shard, records)
 
     async def _fold_missed(self, tp: TP, shard: Shard, stop: int) -> None:
         async for records in self._read(tp, shard.applied + 1, stop):
-            await self._publish(shard.partition, shard.fold(records))
+            await self._step(shard, records)
+
+    async def _step(self, shard: Shard, records: list[Any]) -> None:
+        """Fold a slice and publish what follows; the loop gets its turns in between, so that the last slice's outputs are on their way."""
+        outputs: list[Event] = []
+        for place in range(0, len(records), AT_ONCE):
+            outputs += shard.fold(records[place : place + AT_ONCE])
+            await asyncio.sleep(0)
+        await self._publish(shard.partition, outputs)
 
     async def _publish(self, partition: int, outputs: list[Event]) -> None:
         """Write outputs behind those before them, while the next records are folded."""
@@ -233,7 +245,7 @@ class Worker:
         if shard is not None:
             return shard
         tp = TP(self._journal, partition)
-        shard = Shard(self._journal, partition, self.config)
+        shard = Shard(self._journal, partition, self._make_core(self.config))
         committed = await self._committed_offset(tp)
         is_usable = self._snapshots.restore(shard)
         start = committed if is_usable and (shard.ahead or committed == 0) else 0
@@ -381,14 +393,15 @@ class Worker:
 
     async def _finish(self, app: Any, **_: Any) -> None:
         await self._hand_over(app, set(self.app.consumer.assignment()))
-        log.info("worker stopped, %d journal records folded", self._folded())
+        log.info("worker stopped, %d journal records folded", self.folded())
 
     async def _crash(self, error: Exception) -> None:
         log.error("worker stops: %s", error, exc_info=error)
         await self.app.crash(error)
         raise error
 
-    def _folded(self) -> int:
+    def folded(self) -> int:
+        """How many journal records this worker has folded."""
         return self._folded_before + sum(shard.folded for shard in self._shards.values())
 
     # reading the journal or an input again
@@ -445,7 +458,7 @@ class Worker:
             for shard in self._shards.values()
         ]
         return self.app.web.json(
-            {"version": version("pointsman"), "group": self.app.conf.id, "assigned": self._is_assigned, "folded": self._folded(), "shards": shards}
+            {"version": version("pointsman"), "group": self.app.conf.id, "assigned": self._is_assigned, "folded": self.folded(), "shards": shards}
         )
 
     async def _scope_page(self, request: Any, scope: str) -> Any:

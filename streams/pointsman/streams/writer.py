@@ -24,9 +24,7 @@ from aiokafka.errors import (
 )
 from aiokafka.partitioner import DefaultPartitioner
 
-from pointsman.schemas.settings import KafkaSettings
-
-from .topics import security
+from pointsman.schemas.settings import KafkaSettings, security
 
 MAX_BATCH_BYTES = 1_000_000  # a broker takes 1,048,588 unless told otherwise
 LONGEST_PAUSE_S = 5.0
@@ -81,6 +79,21 @@ class Writer:
         await self._producer.start()
         for topic in self._topics:
             self._partitions[topic] = sorted(await self._producer.partitions_for(topic))
+
+    async def start_when_there(self) -> None:
+        """Connect as soon as there is a broker; said once."""
+        pause = 0.1
+        while True:
+            try:
+                await self.start()
+            except KafkaError as error:
+                await self.stop()
+                self._note_away(error)
+                await asyncio.sleep(pause)
+                pause = min(2.0 * pause, LONGEST_PAUSE_S)
+                continue
+            self._note_back()
+            return
 
     async def stop(self) -> None:
         """Let go of the connection."""

@@ -1,0 +1,191 @@
+"""A router's view: the latest policies and recommendations, so that each request is decided locally in microseconds.
+
+What arrives twice, late or out of order changes nothing: the highest policy version and the newest recommendation count.
+Where nothing is known, or the broker is away, the view answers all the same and says `stale`.
+"""
+
+import asyncio
+import logging
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+
+from pointsman.models.decision import Context, Evaluator
+from pointsman.models.sketch import count_tokens
+from pointsman.schemas import Expectation, PolicyPublished, RecommendationIssued, Refused, TrackAdvice, decode_output
+from pointsman.schemas.settings import KafkaSettings, security
+
+MOST_REQUESTS = 10_000
+LONGEST_PAUSE_S = 5.0
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Routed:
+    """Where one request should go, what is expected of it there, and how long to wait; `stale` where this is not fresh advice."""
+
+    track: str
+    propensity: float
+    policy_version: int
+    timeout_ms: float | None
+    ttft_timeout_ms: float | None
+    expected: Expectation | None
+    reasons: tuple[str, ...]
+    stale: bool
+
+
+class View:
+    """The state of a view: fed with output events, it decides; no Kafka in it."""
+
+    def __init__(self, default_track: str | None = None, clock: Callable[[], float] = time.time) -> None:
+        self._default_track = default_track
+        self._clock = clock
+        self._evaluators: dict[str, Evaluator] = {}
+        self._segments: dict[tuple[str, str], RecommendationIssued] = {}
+        self._requests: OrderedDict[tuple[str, str], RecommendationIssued] = OrderedDict()
+
+    def add(self, line: bytes) -> None:
+        """Take in one output event; anything but a policy or a recommendation is passed over."""
+        try:
+            event = decode_output(line)
+        except Refused:
+            return
+        if isinstance(event, PolicyPublished):
+            known = self._evaluators.get(event.scope)
+            if known is None or event.version > known.policy.version:
+                self._evaluators[event.scope] = Evaluator(event)
+        elif isinstance(event, RecommendationIssued) and event.request_id is not None:
+            self._requests[event.scope, event.request_id] = event
+            if len(self._requests) > MOST_REQUESTS:
+                self._requests.popitem(last=False)
+        elif isinstance(event, RecommendationIssued):
+            standing = self._segments.get((event.scope, event.segment))
+            if standing is None or (event.occurred_at, event.policy_version) >= (standing.occurred_at, standing.policy_version):
+                self._segments[event.scope, event.segment] = event
+
+    def scopes(self) -> list[str]:
+        """The scopes for which there is a policy."""
+        return sorted(self._evaluators)
+
+    def recommendation(self, scope: str, request_id: str) -> RecommendationIssued | None:
+        """What was recommended for one request that asked by an event."""
+        return self._requests.get((scope, request_id))
+
+    def decide(
+        self,
+        scope: str,
+        *,
+        request_id: str,
+        query: str | None = None,
+        input_tokens: int | None = None,
+        max_output_tokens: int | None = None,
+        category: str | None = None,
+    ) -> Routed:
+        """The core's own decision for this request; raises `LookupError` where nothing is known and no default track was given."""
+        evaluator = self._evaluators.get(scope)
+        if evaluator is None:
+            if self._default_track is None:
+                raise LookupError(f"no policy of scope {scope!r} has arrived: wait for one, or give the view a default track")
+            return Routed(self._default_track, 1.0, 0, None, None, None, ("no policy has arrived yet: the default track",), True)
+        tokens = count_tokens(query) if query is not None and input_tokens is None else input_tokens
+        decision = evaluator.decide(Context(tokens, max_output_tokens, category), scope, request_id)
+        advice = self._advice(scope, category, decision.track)
+        is_stale = evaluator.policy.expires_at < self._clock()
+        reasons = (f"policy {decision.policy_version}, strategy {evaluator.policy.strategy}", *(("the policy has expired",) if is_stale else ()))
+        if advice is None:
+            return Routed(decision.track, decision.propensity, decision.policy_version, None, None, None, reasons, is_stale)
+        return Routed(
+            decision.track, decision.propensity, decision.policy_version, advice.timeout_ms, advice.ttft_timeout_ms, advice.expected, reasons, is_stale
+        )
+
+    def _advice(self, scope: str, category: str | None, track: str) -> TrackAdvice | None:
+        for segment in (category, "all"):
+            standing = self._segments.get((scope, segment)) if segment is not None else None
+            if standing is not None:
+                return next((row for row in standing.tracks if row.track == track), None)
+        return None
+
+
+class RouterView(View):
+    """A view that follows the topics `policies` and `recommendations`; reads are safe from any thread.
+
+    >>> async def route() -> None:
+    ...     async with RouterView(KafkaSettings(bootstrap_servers="127.0.0.1:9092"), default_track="api") as view:
+    ...         await view.ready()
+    ...         decision = view.decide("chat", request_id="r1", query="Summarise this mail")
+    """
+
+    def __init__(self, settings: KafkaSettings, *, default_track: str | None = None, clock: Callable[[], float] = time.time) -> None:
+        super().__init__(default_track, clock)
+        self._settings = settings
+        self._ready = asyncio.Event()
+        self._follower: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        self._follower = asyncio.create_task(self._follow())
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._follower is not None:
+            self._follower.cancel()
+            await asyncio.gather(self._follower, return_exceptions=True)
+
+    async def ready(self) -> None:
+        """Wait until everything that stood on the topics has been read."""
+        await self._ready.wait()
+
+    async def _follow(self) -> None:
+        from aiokafka.errors import KafkaError
+
+        pause, is_away = 0.2, False
+        while True:
+            try:
+                async for line in self._lines():
+                    if is_away:
+                        log.warning("kafka %s answers again", self._settings.bootstrap_servers)
+                        pause, is_away = 0.2, False
+                    if line is None:
+                        self._ready.set()
+                    else:
+                        self.add(line)
+            except KafkaError as error:
+                if not is_away:
+                    log.warning("kafka %s is away (%r): deciding by what is known, trying again", self._settings.bootstrap_servers, error)
+                is_away = True
+                await asyncio.sleep(pause)
+                pause = min(2.0 * pause, LONGEST_PAUSE_S)
+
+    async def _lines(self) -> Any:
+        """Output events as they come; None once those that stood on the topics at the start are through."""
+        from aiokafka import AIOKafkaConsumer
+
+        consumer: Any = AIOKafkaConsumer(
+            *(self._settings.topic_prefix + suffix for suffix in ("policies", "recommendations")),
+            bootstrap_servers=self._settings.bootstrap_servers,
+            auto_offset_reset="earliest",
+            enable_auto_commit=False,
+            **security(self._settings),
+        )
+        await consumer.start()
+        try:
+            places = list(consumer.assignment())
+            ends = {place: end for place, end in (await consumer.end_offsets(places)).items() if end > 0}
+            while True:
+                for place, end in list(ends.items()):
+                    if await consumer.position(place) >= end:
+                        del ends[place]
+                if not ends:
+                    yield None
+                for records in (await consumer.getmany(timeout_ms=200)).values():
+                    for record in records:
+                        if record.value is not None:
+                            yield record.value
+        finally:
+            await consumer.stop()
+
+
+__all__ = ["Routed", "RouterView", "View"]
