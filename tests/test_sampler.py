@@ -16,3 +16,14 @@ def test_sampling_records_while_it_is_switched_on() -> None:
         with ResourceSampler(optimizer, scope="chat", host="here", interval_s=60.0):
             pass
         assert optimizer.status()["chat"]["events"] == 1
+
+
+def test_a_sampler_of_ones_own_is_recorded() -> None:
+    with Optimizer.open(":memory:") as optimizer:
+        with ResourceSampler(optimizer, scope="chat", host="here", interval_s=60.0, measure=lambda: {"gauges": {"pending": 3.0}}):
+            pass
+        assert optimizer.status()["chat"]["events"] == 1
+
+
+def test_without_a_gpu_its_fields_are_absent() -> None:
+    assert {"gpu_percent", "gpu_memory_used_mb"} & set(sample()) in (set(), {"gpu_percent", "gpu_memory_used_mb"})

@@ -8,12 +8,15 @@ import jsonschema as _jsonschema
 import pytest
 from events import stream
 
-from pointsman.schemas import INPUTS, OUTPUTS, encode
+from pointsman.schemas import INPUTS, encode
 from pointsman.schemas.asyncapi import asyncapi, name_of
 from pointsman.schemas.json_schema import event_types, json_schema
+from pointsman.schemas.settings import KafkaSettings
+from pointsman.streams.cli import channels
+from pointsman.streams.topics import specs
 
 jsonschema: Any = _jsonschema
-CHANNELS = {"pointsman.events": tuple(INPUTS), "pointsman.outputs": tuple(OUTPUTS)}
+CHANNELS = channels()
 
 
 @pytest.mark.parametrize("event_type", event_types())
@@ -44,3 +47,9 @@ def test_every_payload_is_draft_7_and_its_references_resolve() -> None:
         jsonschema.Draft7Validator.check_schema(message["payload"]["schema"])
     reference = {"$ref": f"#/components/messages/{name_of(event.TYPE)}/payload/schema", **document}
     jsonschema.Draft7Validator(reference).validate(json.loads(encode(event)))
+
+
+def test_the_document_names_every_topic_that_carries_our_events() -> None:
+    carried = {spec.name for spec in specs(KafkaSettings()) if not spec.name.endswith("-changelog")}
+    assert carried == set(CHANNELS)
+    assert CHANNELS["pointsman.policies"] == ("policy.published/1",) and set(CHANNELS["pointsman.journal"]) == set(INPUTS)

@@ -265,10 +265,12 @@ def status(database: Path, config: Path | None) -> None:
 @click.argument("file", type=FILE)
 @click.option("--replay", "again", type=FILE, metavar="OUT", help="Write the original bytes, one line each, to mend and replay.")
 def dead_letters(file: Path, again: Path | None) -> None:
-    """List dead letters: place, code and sentence."""
+    """List dead letters: place, code and sentence. FILE is what a replay left, or the database of an embedded optimizer."""
     from .recording import open_write, read_lines
+    from .replay import database_dead_letters, is_database
 
-    letters = [_letter(file, number, line) for number, line in read_lines(file)]
+    lines = database_dead_letters(file) if file.is_file() and is_database(file) else read_lines(file)
+    letters = [_letter(file, number, line) for number, line in lines]
     if again is None:
         for letter in letters:
             click.echo(f"{letter.place}\t{letter.reason.code}\t{letter.reason.message}")

@@ -40,6 +40,9 @@ class Core:
         """The scopes seen, in the order of their first event."""
         return list(self._scopes)
 
+    def __contains__(self, scope: str) -> bool:
+        return scope in self._scopes
+
     def scope(self, name: str) -> Scope:
         """The state of one scope; raises `LookupError` where it has had no event."""
         try:

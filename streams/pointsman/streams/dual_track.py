@@ -86,7 +86,8 @@ class DualTrackOptimizer:
         """What to do with a request, as plain values."""
         given = dict(context or {})
         advice = self._open().recommend(self._scope, query, str(given.get("request_id", "")), **{name: given[name] for name in _CONTEXT if name in given})
-        return asdict(advice) | {"processing_path": advice.track, "expected": advice.expected.model_dump(exclude_none=True)}
+        tracks = [row.model_dump(exclude_none=True) for row in advice.tracks]
+        return asdict(advice) | {"processing_path": advice.track, "expected": advice.expected.model_dump(exclude_none=True), "tracks": tracks}
 
     def get_optimization_status(self) -> dict[str, Any]:
         """What is known, as plain values."""

@@ -1,11 +1,14 @@
 """The embedded optimizer: the core on an SQLite journal, in one process, for any number of threads."""
 
+import hashlib
+import json
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from pointsman.models.decision import Context
 from pointsman.models.sketch import count_tokens, sketch
@@ -15,19 +18,26 @@ from pointsman.schemas import (
     Event,
     EventRejected,
     Expectation,
+    Mode,
     OptimizationConfig,
     QualityAssessed,
     RequestCompleted,
     RequestStarted,
     ResourceSampled,
+    Strategy,
     Tick,
+    TrackAdvice,
+    dead_letter,
     decode,
+    decode_output,
     encode,
 )
 
 from .core import Core
+from .intake import accept
 from .journal import Journal
 
+RECENT_S = 300.0
 SNAPSHOT_EVENTS = 10_000
 SNAPSHOT_SHARE = 0.05
 BATCH = 500
@@ -48,6 +58,13 @@ class Recommended:
     input_tokens: int | None
     max_output_tokens: int | None
     category: str | None
+    strategy: Strategy
+    mode: Mode
+    tracks: tuple[TrackAdvice, ...]
+    expires_at: float
+    plan: Literal["single", "hedged", "parallel"] = "single"
+    hedge_delay_ms: float | None = None
+    duplicate_of: str | None = None
 
 
 class Optimizer:
@@ -62,7 +79,11 @@ class Optimizer:
         self._clock = clock
         self._lock = threading.RLock()
         self._core = Core(config)
+        self._latest = config
+        self._fresh = Core(config)
         self._position = 0
+        self._closed = threading.Event()
+        self._ticker: threading.Thread | None = None
         self._since_snapshot = 0
         self._snapshot_cost = 0.0
         self._last_snapshot = time.monotonic()
@@ -72,7 +93,9 @@ class Optimizer:
     def open(cls, path: str, config: OptimizationConfig | None = None, *, clock: Callable[[], float] = time.time) -> "Optimizer":
         """Open a database, or start one; `:memory:` leaves no file. Raises `JournalError` for a file it cannot use.
 
-        The first configuration of a file is its base; another one given later is journaled as `config.changed` for every scope in it.
+        The first configuration of a file is its base; another one given later is journaled as `config.changed` for every scope in it,
+        and ahead of the first event of every scope that comes. On the wall clock a thread journals a tick where something is due and
+        nothing else happens; with a clock of your own, call `tick`.
         """
         journal = Journal.open(path)
         stored = journal.noted("config")
@@ -94,6 +117,13 @@ class Optimizer:
                     journal.note("config", config.model_dump_json())
                     optimizer._config, optimizer._core = config, Core(config)
                 journal.commit()
+        latest = journal.noted("latest")
+        if latest is not None:
+            optimizer._latest = OptimizationConfig.model_validate_json(latest)
+            optimizer._fresh = Core(optimizer._latest)
+        if clock is time.time:
+            optimizer._ticker = threading.Thread(target=optimizer._keep_ticking, name="pointsman-ticks", daemon=True)
+            optimizer._ticker.start()
         return optimizer
 
     def __enter__(self) -> Self:
@@ -120,9 +150,11 @@ class Optimizer:
         tokens = count_tokens(query) if query is not None and input_tokens is None else input_tokens
         context = Context(tokens, max_output_tokens, category)
         with self._lock:
-            decision = self._core.decide(scope, context, request_id)
-            state = self._core.peek(scope)
-            row = next(row for row in state.advice(context, decision) if row.track == decision.track)
+            core = self._core if scope in self._core else self._fresh
+            decision = core.decide(scope, context, request_id)
+            state = core.peek(scope)
+            rows = state.advice(context, decision)
+            row = next(row for row in rows if row.track == decision.track)
             reasons = state.reasons(decision)
         identity = f"{scope[:100]}/{decision.policy_version}/{request_id[:100]}"
         return Recommended(
@@ -137,6 +169,10 @@ class Optimizer:
             tokens,
             max_output_tokens,
             category,
+            state.strategy,
+            state.config.mode,
+            rows,
+            state.policy.expires_at if state.policy is not None else state.clock,
         )
 
     def status(self) -> dict[str, Any]:
@@ -200,8 +236,8 @@ class Optimizer:
         event_id: str | None = None,
         **fields: Any,
     ) -> list[Event]:
-        """An attempt ended."""
-        identity = event_id or f"{request_id}/{track}/completed"
+        """An attempt ended. Reported again with the same content it is a repeat, whenever that is; `event_id` overrides this."""
+        identity = event_id or _identity(f"{request_id}/{track}/completed", success, latency_ms, fields)
         moment = self._now(occurred_at)
         event = RequestCompleted(
             event_id=identity,
@@ -219,9 +255,9 @@ class Optimizer:
     def record_quality(
         self, request_id: str, *, scope: str, track: str, score: float, assessor: str | None = None, occurred_at: float | None = None
     ) -> list[Event]:
-        """An answer was judged."""
+        """An answer was judged; the same score by the same assessor again is a repeat."""
         moment = self._now(occurred_at)
-        identity = f"{request_id}/{track}/assessed/{assessor or ''}"
+        identity = _identity(f"{request_id}/{track}/assessed", score, assessor)
         return self.record(
             QualityAssessed(
                 event_id=identity, scope=scope, occurred_at=moment, source="embedded", request_id=request_id, track=track, score=score, assessor=assessor
@@ -246,13 +282,14 @@ class Optimizer:
     def record(self, event: AnyInput) -> list[Event]:
         """Journal and fold one event; what it caused. Raises `ValueError` where it is refused, and nothing is recorded."""
         with self._lock:
-            refusal = self._core.refusal(event)
+            core = self._core if event.scope in self._core else self._fresh
+            refusal = core.refusal(event)
             if refusal is not None:
                 raise ValueError(refusal.message)
             return self._fold([event])
 
     def record_many(self, events: Iterable[AnyInput]) -> list[Event]:
-        """The same for many, in transactions of up to 500; a refused event is answered by `EventRejected` and the next one handled."""
+        """The same for many, in transactions of up to 500; a refused one becomes a dead letter, which is answered and kept."""
         outputs: list[Event] = []
         batch: list[AnyInput] = []
         with self._lock:
@@ -265,8 +302,48 @@ class Optimizer:
                 outputs += self._fold(batch)
         return outputs
 
+    def record_lines(self, lines: Iterable[bytes]) -> list[Event]:
+        """The same for JSON as producers send it: prompts are sketched, and what is no event becomes a dead letter."""
+        outputs: list[Event] = []
+        for batch in _batched(lines):
+            with self._lock:
+                accepted = [accept(line, place=f"recorded at {self._clock():.3f}/{number}", now=self._clock()) for number, line in enumerate(batch)]
+                letters = [event for event in accepted if isinstance(event, EventRejected)]
+                if letters:
+                    self._journal.begin()
+                    self._journal.add_dead_letters([encode(letter) for letter in letters])
+                    self._journal.commit()
+                outputs += [*letters, *self.record_many(event for event in accepted if not isinstance(event, EventRejected))]
+        return outputs
+
+    def dead_letters(self) -> list[EventRejected]:
+        """What was refused so far, with the reasons and the bytes."""
+        with self._lock:
+            lines = list(self._journal.dead_letters())
+        return [letter for line in lines if isinstance(letter := decode_output(line), EventRejected)]
+
+    def tick_due(self) -> int:
+        """Journal a tick for every scope in which something is due, if its last event is at most 5 minutes old; how many."""
+        with self._lock:
+            now = self._clock()
+            due = [
+                scope
+                for scope in self._core.scopes()
+                if (moment := self._core.next_due(scope)) is not None and moment <= now and now - self._core.scope(scope).clock <= RECENT_S
+            ]
+            for scope in due:
+                self.tick(scope, now)
+            return len(due)
+
+    def _keep_ticking(self) -> None:
+        while not self._closed.wait(1.0):
+            self.tick_due()
+
     def close(self) -> None:
         """Leave a snapshot and let go of the file."""
+        self._closed.set()
+        if self._ticker is not None:
+            self._ticker.join()
         with self._lock:
             if self._dirty:
                 self._journal.begin()
@@ -284,14 +361,24 @@ class Optimizer:
         try:
             self._journal.begin()
             rows: list[tuple[int, str, bytes]] = []
-            for event in events:
-                position = self._journal.append(event.scope, encode(event))
-                caused = self._core.step(event)
-                rows += [(position, output.event_id, encode(output)) for output in caused if not isinstance(output, EventRejected)]
-                outputs += caused
+            letters: list[bytes] = []
+            for event in self._introduced(events):
+                line = encode(event)
+                position = self._journal.append(event.scope, line)
+                for output in self._core.step(event):
+                    if isinstance(output, EventRejected):
+                        place, moment = f"journal:{position}", output.occurred_at
+                        letter = dead_letter(place, line, output.reason, occurred_at=moment, scope=output.scope)
+                        letters.append(encode(letter))
+                        outputs.append(letter)
+                    else:
+                        rows.append((position, output.event_id, encode(output)))
+                        outputs.append(output)
                 self._dirty.add(event.scope)
                 self._position = position
             self._journal.add_outputs(rows)
+            if letters:
+                self._journal.add_dead_letters(letters)
             self._since_snapshot += len(events)
             if self._is_snapshot_due():
                 self._save()
@@ -302,6 +389,14 @@ class Optimizer:
             self._recover()
             raise
         return outputs
+
+    def _introduced(self, events: list[AnyInput]) -> Iterator[AnyInput]:
+        """The events, those of a new scope behind the configuration in force where it is not the file's first one."""
+        for event in events:
+            if self._latest is not self._config and event.scope not in self._core and not isinstance(event, ConfigChanged) and self._latest != self._config:
+                identity = f"config/{event.event_id}"[:256]
+                yield ConfigChanged(event_id=identity, scope=event.scope, occurred_at=event.occurred_at, source="embedded", config=self._latest)
+            yield event
 
     def _is_snapshot_due(self) -> bool:
         """Every 10,000 events, or sooner where that takes at most 5 % of the time."""
@@ -331,3 +426,15 @@ class Optimizer:
             self._core.step(event)
             self._dirty.add(event.scope)
             self._position = place
+
+
+def _identity(what: str, *content: Any) -> str:
+    """An event id that is the same for the same report, and another for another of the same attempt."""
+    digest = hashlib.blake2b(json.dumps(content, sort_keys=True, default=str).encode(), digest_size=6).hexdigest()
+    return f"{what[:240]}/{digest}"
+
+
+def _batched(lines: Iterable[bytes]) -> Iterator[list[bytes]]:
+    remaining = iter(lines)
+    while batch := list(islice(remaining, BATCH)):
+        yield batch

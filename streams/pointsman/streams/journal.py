@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 APPLICATION_ID = 0x504D414E  # "PMAN"
 FORMAT = 1
@@ -11,6 +12,7 @@ _TABLES = """
 CREATE TABLE journal (position INTEGER PRIMARY KEY, scope TEXT NOT NULL, line BLOB NOT NULL);
 CREATE TABLE outputs (number INTEGER PRIMARY KEY, position INTEGER NOT NULL, id TEXT NOT NULL UNIQUE, line BLOB NOT NULL);
 CREATE TABLE snapshots (scope TEXT NOT NULL, part TEXT NOT NULL, line BLOB NOT NULL, PRIMARY KEY (scope, part)) WITHOUT ROWID;
+CREATE TABLE dead_letters (number INTEGER PRIMARY KEY, line BLOB NOT NULL);
 CREATE TABLE saved (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 """
 
@@ -22,13 +24,26 @@ class JournalError(Exception):
 class Journal:
     """Appends and reads; every method between `begin` and `commit` is one transaction."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, lock: IO[bytes] | None = None) -> None:
         self._connection = connection
+        self._lock = lock
 
     @classmethod
     def open(cls, path: str) -> "Journal":
         """Open or create; raises `JournalError` for a corrupt, foreign or newer file, without touching it."""
+        if path != ":memory:" and Path(path).is_dir():
+            raise JournalError(f"{path}: is a folder: give the path of a file in it")
         is_new = path == ":memory:" or not Path(path).exists() or Path(path).stat().st_size == 0
+        lock = None if path == ":memory:" else _lock(path)
+        try:
+            return cls(cls._connect(path, is_new), lock)
+        except BaseException:
+            if lock is not None:
+                lock.close()
+            raise
+
+    @staticmethod
+    def _connect(path: str, is_new: bool) -> sqlite3.Connection:
         if not is_new:
             _check(path)
         try:
@@ -39,7 +54,7 @@ class Journal:
             connection.executescript(f"BEGIN; {_TABLES} PRAGMA application_id={APPLICATION_ID}; PRAGMA user_version={FORMAT}; COMMIT;")
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=NORMAL")
-        return cls(connection)
+        return connection
 
     def begin(self) -> None:
         """Start a transaction."""
@@ -62,6 +77,15 @@ class Journal:
     def add_outputs(self, rows: list[tuple[int, str, bytes]]) -> None:
         """Add outputs (position of the cause, id, line); one whose id is there already is left as it is."""
         self._connection.executemany("INSERT OR IGNORE INTO outputs (position, id, line) VALUES (?, ?, ?)", rows)
+
+    def add_dead_letters(self, lines: list[bytes]) -> None:
+        """Keep what was refused."""
+        self._connection.executemany("INSERT INTO dead_letters (line) VALUES (?)", [(line,) for line in lines])
+
+    def dead_letters(self) -> Iterator[bytes]:
+        """What was refused, in order."""
+        for (line,) in self._connection.execute("SELECT line FROM dead_letters ORDER BY number"):
+            yield line
 
     def save(self, scope: str, parts: dict[str, bytes]) -> None:
         """Replace the snapshot of a scope; parts that did not change are not written again."""
@@ -101,6 +125,26 @@ class Journal:
     def close(self) -> None:
         """Let go of the file."""
         self._connection.close()
+        if self._lock is not None:
+            self._lock.close()
+
+
+def _lock(path: str) -> IO[bytes] | None:
+    """Hold `path.lock` for as long as this process lives, so that two optimizers never write one file; reading commands need no lock."""
+    try:
+        import fcntl
+    except ImportError:  # Windows has no flock; SQLite's own locks still keep single transactions apart
+        return None
+    try:
+        lock = Path(f"{path}.lock").open("ab")  # noqa: SIM115
+    except OSError as error:
+        raise JournalError(f"{path}: cannot be opened ({error.strerror}): check the folder and its permissions") from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        lock.close()
+        raise JournalError(f"{path}: another optimizer has it open: close that one, or give another path") from error
+    return lock
 
 
 def _check(path: str) -> None:

@@ -125,6 +125,15 @@ def database_lines(path: Path) -> Iterator[Placed]:
             yield f"journal:{position}", line.encode() if isinstance(line, str) else bytes(line)
 
 
+def database_dead_letters(path: Path) -> Iterator[tuple[int, bytes]]:
+    """The numbered dead letters of an embedded database; reads only."""
+    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+        try:
+            yield from connection.execute("SELECT number, line FROM dead_letters ORDER BY number")
+        except sqlite3.DatabaseError as error:
+            raise ReplayError(f"{path}: no dead letters in it ({error}); give the database of an embedded optimizer") from None
+
+
 def stored_config(source: str) -> OptimizationConfig | None:
     """The configuration that an embedded database began with; None for anything else."""
     path = Path(source)

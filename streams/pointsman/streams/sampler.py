@@ -2,6 +2,8 @@
 
 import socket
 import threading
+from collections.abc import Callable
+from importlib import import_module
 from types import TracebackType
 from typing import Any, Self
 
@@ -22,17 +24,38 @@ def sample() -> dict[str, Any]:
     readings = [entry.current for entries in sensors.values() for entry in entries if entry.current is not None]
     if readings:
         fields["temperature_c"] = max(readings)
-    return fields
+    return fields | _gpu()
+
+
+def _gpu() -> dict[str, Any]:
+    """The busiest GPU's use and the memory of all, as NVIDIA's library says; nothing where it or a GPU is missing."""
+    try:
+        nvml: Any = import_module("pynvml")
+    except ModuleNotFoundError:
+        return {}
+    try:
+        nvml.nvmlInit()
+        devices = [nvml.nvmlDeviceGetHandleByIndex(number) for number in range(nvml.nvmlDeviceGetCount())]
+        if not devices:
+            return {}
+        used = sum(nvml.nvmlDeviceGetMemoryInfo(device).used for device in devices)
+        busiest = max(nvml.nvmlDeviceGetUtilizationRates(device).gpu for device in devices)
+    except nvml.NVMLError:
+        return {}
+    return {"gpu_percent": float(busiest), "gpu_memory_used_mb": round(used / MEGABYTE, 1)}
 
 
 class ResourceSampler:
-    """Samples every `interval_s` seconds on a thread of its own, for as long as the `with` lasts."""
+    """Samples every `interval_s` seconds on a thread of its own, for as long as the `with` lasts; `measure` may be a sampler of your own."""
 
-    def __init__(self, optimizer: Optimizer, *, scope: str, host: str | None = None, interval_s: float = 1.0) -> None:
+    def __init__(
+        self, optimizer: Optimizer, *, scope: str, host: str | None = None, interval_s: float = 1.0, measure: Callable[[], dict[str, Any]] = sample
+    ) -> None:
         self._optimizer = optimizer
         self._scope = scope
         self._host = host or socket.gethostname()
         self._interval = interval_s
+        self._measure = measure
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="pointsman-sampler", daemon=True)
 
@@ -46,6 +69,6 @@ class ResourceSampler:
 
     def _run(self) -> None:
         while True:
-            self._optimizer.record_resources(scope=self._scope, host=self._host, **sample())
+            self._optimizer.record_resources(scope=self._scope, host=self._host, **self._measure())
             if self._stopped.wait(self._interval):
                 return
