@@ -28,6 +28,7 @@ types: $(VENV)/.done ## Check types
 
 bench: $(VENV)/.done ## Measure, and write build/bench.json
 	$(BIN)/pointsman bench --output build/bench.json
+	$(BIN)/python ops/bench/worker.py --output build/bench.json
 
 kafka: $(VENV)/.done ## Run a real single-node Kafka without Docker, until Ctrl-C
 	$(BIN)/python ops/kafka/broker.py --port 9092

@@ -8,7 +8,7 @@ import asyncio
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
@@ -159,7 +159,7 @@ class RouterView(View):
                 await asyncio.sleep(pause)
                 pause = min(2.0 * pause, LONGEST_PAUSE_S)
 
-    async def _lines(self) -> Any:
+    async def _lines(self) -> AsyncIterator[bytes | None]:
         """Output events as they come; None once those that stood on the topics at the start are through."""
         from aiokafka import AIOKafkaConsumer
 
