@@ -86,6 +86,20 @@ def test_a_producer_does_not_wait_for_a_broker_that_is_away() -> None:
     assert asyncio.run(publish()) == 25
 
 
+def test_a_call_that_waits_for_room_ends_with_the_producer() -> None:
+    async def publish() -> None:
+        producer = await Producer(KafkaSettings(bootstrap_servers="127.0.0.1:1"), most_waiting=1).__aenter__()
+        await producer.resource_sampled(scope="chat", host="h1")
+        waiting = asyncio.create_task(producer.resource_sampled(scope="chat", host="h2"))
+        await asyncio.sleep(0)
+        await producer.close(0.1)
+        async with asyncio.timeout(10):
+            await waiting
+
+    with pytest.raises(RuntimeError, match="not open"):
+        asyncio.run(publish())
+
+
 def test_what_is_not_valid_is_refused_in_the_caller() -> None:
     async def publish() -> None:
         await Producer(KafkaSettings()).request_completed(scope="chat", request_id="r1", track="local", success=True, latency_ms=-1.0)

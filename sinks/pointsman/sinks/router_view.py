@@ -59,7 +59,9 @@ class View:
             if known is None or event.version > known.policy.version:
                 self._evaluators[event.scope] = Evaluator(event)
         elif isinstance(event, RecommendationIssued) and event.request_id is not None:
-            self._requests[event.scope, event.request_id] = event
+            known_one = self._requests.get((event.scope, event.request_id))
+            if known_one is None or event.occurred_at > known_one.occurred_at:
+                self._requests[event.scope, event.request_id] = event
             if len(self._requests) > MOST_REQUESTS:
                 self._requests.popitem(last=False)
         elif isinstance(event, RecommendationIssued):
@@ -105,8 +107,9 @@ class View:
     def _advice(self, scope: str, category: str | None, track: str) -> TrackAdvice | None:
         for segment in (category, "all"):
             standing = self._segments.get((scope, segment)) if segment is not None else None
-            if standing is not None:
-                return next((row for row in standing.tracks if row.track == track), None)
+            for row in standing.tracks if standing is not None else ():
+                if row.track == track:
+                    return row
         return None
 
 
@@ -135,8 +138,14 @@ class RouterView(View):
             await asyncio.gather(self._follower, return_exceptions=True)
 
     async def ready(self) -> None:
-        """Wait until everything that stood on the topics has been read."""
-        await self._ready.wait()
+        """Wait until everything that stood on the topics has been read; raises what the follower died of, if it did."""
+        if self._follower is None:
+            raise RuntimeError("the view is not open: use it with `async with`")
+        waiting = asyncio.create_task(self._ready.wait())
+        await asyncio.wait({waiting, self._follower}, return_when=asyncio.FIRST_COMPLETED)
+        waiting.cancel()
+        if self._follower.done():
+            self._follower.result()
 
     async def _follow(self) -> None:
         from aiokafka.errors import KafkaError
@@ -152,7 +161,7 @@ class RouterView(View):
                         self._ready.set()
                     else:
                         self.add(line)
-            except KafkaError as error:
+            except (KafkaError, OSError) as error:
                 if not is_away:
                     log.warning("kafka %s is away (%r): deciding by what is known, trying again", self._settings.bootstrap_servers, error)
                 is_away = True

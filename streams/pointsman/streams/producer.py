@@ -58,6 +58,7 @@ class Producer:
         self._waiting: deque[AnyInput] = deque()
         self._changed = asyncio.Condition()
         self._sender: asyncio.Task[None] | None = None
+        self._is_dropping = False
 
     async def __aenter__(self) -> Self:
         self._sender = asyncio.create_task(self._send())
@@ -94,8 +95,9 @@ class Producer:
         """Queue an event; raises what the sender died of, if it did."""
         async with self._changed:
             if len(self._waiting) >= self._most_waiting and self._on_full == "drop":
-                if not self.dropped:
+                if not self._is_dropping:
                     log.warning("%d events wait for kafka: further ones are dropped and counted", len(self._waiting))
+                self._is_dropping = True
                 self.dropped += 1
                 return
             await self._changed.wait_for(lambda: len(self._waiting) < self._most_waiting or self._has_died())
@@ -122,17 +124,19 @@ class Producer:
         finally:
             self._sender.cancel()
             await asyncio.gather(self._sender, return_exceptions=True)
-            self._sender = None
+            async with self._changed:
+                self._sender = None
+                self._changed.notify_all()
             await self._writer.stop()
 
     def _envelope(self, fields: dict[str, Any]) -> dict[str, Any]:
         return {"event_id": uuid.uuid4().hex, "occurred_at": time.time(), "source": self._source} | fields
 
     def _has_died(self) -> bool:
-        return self._sender is not None and self._sender.done()
+        return self._sender is None or self._sender.done()
 
     def _raise_if_dead(self) -> None:
-        if self._sender is None:
+        if self._sender is None or self._sender.cancelled():
             raise RuntimeError("the producer is not open: use it with `async with`")
         if self._sender.done():
             self._sender.result()
@@ -148,6 +152,7 @@ class Producer:
                 async with self._changed:
                     for _ in events:
                         self._waiting.popleft()
+                    self._is_dropping = False
                     self._changed.notify_all()
         finally:
             async with self._changed:
@@ -171,7 +176,11 @@ class SyncProducer:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="pointsman-producer", daemon=True)
         self._thread.start()
-        self._producer = self._run(self._open(settings, options))
+        try:
+            self._producer = self._run(self._open(settings, options))
+        except BaseException:
+            self._end()
+            raise
 
     async def _open(self, settings: KafkaSettings, options: dict[str, Any]) -> Producer:
         return await Producer(settings, **options).__aenter__()
@@ -222,10 +231,15 @@ class SyncProducer:
     def close(self, timeout_s: float = 10.0) -> None:
         """See `Producer.close`; the thread ends with it."""
         if self._thread.is_alive():
-            self._run(self._producer.close(timeout_s))
-            self._loop.call_soon_threadsafe(self._loop.stop)
-            self._thread.join()
-            self._loop.close()
+            try:
+                self._run(self._producer.close(timeout_s))
+            finally:
+                self._end()
+
+    def _end(self) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
 
 
 __all__ = ["Producer", "SyncProducer"]
