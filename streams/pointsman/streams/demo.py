@@ -1,6 +1,7 @@
 """The demo: a real recorded stream through the embedded default, and what was learned from it."""
 
 import statistics
+import sys
 import tempfile
 import time
 from collections import deque
@@ -69,7 +70,7 @@ def _accuracy(events: list[AnyInput], outputs: list[Event], track: str) -> dict[
 
 def run_demo(report: Path) -> None:
     """Play the recording, print what was learned and what is recommended, and write the HTML report."""
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else 100)
     events = [decode(line) for _, line in read_lines(RECORDING)]
     began = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder, Optimizer.open(str(Path(folder) / "demo.db"), CONFIG) as optimizer:
