@@ -15,6 +15,7 @@ from pointsman.streams.dual_track import DualTrackOptimizer
 from pointsman.streams.embedded import Optimizer
 from pointsman.streams.journal import JournalError
 from pointsman.streams.replay import replay_file
+from pointsman.streams.sampler import ResourceSampler
 
 ONE = OptimizationConfig(tracks=(Track(name="local"),))
 TWO = OptimizationConfig(tracks=(Track(name="local"), Track(name="api")))
@@ -97,6 +98,8 @@ def test_what_is_due_is_ticked_while_nothing_else_happens() -> None:
         assert optimizer.tick_due() == 1
         kinds = [decode_output(line).TYPE for _, line in optimizer.outputs()]
         assert "window.closed/1" in kinds
+        now[0] += 60.0
+        assert optimizer.tick_due() == 0
         now[0] += 3600.0
         assert optimizer.tick_due() == 0
 
@@ -127,6 +130,20 @@ def test_what_is_not_valid_is_refused_and_nothing_is_recorded(change: dict[str, 
         with pytest.raises(ValueError):
             optimizer.record_request_completion("r1", **fields)
         assert optimizer.status() == {} and not optimizer.dead_letters()
+
+
+def test_another_start_of_the_same_request_is_no_repeat() -> None:
+    with Optimizer.open(":memory:", TWO, clock=at(0)) as optimizer:
+        for tokens in (10, 10, 20):
+            optimizer.record_request_start("r1", scope="chat", track="local", input_tokens=tokens)
+        assert (optimizer.status()["chat"]["events"], optimizer.status()["chat"]["duplicates"]) == (2, 1)
+
+
+def test_a_sample_that_is_refused_does_not_end_the_sampling() -> None:
+    with Optimizer.open(":memory:", TWO, clock=at(0)) as optimizer:
+        with ResourceSampler(optimizer, scope="chat", interval_s=60.0, measure=lambda: {"cpu_percent": 101.0}):
+            pass
+        assert optimizer.status() == {}
 
 
 def test_the_dual_track_names_answer() -> None:

@@ -139,7 +139,57 @@ async def stock(settings: Settings, count: int, fold: bool) -> float:
     return spent
 
 
-JOBS: dict[str, Callable[[Settings, int, bool], Any]] = {"bare": bare, "worker": worker, "stock": stock}
+async def quix(settings: Settings, count: int, fold: bool) -> float:
+    """The same in Quix Streams."""
+    from quixstreams import Application
+
+    app: Any = Application(
+        broker_address=settings.kafka.bootstrap_servers, consumer_group=f"quix-{uuid.uuid4().hex[:6]}", auto_offset_reset="earliest", loglevel="ERROR"
+    )
+    work, began, ended = _work(count, fold, app.stop)
+    frame = app.dataframe(app.topic(f"{settings.kafka.topic_prefix}journal", value_deserializer="bytes"))
+    frame.update(work)
+    app.run()
+    return ended[0] - began[0]
+
+
+async def bytewax(settings: Settings, count: int, fold: bool) -> float:
+    """The same in Bytewax."""
+    import bytewax.operators as op
+    from bytewax.connectors.kafka import KafkaSource
+    from bytewax.dataflow import Dataflow
+    from bytewax.testing import TestingSink, run_main
+
+    work, began, ended = _work(count, fold, lambda: None)
+    flow = Dataflow("bench")
+    topic = f"{settings.kafka.topic_prefix}journal"
+    source: Any = KafkaSource([settings.kafka.bootstrap_servers], [topic], tail=False, batch_size=1000)
+    taken = op.filter_map("work", op.input("in", flow, source), lambda record: work(record.value))
+    op.output("out", taken, TestingSink([]))
+    run_main(flow)
+    return ended[0] - began[0]
+
+
+def _work(count: int, fold: bool, stop: Callable[[], Any]) -> tuple[Callable[[bytes], None], list[float], list[float]]:
+    """A function that handles one journal record, and when its first and its last one came."""
+    core, began, ended, seen = Core(CONFIG), [0.0], [0.0], [0]
+
+    def work(value: bytes) -> None:
+        began[0] = began[0] or time.perf_counter()
+        event = decode(value)
+        if fold:
+            for output in core.step(event):
+                encode(output)
+        seen[0] += 1
+        if seen[0] == count:
+            ended[0] = time.perf_counter()
+            stop()
+
+    return work, began, ended
+
+
+JOBS: dict[str, Callable[[Settings, int, bool], Any]] = {"bare": bare, "worker": worker, "stock": stock, "quix": quix, "bytewax": bytewax}
+PACKAGES = {"quix": "quixstreams", "bytewax": "bytewax"}
 
 
 def _job(name: str, settings: Settings, count: int, fold: bool) -> float:
@@ -169,6 +219,9 @@ async def fill(settings: Settings, lines: list[bytes], count: int, topic: str) -
 
 def throughput(bootstrap: str, lines: list[bytes]) -> Iterator[dict[str, Any]]:
     """Worker, bare loop and stock agent over the same journal, decoding only and folding."""
+    others = [name for name, package in PACKAGES.items() if importlib.util.find_spec(package) is not None]
+    for name in PACKAGES.keys() - others:
+        print(f"{name}: not installed; pip install {PACKAGES[name]} to compare with it")
     for label, fold, count in (("decode", False, 100_000), ("fold", True, 40_000)):
         filled = settings_of(bootstrap, f"b{uuid.uuid4().hex[:6]}.")
         asyncio.run(fill(filled, lines, count, "journal"))
@@ -177,6 +230,8 @@ def throughput(bootstrap: str, lines: list[bytes]) -> Iterator[dict[str, Any]]:
         for _ in range(RUNS):
             spent.setdefault("bare", []).append(_job("bare", filled, count, fold) / count)
             spent.setdefault("stock", []).append(_job("stock", filled, slow, fold) / slow)
+            for name in others:
+                spent.setdefault(name, []).append(_job(name, filled, count, fold) / count)
             for interval in (1.0, 86_400.0) if fold else (1.0,):
                 again = settings_of(bootstrap, filled.kafka.topic_prefix, snapshot_interval_s=interval)
                 _reset_group(again)
@@ -184,6 +239,8 @@ def throughput(bootstrap: str, lines: list[bytes]) -> Iterator[dict[str, Any]]:
         middle = {name: statistics.median(found) for name, found in spent.items()}
         yield _row(f"worker, {label}", 1 / middle["worker1"], "events/s", "bare aiokafka loop", middle["bare"] / middle["worker1"])
         yield _row(f"worker, {label}", 1 / middle["worker1"], "events/s", "stock Faust agent", middle["stock"] / middle["worker1"])
+        for name in others:
+            yield _row(f"worker, {label}", 1 / middle["worker1"], "events/s", name, middle[name] / middle["worker1"])
         if fold:
             yield _row("worker with snapshots", 1 / middle["worker1"], "events/s", "without", middle["worker86400"] / middle["worker1"])
 

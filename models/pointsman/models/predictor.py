@@ -82,14 +82,14 @@ class Forecaster:
         """Take in an outcome; `issued` is what was predicted of it, where something was."""
         target = math.log(max(value, SMALLEST[self.metric]))
         if issued is not None:
-            self.residuals.update(target - issued[0])
+            self.residuals.update(round(target - issued[0], 5))
         if self.rung != "default":
             _, learned, centre = issued or self.predict(x)
             self.window_error += FADING * (abs(target - centre) - self.window_error)
             self.learned_error += FADING * (abs(target - learned) - self.learned_error)
             if target != learned:  # a gradient of zero changes nothing: a track that is always free costs nothing to learn
                 self.model.learn_one(x, max(-3.0, min(3.0, target - self.centre)))
-        self.window.update(target)
+        self.window.update(round(target, 6))
         self._settle()
 
     def snapshot(self) -> dict[str, Any]:

@@ -35,7 +35,8 @@ class Plot:
             y = self._y(value)
             self._marks.append(f'<line class="axis" x1="{LEFT}" x2="{WIDTH}" y1="{y:.1f}" y2="{y:.1f}"/><text x="2" y="{y + 4:.1f}">{value:.3g} {unit}</text>')
         for share in (0.0, 0.25, 0.5, 0.75, 1.0):
-            self._marks.append(f'<text x="{self._x(share * minutes) - 12:.1f}" y="{HEIGHT - 4}">{share * minutes:.0f} min</text>')
+            anchor = "end" if share == 1.0 else "middle"
+            self._marks.append(f'<text x="{self._x(share * minutes):.1f}" y="{HEIGHT - 4}" text-anchor="{anchor}">{share * minutes:.0f} min</text>')
 
     def _x(self, minute: float) -> float:
         return LEFT + (WIDTH - LEFT - 30.0) * minute / self._minutes
@@ -43,7 +44,7 @@ class Plot:
     def _y(self, value: float) -> float:
         low = self._bottom
         share = value / self._top if low is None else math.log(max(value, low) / low) / math.log(self._top / low)
-        return 8.0 + (HEIGHT - BOTTOM - 8.0) * (1.0 - min(max(share, 0.0), 1.0))
+        return 18.0 + (HEIGHT - BOTTOM - 18.0) * (1.0 - min(max(share, 0.0), 1.0))
 
     def points(self, rows: Iterable[Point], colour: str) -> None:
         """Small discs."""

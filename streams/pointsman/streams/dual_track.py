@@ -1,5 +1,6 @@
 """The embedded optimizer under the names that dual-track routers already call."""
 
+import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
@@ -25,6 +26,7 @@ class DualTrackOptimizer:
         self._scope = scope
         self._clock = clock
         self._started: dict[str, float] = {}
+        self._lock = threading.Lock()
         self._optimizer: Optimizer | None = None
 
     def start(self) -> None:
@@ -55,9 +57,10 @@ class DualTrackOptimizer:
             occurred_at=now,
             **{name: given[name] for name in _CONTEXT if name in given},
         )
-        if len(self._started) >= 4096:
-            self._started.pop(next(iter(self._started)))
-        self._started[request_id] = now
+        with self._lock:
+            if len(self._started) >= 4096:
+                self._started.pop(next(iter(self._started)))
+            self._started[request_id] = now
         return outputs
 
     def record_request_completion(
@@ -79,7 +82,8 @@ class DualTrackOptimizer:
             error_type=error_type,
             **{name: given[name] for name in _RESULT if name in given},
         )
-        self._started.pop(request_id, None)
+        with self._lock:
+            self._started.pop(request_id, None)
         return outputs
 
     def get_optimization_recommendations(self, query: str, context: Mapping[str, Any] | None = None) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import logging
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -37,6 +39,7 @@ from .core import Core
 from .intake import accept
 from .journal import Journal
 
+log = logging.getLogger(__name__)
 RECENT_S = 300.0
 SNAPSHOT_EVENTS = 10_000
 SNAPSHOT_SHARE = 0.05
@@ -217,7 +220,7 @@ class Optimizer:
             if fields.get("input_tokens") is None:
                 fields["input_tokens"] = count_tokens(query)
         moment = self._now(occurred_at)
-        identity = event_id or f"{request_id}/{track or ''}/started"
+        identity = event_id or _identity(f"{request_id}/{track or ''}/started", propensity, fields)
         return self.record(
             RequestStarted(
                 event_id=identity, scope=scope, occurred_at=moment, source="embedded", request_id=request_id, track=track, propensity=propensity, **fields
@@ -272,7 +275,9 @@ class Optimizer:
     def change_config(self, config: OptimizationConfig, *, scope: str, occurred_at: float | None = None) -> list[Event]:
         """From here on the scope follows this configuration."""
         moment = self._now(occurred_at)
-        return self.record(ConfigChanged(event_id=f"config/{moment!r}", scope=scope, occurred_at=moment, source="embedded", config=config))
+        return self.record(
+            ConfigChanged(event_id=_identity(f"config/{moment!r}", config.model_dump_json()), scope=scope, occurred_at=moment, source="embedded", config=config)
+        )
 
     def tick(self, scope: str, occurred_at: float | None = None) -> list[Event]:
         """Time has passed, and nothing else may have said so."""
@@ -310,9 +315,13 @@ class Optimizer:
                 accepted = [accept(line, place=f"recorded at {self._clock():.3f}/{number}", now=self._clock()) for number, line in enumerate(batch)]
                 letters = [event for event in accepted if isinstance(event, EventRejected)]
                 if letters:
-                    self._journal.begin()
-                    self._journal.add_dead_letters([encode(letter) for letter in letters])
-                    self._journal.commit()
+                    try:
+                        self._journal.begin()
+                        self._journal.add_dead_letters([encode(letter) for letter in letters])
+                        self._journal.commit()
+                    except BaseException:
+                        self._journal.rollback()
+                        raise
                 outputs += [*letters, *self.record_many(event for event in accepted if not isinstance(event, EventRejected))]
         return outputs
 
@@ -337,7 +346,10 @@ class Optimizer:
 
     def _keep_ticking(self) -> None:
         while not self._closed.wait(1.0):
-            self.tick_due()
+            try:
+                self.tick_due()
+            except sqlite3.Error as error:
+                log.warning("a tick was not recorded (%s): trying again", error)
 
     def close(self) -> None:
         """Leave a snapshot and let go of the file."""
@@ -430,7 +442,7 @@ class Optimizer:
 
 def _identity(what: str, *content: Any) -> str:
     """An event id that is the same for the same report, and another for another of the same attempt."""
-    digest = hashlib.blake2b(json.dumps(content, sort_keys=True, default=str).encode(), digest_size=6).hexdigest()
+    digest = hashlib.blake2b(json.dumps([what, content], sort_keys=True, default=str).encode(), digest_size=6).hexdigest()
     return f"{what[:240]}/{digest}"
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import IO
 
 APPLICATION_ID = 0x504D414E  # "PMAN"
-FORMAT = 1
+FORMAT = 2
 _MAGIC = b"SQLite format 3\x00"
 _TABLES = """
 CREATE TABLE journal (position INTEGER PRIMARY KEY, scope TEXT NOT NULL, line BLOB NOT NULL);
@@ -48,12 +48,12 @@ class Journal:
             _check(path)
         try:
             connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+            if is_new:  # before WAL, so that the header in the main file says whose it is from the first commit on
+                connection.executescript(f"BEGIN; {_TABLES} PRAGMA application_id={APPLICATION_ID}; PRAGMA user_version={FORMAT}; COMMIT;")
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("PRAGMA synchronous=NORMAL")
         except sqlite3.Error as error:
             raise JournalError(f"{path}: cannot be opened ({error}): check the folder and its permissions") from error
-        if is_new:  # before WAL, so that the header in the main file says whose it is from the first commit on
-            connection.executescript(f"BEGIN; {_TABLES} PRAGMA application_id={APPLICATION_ID}; PRAGMA user_version={FORMAT}; COMMIT;")
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("PRAGMA synchronous=NORMAL")
         return connection
 
     def begin(self) -> None:
@@ -136,7 +136,7 @@ def _lock(path: str) -> IO[bytes] | None:
     except ImportError:  # Windows has no flock; SQLite's own locks still keep single transactions apart
         return None
     try:
-        lock = Path(f"{path}.lock").open("ab")  # noqa: SIM115
+        lock = Path(f"{Path(path).resolve()}.lock").open("ab")  # noqa: SIM115
     except OSError as error:
         raise JournalError(f"{path}: cannot be opened ({error.strerror}): check the folder and its permissions") from error
     try:
@@ -148,13 +148,18 @@ def _lock(path: str) -> IO[bytes] | None:
 
 
 def _check(path: str) -> None:
-    with Path(path).open("rb") as file:
-        header = file.read(100)
+    try:
+        with Path(path).open("rb") as file:
+            header = file.read(100)
+    except OSError as error:
+        raise JournalError(f"{path}: cannot be read ({error.strerror}): check its permissions") from error
     if not header.startswith(_MAGIC) or len(header) < 100:
         raise JournalError(f"{path}: not an SQLite file, or its beginning is damaged: restore a copy, or give another path")
     written_by, format_ = int.from_bytes(header[68:72], "big"), int.from_bytes(header[60:64], "big")
     if written_by != APPLICATION_ID:
         raise JournalError(f"{path}: an SQLite file of another program: give another path")
+    if format_ < FORMAT:
+        raise JournalError(f"{path}: written by an older Pointsman (format {format_}, this one knows {FORMAT}): record it with that one, and replay")
     if format_ > FORMAT:
         raise JournalError(f"{path}: written by a newer Pointsman (format {format_}, this one knows {FORMAT}): upgrade, or give another path")
     try:

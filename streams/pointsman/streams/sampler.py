@@ -1,5 +1,6 @@
 """A resource sampler that users switch on: what this host has in use, as `resource.sampled` events."""
 
+import logging
 import socket
 import threading
 from collections.abc import Callable
@@ -12,6 +13,8 @@ import psutil
 from .embedded import Optimizer
 
 MEGABYTE = 1e6
+
+log = logging.getLogger(__name__)
 
 
 def sample() -> dict[str, Any]:
@@ -69,6 +72,9 @@ class ResourceSampler:
 
     def _run(self) -> None:
         while True:
-            self._optimizer.record_resources(scope=self._scope, host=self._host, **self._measure())
+            try:
+                self._optimizer.record_resources(scope=self._scope, host=self._host, **self._measure())
+            except ValueError as error:
+                log.warning("a sample of %s was refused: %s", self._host, error)
             if self._stopped.wait(self._interval):
                 return

@@ -40,6 +40,7 @@ from pointsman.schemas import (
 )
 
 REMEMBERED_IDS = 4096
+IDENTITY_BYTES = 6
 MOST_TRACKS = 64
 MOST_HOSTS = 64
 MOST_SEGMENTS = 16
@@ -76,7 +77,7 @@ class Scope:
 
     def apply(self, event: AnyInput) -> list[Event]:
         """Fold one event; one already seen changes nothing and emits nothing, and one that was refused may come again, mended."""
-        digest = hashlib.blake2b(event.event_id.encode("utf-8", "replace"), digest_size=8).digest()
+        digest = hashlib.blake2b(event.event_id.encode("utf-8", "replace"), digest_size=IDENTITY_BYTES).digest()
         identity = int.from_bytes(digest, "big")
         if self._was_forwarded(event) or identity in self.seen:
             self.duplicates += 1
@@ -118,8 +119,8 @@ class Scope:
         return None
 
     def next_due(self) -> float | None:
-        """When something is due that only time brings."""
-        moments = list(self.due.values())
+        """When something is due that only time brings; standing recommendations are renewed with the policy, not by time alone."""
+        moments = [moment for name, moment in self.due.items() if name != "recommendations"]
         for moment in (self.join.due(self.config.intervals.join_s), *(t.windows.due(self.config.intervals.lateness_s) for t in self.tracks.values())):
             if moment is not None:
                 moments.append(moment)

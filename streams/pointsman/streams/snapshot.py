@@ -1,5 +1,6 @@
 """Snapshots of a scope: a cache of the fold, in parts of plain JSON, never pickle; another version's is not taken up."""
 
+import base64
 import hashlib
 import json
 from collections.abc import Mapping
@@ -12,9 +13,9 @@ from pointsman.models.join import Attempt
 from pointsman.models.track import TrackState
 from pointsman.schemas import OptimizationConfig, PolicyPublished, RequestCompleted, ResourceSampled, encode
 
-from .scope import Scope
+from .scope import IDENTITY_BYTES, Scope
 
-FORMAT = 1
+FORMAT = 2
 CHUNK = 500
 
 
@@ -33,10 +34,11 @@ def take(scope: Scope, config: OptimizationConfig) -> dict[str, bytes]:
     parts: dict[str, Any] = {f"track:{name}": track.snapshot() for name, track in scope.tracks.items()}
     parts["hosts"] = [json.loads(encode(sample)) for sample in scope.hosts.values()]
     parts["policy"] = json.loads(encode(scope.policy)) if scope.policy else None
-    seen = list(scope.seen)
-    for name, rows in (("seen", seen), ("flying", flying), ("orphans", orphans), ("done", done)):
+    every: dict[str, list[Any]] = {"seen": list(scope.seen), "flying": flying, "orphans": orphans, "done": done}
+    for name, rows in every.items():
         for place in range(0, len(rows), CHUNK):
-            parts[f"{name}:{place // CHUNK}"] = rows[place : place + CHUNK]
+            chunk = rows[place : place + CHUNK]
+            parts[f"{name}:{place // CHUNK}"] = _packed(chunk) if name == "seen" else chunk
     parts["head"] = {
         "fingerprint": fingerprint(config),
         "config": scope.config.model_dump(),
@@ -78,10 +80,10 @@ def _build(name: str, head: dict[str, Any], state: dict[str, Any]) -> Scope:
         scope._evaluator = Evaluator(scope.policy)
 
     def rows(kind: str) -> list[Any]:
-        count = sum(part.startswith(f"{kind}:") for part in head["parts"])
-        return [row for place in range(count) for row in state[f"{kind}:{place}"]]
+        return [row for part in _in_order(head["parts"], kind) for row in state[part]]
 
-    scope.seen = dict.fromkeys(rows("seen"))
+    packed = b"".join(base64.b64decode(state[part]) for part in _in_order(head["parts"], "seen"))
+    scope.seen = dict.fromkeys(int.from_bytes(packed[place : place + IDENTITY_BYTES], "big") for place in range(0, len(packed), IDENTITY_BYTES))
     scope.join.flying = {(row[0], row[1]): Attempt.restore(row[2]) for row in rows("flying")}
     orphans = [RequestCompleted.model_validate(fields) for fields in rows("orphans")]
     scope.join.orphans = {(event.request_id, event.track): event for event in orphans}
@@ -92,3 +94,11 @@ def _build(name: str, head: dict[str, Any], state: dict[str, Any]) -> Scope:
     scope.constraints = Constraints.restore(head["constraints"])
     scope.strategy, scope.version = head["strategy"], head["version"]
     return scope
+
+
+def _packed(identities: list[int]) -> str:
+    return base64.b64encode(b"".join(identity.to_bytes(IDENTITY_BYTES, "big") for identity in identities)).decode("ascii")
+
+
+def _in_order(parts: list[str], kind: str) -> list[str]:
+    return [f"{kind}:{place}" for place in range(sum(part.startswith(f"{kind}:") for part in parts))]
