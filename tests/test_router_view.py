@@ -64,3 +64,15 @@ def test_a_recommendation_for_one_request_is_kept() -> None:
     assert view.recommendation("chat", "no such request") is None
     view.add(b"garbage")
     assert view.scopes() == ["chat", "mail"]
+
+
+def test_a_policy_of_another_version_leaves_the_last_one_in_force() -> None:
+    core, lines = folded()
+    view = View(clock=lambda: START)
+    for line in lines:
+        view.add(line)
+    before = view.decide("chat", request_id="r1")
+    policy = core.scope("chat").policy
+    assert policy is not None
+    view.add(encode(policy.model_copy(update={"version": policy.version + 1, "features": (*policy.features, "new")})))
+    assert view.decide("chat", request_id="r1") == before

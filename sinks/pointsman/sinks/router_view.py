@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
-from pointsman.models.decision import Context, Evaluator
+from pointsman.models.decision import FEATURES, Context, Evaluator
 from pointsman.models.sketch import count_tokens
 from pointsman.schemas import Expectation, PolicyPublished, RecommendationIssued, Refused, TrackAdvice, decode_output
 from pointsman.schemas.settings import KafkaSettings, security
@@ -45,6 +45,7 @@ class View:
         self._default_track = default_track
         self._clock = clock
         self._evaluators: dict[str, Evaluator] = {}
+        self._unreadable: set[str] = set()
         self._segments: dict[tuple[str, str], RecommendationIssued] = {}
         self._requests: OrderedDict[tuple[str, str], RecommendationIssued] = OrderedDict()
 
@@ -55,6 +56,11 @@ class View:
         except Refused:
             return
         if isinstance(event, PolicyPublished):
+            if event.features != FEATURES:
+                if event.scope not in self._unreadable:
+                    log.warning("scope %s: its policy needs other features than this version knows: the last one stays in force; upgrade", event.scope)
+                    self._unreadable.add(event.scope)
+                return
             known = self._evaluators.get(event.scope)
             if known is None or event.version > known.policy.version:
                 self._evaluators[event.scope] = Evaluator(event)
@@ -138,12 +144,14 @@ class RouterView(View):
             await asyncio.gather(self._follower, return_exceptions=True)
 
     async def ready(self) -> None:
-        """Wait until everything that stood on the topics has been read; raises what the follower died of, if it did."""
+        """Wait until everything that stood on the topics has been read, without a limit of time; raises what the follower died of, if it did."""
         if self._follower is None:
             raise RuntimeError("the view is not open: use it with `async with`")
         waiting = asyncio.create_task(self._ready.wait())
-        await asyncio.wait({waiting, self._follower}, return_when=asyncio.FIRST_COMPLETED)
-        waiting.cancel()
+        try:
+            await asyncio.wait({waiting, self._follower}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            waiting.cancel()
         if self._follower.done():
             self._follower.result()
 
@@ -179,8 +187,8 @@ class RouterView(View):
             enable_auto_commit=False,
             **security(self._settings),
         )
-        await consumer.start()
         try:
+            await consumer.start()
             places = list(consumer.assignment())
             ends = {place: end for place, end in (await consumer.end_offsets(places)).items() if end > 0}
             while True:

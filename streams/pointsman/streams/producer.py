@@ -94,6 +94,7 @@ class Producer:
     async def publish(self, event: AnyInput) -> None:
         """Queue an event; raises what the sender died of, if it did."""
         async with self._changed:
+            self._raise_if_dead()
             if len(self._waiting) >= self._most_waiting and self._on_full == "drop":
                 if not self._is_dropping:
                     log.warning("%d events wait for kafka: further ones are dropped and counted", len(self._waiting))

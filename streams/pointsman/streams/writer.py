@@ -114,9 +114,7 @@ class Writer:
             for (topic, partition), group in groups.items():
                 await self._send(topic, partition, group)
         elif groups:
-            async with asyncio.TaskGroup() as tasks:
-                for (topic, partition), group in groups.items():
-                    tasks.create_task(self._send(topic, partition, group))
+            await asyncio.gather(*(self._send(topic, partition, group) for (topic, partition), group in groups.items()))
 
     async def _send(self, topic: str, partition: int, rows: list[Row]) -> None:
         sent, pause = 0, 0.1
