@@ -333,20 +333,23 @@ async def _latencies(settings: Settings, source: str, sink: str, rate: int, seco
     draw = random.Random(1)
 
     async def produce() -> None:
-        began = time.perf_counter()
+        began, started = time.perf_counter(), time.time()
         for number in range(int(rate * seconds)):
             delay = began + number / rate - time.perf_counter()
             if delay > 0:
                 await asyncio.sleep(delay)
             now = time.time()
-            if number % 10 == 0:
+            kind = number % 10
+            common: dict[str, Any] = {"scope": "demo", "occurred_at": now, "track": "local"}
+            if kind == 0:
                 event: Any = _asked(number)
                 sent[event.event_id] = time.perf_counter()
+            elif kind % 2:
+                event = RequestStarted(event_id=f"start-{number}-{now!r}", request_id=f"r{number}-{started!r}", input_tokens=300, **common)
             else:
-                event = RequestCompleted(
-                    event_id=f"done-{number}-{now!r}", scope="demo", occurred_at=now, request_id=f"r{number}", track="local", success=True,
-                    latency_ms=draw.lognormvariate(6, 0.5),
-                )  # fmt: skip
+                latency_ms = draw.lognormvariate(6, 0.5)
+                name = f"r{number - 1}-{started!r}"
+                event = RequestCompleted(event_id=f"done-{number}-{now!r}", request_id=name, success=True, latency_ms=latency_ms, **common)
             await producer.send(f"{prefix}{source}", encode(event), key=b"demo", headers=headers(event))
 
     task = asyncio.create_task(produce())
