@@ -20,6 +20,7 @@ from typing import Any
 import faust
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
+from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread
 from faust.types import TP
 
 from pointsman.schemas import Event, EventRejected, OptimizationConfig, Origin, WindowClosed, encode
@@ -54,6 +55,8 @@ class Worker:
     """The state of one worker: its shards, its place in every input partition, and its Faust app."""
 
     def __init__(self, settings: Settings, clock: Callable[[], float] = time.time, make_core: Callable[[OptimizationConfig], Core] = Core) -> None:
+        if not hasattr(AIOKafkaConsumerThread, "_ensure_consumer"):
+            raise WorkerError(f"faust-streaming {version('faust-streaming')} is not the one this worker was made for: install 0.15.3")
         self.kafka: KafkaSettings = settings.kafka
         self.config = settings.optimization()
         self._clock = clock
