@@ -80,6 +80,7 @@ def test_a_former_owner_that_still_writes_overwrites_nothing() -> None:
 
 def test_an_owner_leaves_one_snapshot_and_nothing_of_its_predecessors() -> None:
     table: Table = {}
+    folded = shard()
     for turn in range(4):
         owner, folded = Snapshots(table, f"owner-{turn}"), shard()
         owner.restore(folded)
