@@ -117,26 +117,18 @@ async def stock(settings: Settings, count: int, fold: bool) -> float:
         autodiscover=False,
     )
     topic = app.topic(f"{settings.kafka.topic_prefix}journal", value_serializer="raw")
-    core, began, seen = Core(CONFIG), [0.0], [0]
     stop = asyncio.Event()
+    work, began, ended = _work(count, fold, stop.set)
 
     async def agent(stream: Any) -> None:
         async for value in stream:
-            began[0] = began[0] or time.perf_counter()
-            event = decode(value)
-            if fold:
-                for output in core.step(event):
-                    encode(output)
-            seen[0] += 1
-            if seen[0] >= count:
-                stop.set()
+            work(value)
 
     app.agent(topic)(agent)
     await app.start()
     await app.wait(stop.wait())
-    spent = time.perf_counter() - began[0]
     await app.stop()
-    return spent
+    return ended[0] - began[0]
 
 
 async def quix(settings: Settings, count: int, fold: bool) -> float:

@@ -2,8 +2,12 @@
 
 import json
 import random
+import socket
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
+from urllib.request import urlopen
 
 import pytest
 from deployment import Deployment, count, stop
@@ -92,6 +96,28 @@ def test_bad_records_become_dead_letters_with_their_place_and_the_next_is_folded
     codes = sorted(letter.reason.code for letter in letters if isinstance(letter, EventRejected))
     assert codes == ["malformed_json", "malformed_json", "missing_field", "too_large", "unknown_track", "wrong_key"]
     assert {topic: lines for topic, lines in found.items() if topic[0] != "dead-letters"} == expected
+
+
+def test_the_status_view_shows_the_scopes_and_their_closed_windows(bootstrap: str, tmp_path: Path) -> None:
+    events = stream(38, 300)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    with Deployment(bootstrap, "status", tmp_path, CONFIG) as deployment:
+        expected = deployment.expected(events)
+        deployment.publish(events)
+        deployment.start("one", status_port=port)
+        deployment.outputs(count(expected))
+        page = f"http://127.0.0.1:{port}"
+        status = json.loads(urlopen(f"{page}/status/").read())
+        windows = json.loads(urlopen(f"{page}/windows/chat/").read())["windows"]
+        scope = json.loads(urlopen(f"{page}/status/chat/").read())
+        with pytest.raises(HTTPError, match="404"):
+            urlopen(f"{page}/status/nowhere/")
+    assert status["folded"] == len(events) and {name for shard in status["shards"] for name in shard["scopes"]} == {"chat", "mail"}
+    assert scope["scope"] == "chat"
+    key = itemgetter("track", "start")
+    assert windows == sorted((json.loads(line) for line in expected["windows", "chat"]), key=key)
 
 
 def test_a_broker_that_is_away_is_waited_for_and_nothing_is_lost(own_broker: Any, tmp_path: Path) -> None:

@@ -21,6 +21,11 @@ def count_tokens(text: str) -> int:
     return math.ceil(len(text.encode("utf-8", "replace")) / _CHARACTERS_PER_TOKEN)
 
 
+def tokens_of(text: str | None, given: int | None) -> int | None:
+    """The tokens of a prompt: those that its sender counted, else an estimate from the text, if there is one."""
+    return count_tokens(text) if given is None and text is not None else given
+
+
 @lru_cache(maxsize=4096)
 def _minima(shingle: bytes) -> tuple[int, ...]:
     value = zlib.crc32(shingle) | 1

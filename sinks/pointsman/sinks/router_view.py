@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from pointsman.models.decision import FEATURES, Context, Evaluator
-from pointsman.models.sketch import count_tokens
+from pointsman.models.sketch import tokens_of
 from pointsman.schemas import Expectation, PolicyPublished, RecommendationIssued, Refused, TrackAdvice, decode_output
 from pointsman.schemas.settings import KafkaSettings, security
 
@@ -99,7 +99,7 @@ class View:
             if self._default_track is None:
                 raise LookupError(f"no policy of scope {scope!r} has arrived: wait for one, or give the view a default track")
             return Routed(self._default_track, 1.0, 0, None, None, None, ("no policy has arrived yet: the default track",), True)
-        tokens = count_tokens(query) if query is not None and input_tokens is None else input_tokens
+        tokens = tokens_of(query, input_tokens)
         decision = evaluator.decide(Context(tokens, max_output_tokens, category), scope, request_id)
         advice = self._advice(scope, category, decision.track)
         is_stale = evaluator.policy.expires_at < self._clock()

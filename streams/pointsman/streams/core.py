@@ -12,6 +12,8 @@ from pointsman.schemas import AnyInput, Event, Expectation, OptimizationConfig, 
 from . import snapshot
 from .scope import Scope
 
+RECENT_S = 300.0
+
 
 class Core:
     """A deterministic fold of input events into output events, scope by scope."""
@@ -35,6 +37,14 @@ class Core:
         """When a scope wants a tick if nothing else moves its clock."""
         state = self._scopes.get(scope)
         return state.next_due() if state else None
+
+    def is_due(self, scope: str, now: float) -> bool:
+        """Whether a live shell should tick a scope: something is due, and its last event is at most 5 minutes old.
+
+        Older events are a recording played back, which moves its own clock.
+        """
+        due = self.next_due(scope)
+        return due is not None and due <= now and now - self.scope(scope).clock <= RECENT_S
 
     def scopes(self) -> list[str]:
         """The scopes seen, in the order of their first event."""

@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, TypeVar
 
 from pointsman.models.decision import Context
-from pointsman.models.sketch import count_tokens, sketch
+from pointsman.models.sketch import sketch, tokens_of
 from pointsman.schemas import (
     AnyInput,
     ConfigChanged,
@@ -40,7 +40,7 @@ from .intake import accept
 from .journal import Journal
 
 log = logging.getLogger(__name__)
-RECENT_S = 300.0
+Item = TypeVar("Item")
 SNAPSHOT_EVENTS = 10_000
 SNAPSHOT_SHARE = 0.05
 BATCH = 500
@@ -150,7 +150,7 @@ class Optimizer:
     ) -> Recommended:
         """The track for one request. Reads state only, never the disk; asked twice at the same state it answers the same."""
         del occurred_at  # the state's own clock decides; accepted so that a simulation can pass the same arguments everywhere
-        tokens = count_tokens(query) if query is not None and input_tokens is None else input_tokens
+        tokens = tokens_of(query, input_tokens)
         context = Context(tokens, max_output_tokens, category)
         with self._lock:
             core = self._core if scope in self._core else self._fresh
@@ -217,8 +217,7 @@ class Optimizer:
             propensity = decision.propensity or None
         if query is not None:
             fields.setdefault("sketch", sketch(query))
-            if fields.get("input_tokens") is None:
-                fields["input_tokens"] = count_tokens(query)
+            fields["input_tokens"] = tokens_of(query, fields.get("input_tokens"))
         moment = self._now(occurred_at)
         identity = event_id or _identity(f"{request_id}/{track or ''}/started", propensity, fields)
         return self.record(
@@ -296,14 +295,8 @@ class Optimizer:
     def record_many(self, events: Iterable[AnyInput]) -> list[Event]:
         """The same for many, in transactions of up to 500; a refused one becomes a dead letter, which is answered and kept."""
         outputs: list[Event] = []
-        batch: list[AnyInput] = []
         with self._lock:
-            for event in events:
-                batch.append(event)
-                if len(batch) == BATCH:
-                    outputs += self._fold(batch)
-                    batch = []
-            if batch:
+            for batch in _batched(events):
                 outputs += self._fold(batch)
         return outputs
 
@@ -335,11 +328,7 @@ class Optimizer:
         """Journal a tick for every scope in which something is due, if its last event is at most 5 minutes old; how many."""
         with self._lock:
             now = self._clock()
-            due = [
-                scope
-                for scope in self._core.scopes()
-                if (moment := self._core.next_due(scope)) is not None and moment <= now and now - self._core.scope(scope).clock <= RECENT_S
-            ]
+            due = [scope for scope in self._core.scopes() if self._core.is_due(scope, now)]
             for scope in due:
                 self.tick(scope, now)
             return len(due)
@@ -405,7 +394,7 @@ class Optimizer:
     def _introduced(self, events: list[AnyInput]) -> Iterator[AnyInput]:
         """The events, those of a new scope behind the configuration in force where it is not the file's first one."""
         for event in events:
-            if self._latest is not self._config and event.scope not in self._core and not isinstance(event, ConfigChanged) and self._latest != self._config:
+            if event.scope not in self._core and not isinstance(event, ConfigChanged) and self._latest != self._config:
                 identity = f"config/{event.event_id}"[:256]
                 yield ConfigChanged(event_id=identity, scope=event.scope, occurred_at=event.occurred_at, source="embedded", config=self._latest)
             yield event
@@ -446,7 +435,7 @@ def _identity(what: str, *content: Any) -> str:
     return f"{what[:240]}/{digest}"
 
 
-def _batched(lines: Iterable[bytes]) -> Iterator[list[bytes]]:
-    remaining = iter(lines)
+def _batched(items: Iterable[Item]) -> Iterator[list[Item]]:
+    remaining = iter(items)
     while batch := list(islice(remaining, BATCH)):
         yield batch

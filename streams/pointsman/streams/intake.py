@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from pointsman.models.redact import redact
-from pointsman.models.sketch import count_tokens, sketch
+from pointsman.models.sketch import sketch, tokens_of
 from pointsman.schemas import AnyInput, EventRejected, Origin, QualityAssessed, Refused, RequestCompleted, RequestStarted, dead_letter, decode
 from pointsman.schemas.cloudevents import event_fields
 
@@ -73,8 +73,7 @@ def _sketched(body: bytes) -> bytes:
     if texts:
         if fields.get("sketch") is None:
             fields["sketch"] = sketch(texts[0]).model_dump()
-        if fields.get("input_tokens") is None:
-            fields["input_tokens"] = count_tokens(texts[0])
+        fields["input_tokens"] = tokens_of(texts[0], fields.get("input_tokens"))
     try:
         return json.dumps(fields, separators=(",", ":")).encode()
     except (ValueError, RecursionError, UnicodeEncodeError):

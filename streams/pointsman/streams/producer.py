@@ -10,12 +10,12 @@ import time
 import uuid
 from collections import deque
 from concurrent.futures import Future
+from itertools import islice
 from types import TracebackType
 from typing import Any, Literal, Self
 
-from pointsman.models.sketch import count_tokens, sketch
-from pointsman.schemas import AnyInput, ConfigChanged, QualityAssessed, RequestCompleted, RequestStarted, ResourceSampled, encode
-from pointsman.schemas.cloudevents import headers
+from pointsman.models.sketch import sketch, tokens_of
+from pointsman.schemas import AnyInput, ConfigChanged, QualityAssessed, RequestCompleted, RequestStarted, ResourceSampled
 from pointsman.schemas.settings import KafkaSettings
 
 from .topics import INPUT_TOPICS
@@ -71,8 +71,7 @@ class Producer:
         """A request was sent (the fields of `RequestStarted`); `query` is sketched and dropped."""
         if query is not None:
             fields.setdefault("sketch", sketch(query))
-            if fields.get("input_tokens") is None:
-                fields["input_tokens"] = count_tokens(query)
+            fields["input_tokens"] = tokens_of(query, fields.get("input_tokens"))
         await self.publish(RequestStarted(**self._envelope(fields)))
 
     async def request_completed(self, **fields: Any) -> None:
@@ -148,7 +147,7 @@ class Producer:
             while True:
                 async with self._changed:
                     await self._changed.wait_for(lambda: bool(self._waiting))
-                    events = [self._waiting[place] for place in range(min(BATCH, len(self._waiting)))]
+                    events = list(islice(self._waiting, BATCH))
                 await self._writer.write(map(self._row, events))
                 async with self._changed:
                     for _ in events:
@@ -161,8 +160,7 @@ class Producer:
 
     def _row(self, event: AnyInput) -> Row:
         topic = self._prefix + (INPUT_TOPICS[event.type] if self._by_type else "events")
-        key = event.scope.encode("utf-8", "replace")
-        return Row(topic, self._writer.partition(topic, key), key, encode(event), headers(event))
+        return self._writer.row(topic, event)
 
 
 class SyncProducer:

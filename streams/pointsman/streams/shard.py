@@ -10,8 +10,6 @@ from pointsman.schemas import Event, EventRejected, Refused, Tick, dead_letter, 
 
 from .core import Core
 
-RECENT_S = 300.0  # a scope whose events are older than this is a played-back recording: it moves its own clock
-
 
 class Unsaved(NamedTuple):
     """Since when a scope's snapshot is behind: the first offset that is not in it, and the monotonic time."""
@@ -77,11 +75,9 @@ class Shard:
         while self._timers and self._timers[0][0] <= now:
             _, scope = heapq.heappop(self._timers)
             due = self.core.next_due(scope)
-            if due is None or scope in found or abs(now - self.core.scope(scope).clock) > RECENT_S:
-                continue
-            if due <= now:
+            if self.core.is_due(scope, now):
                 found[scope] = Tick(event_id=f"tick/{now!r}", scope=scope, occurred_at=now, source="pointsman")
-            else:
+            elif due is not None and due > now:
                 heapq.heappush(self._timers, (due, scope))
         return list(found.values())
 
@@ -90,4 +86,4 @@ class Shard:
         return min((entry.offset for entry in self.unsaved.values()), default=self.applied + 1)
 
 
-__all__ = ["RECENT_S", "Shard", "Unsaved"]
+__all__ = ["Shard", "Unsaved"]

@@ -2,7 +2,7 @@
 
 Two kinds of agents. An *intake* per input topic validates, redacts, sketches and forwards to the journal, or to the dead letters.
 The *optimizer* folds the journal, writes the outputs, then a snapshot, and only then commits how far it has come. Nothing is
-committed by Faust's own clock: every topic is read with `acks=False`, and `Cursor` and `Shard` say what is safe.
+committed by Faust's own clock: every topic is read with `acks=False`, and the worker commits what is safe.
 """
 
 import asyncio
@@ -24,7 +24,6 @@ from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread
 from faust.types import TP
 
 from pointsman.schemas import Event, EventRejected, OptimizationConfig, Origin, WindowClosed, encode
-from pointsman.schemas.cloudevents import headers
 from pointsman.schemas.settings import KafkaSettings, Settings, security
 
 from .core import Core
@@ -32,7 +31,7 @@ from .intake import accept
 from .shard import Shard
 from .slices import LONGEST, SliceScheduler
 from .snapshot_table import Snapshots
-from .topics import INPUT_TOPICS, OUTPUT_TOPICS, WORKER, ensure_topics, specs
+from .topics import INPUT_TOPICS, OUTPUT_TOPICS, WORKER, TopicError, ensure_topics, specs
 from .writer import Row, Writer
 
 SNAPSHOT_SHARE = 0.05
@@ -184,15 +183,11 @@ class Worker:
                 origin=Origin.model_construct(topic=tp.topic, partition=tp.partition, offset=record.offset),
                 now=now,
             )
-            rows.append(self._output(event) if isinstance(event, EventRejected) else self._row(self._journal, event))
+            rows.append(self._output(event) if isinstance(event, EventRejected) else self._writer.row(self._journal, event))
         return rows
 
-    def _row(self, topic: str, event: Event) -> Row:
-        key = event.scope.encode("utf-8", "replace")
-        return Row(topic, self._writer.partition(topic, key), key, encode(event), headers(event))
-
     def _output(self, event: Event) -> Row:
-        return self._row(self._prefix + OUTPUT_TOPICS[event.TYPE], event)
+        return self._writer.row(self._prefix + OUTPUT_TOPICS[event.TYPE], event)
 
     # the fold
 
@@ -275,8 +270,9 @@ class Worker:
         for shard in self._shards.values():
             while shard.unsaved:
                 scope, entry = next(iter(shard.unsaved.items()))
-                began = time.monotonic()
-                if began > deadline if deadline is not None else self._credit <= 0 or began - entry.since < self.kafka.snapshot_interval_s:
+                now = time.monotonic()
+                must_wait = self._credit <= 0 or now - entry.since < self.kafka.snapshot_interval_s
+                if must_wait if deadline is None else now > deadline:
                     break
                 await self._save(shard, scope)
             self._note_commit(shard)
@@ -345,7 +341,7 @@ class Worker:
                     self._last_mend = time.monotonic()
                     await self._mend()
                 now = self._clock()
-                ticks = [self._row(self._journal, tick) for shard in self._shards.values() for tick in shard.ticks(now)]
+                ticks = [self._writer.row(self._journal, tick) for shard in self._shards.values() for tick in shard.ticks(now)]
                 await self._writer.write(ticks)
                 await self._save_some()
                 await self._commit()
@@ -389,6 +385,7 @@ class Worker:
                 await self._commit()
         except (TimeoutError, KafkaError) as error:
             log.warning("partitions were handed over without their last snapshots (%r): their next owner folds a longer tail", error)
+            self._writing = None  # cancelled with the wait for it: what it held was not committed and comes again
         for tp in revoked:
             for known in (self._next, self._commits, self._committed, self._waiting):
                 known.pop(tp, None)
@@ -496,8 +493,6 @@ def _credentials(kafka: KafkaSettings) -> Any:
 
 async def _ready(settings: Settings, stop: asyncio.Event) -> None:
     """Wait for the broker, said once; raises `WorkerError` where topics are missing or not as they should be."""
-    from .topics import TopicError
-
     pause, is_away = 0.5, False
     while not stop.is_set():
         try:

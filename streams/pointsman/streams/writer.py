@@ -24,6 +24,8 @@ from aiokafka.errors import (
 )
 from aiokafka.partitioner import DefaultPartitioner
 
+from pointsman.schemas import Event, encode
+from pointsman.schemas.cloudevents import headers
 from pointsman.schemas.settings import KafkaSettings, security
 
 MAX_BATCH_BYTES = 1_000_000  # a broker takes 1,048,588 unless told otherwise
@@ -105,16 +107,17 @@ class Writer:
         partitions = self._partitions[topic]
         return int(_partition_of(key, partitions, partitions))
 
+    def row(self, topic: str, event: Event) -> Row:
+        """An event as a record of a topic: CloudEvents headers, its scope as the key."""
+        key = event.scope.encode("utf-8", "replace")
+        return Row(topic, self.partition(topic, key), key, encode(event), headers(event))
+
     async def write(self, rows: Iterable[Row]) -> None:
         """Write rows, in order within each partition; raises `WriteError` for what Kafka will never take."""
         groups: dict[tuple[str, int], list[Row]] = {}
         for row in rows:
             groups.setdefault((row.topic, row.partition), []).append(row)
-        if len(groups) == 1:
-            for (topic, partition), group in groups.items():
-                await self._send(topic, partition, group)
-        elif groups:
-            await asyncio.gather(*(self._send(topic, partition, group) for (topic, partition), group in groups.items()))
+        await asyncio.gather(*(self._send(topic, partition, group) for (topic, partition), group in groups.items()))
 
     async def _send(self, topic: str, partition: int, rows: list[Row]) -> None:
         sent, pause = 0, 0.1
