@@ -160,8 +160,9 @@ class Health:
         """The health that left this snapshot."""
         health = cls(settings=settings)
         health._clock, health._open_until, health._checked = map(_infinite, state["times"])
-        for name, (out, since, until, *counts, buckets) in state["tracks"].items():
-            health._tracks[name] = _Track(out, _infinite(since), _infinite(until), *counts, [list(bucket) for bucket in buckets])
+        for name, (out, since, until, step, passed, in_a_row, ejections, buckets) in state["tracks"].items():
+            rows = [list(bucket) for bucket in buckets]
+            health._tracks[name] = _Track(out, _infinite(since), _infinite(until), step, passed, in_a_row, ejections, rows)
         return health
 
     # what an outcome changes
