@@ -3,7 +3,8 @@
 import pytest
 from events import completed, sampled, started, stream, ticked
 
-from pointsman.models.decision import Context, Evaluator
+from pointsman.models.context import Context
+from pointsman.models.decision import Evaluator
 from pointsman.schemas import (
     AlertRaised,
     AlertResolved,
@@ -32,14 +33,14 @@ def fold(core: Core, *events: AnyInput) -> list[Event]:
 def test_completion_before_its_start_is_joined() -> None:
     core = Core(TWO)
     fold(core, completed("r1", 1.0), started("r1", 1.1))
-    assert core.scope("chat").tracks["local"].arm.count == 1
+    assert core.scope("chat").routing.learner.bandit.arms["local"].count == 1
     assert core.status("chat")["in_flight"] == 0
 
 
 def test_completion_without_a_start_is_learned_from_once_the_wait_is_over() -> None:
     core = Core(TWO)
     fold(core, completed("r1", 1.0), ticked(700.0))
-    assert core.scope("chat").tracks["local"].arm.count == 1
+    assert core.scope("chat").routing.learner.bandit.arms["local"].count == 1
 
 
 def test_a_request_that_never_completes_leaves_the_count_in_flight() -> None:
@@ -93,7 +94,7 @@ def test_evaluating_the_published_policy_outside_gives_the_cores_own_decisions()
                 policy = PolicyPublished.model_validate_json(output.model_dump_json())
             elif isinstance(output, RecommendationIssued) and output.request_id and output.scope == "chat" and policy:
                 assert event.type == "request.started/1"
-                own = Evaluator(policy).decide(Context(event.input_tokens, event.max_output_tokens, event.category), "chat", output.request_id)
+                own = Evaluator(policy).decide(Context.of(event.input_tokens, event.max_output_tokens, event.category), "chat", output.request_id)
                 assert (own.track, own.propensity, own.policy_version) == (output.track, output.propensity, output.policy_version)
                 compared += 1
     assert compared > 20
@@ -169,7 +170,7 @@ def test_a_changed_configuration_takes_effect_and_keeps_what_was_learned() -> No
     config = OptimizationConfig(strategy="cost", tracks=(*TWO.tracks, Track(name="new")))
     fold(core, ConfigChanged(event_id="c", scope="chat", occurred_at=started("x", 2.0).occurred_at, config=config))
     assert list(core.status("chat")["tracks"]) == ["local", "api", "new"]
-    assert core.scope("chat").tracks["local"].arm.count == 1
+    assert core.scope("chat").routing.learner.bandit.arms["local"].count == 1
 
 
 def test_a_quality_that_comes_late_is_learned() -> None:
@@ -177,7 +178,7 @@ def test_a_quality_that_comes_late_is_learned() -> None:
     fold(core, started("r1", 0.0), completed("r1", 1.0))
     late = QualityAssessed(event_id="q", scope="chat", occurred_at=started("x", 90.0).occurred_at, request_id="r1", track="local", score=0.1)
     fold(core, late)
-    assert core.scope("chat").tracks["local"].arm.seen[0] == 1
+    assert core.scope("chat").routing.learner.bandit.arms["local"].seen[0] == 1
 
 
 def test_a_diverged_learner_is_replaced_by_the_windowed_median() -> None:

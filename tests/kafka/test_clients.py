@@ -11,7 +11,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from deployment import Deployment
 
-from pointsman.models.decision import Context
+from pointsman.models.context import Context
 from pointsman.schemas import OptimizationConfig, RequestStarted, Track, decode
 from pointsman.schemas.settings import KafkaSettings
 from pointsman.sinks.router_view import RouterView

@@ -24,18 +24,18 @@ class Constraints:
     def __init__(self) -> None:
         self.breaches: dict[str, Breach] = {}
 
-    def observe(self, fingerprint: str, is_broken: bool, now: float) -> str | None:
-        """`raised` at the second violation in a row, `resolved` at the second observation within bounds."""
+    def observe(self, fingerprint: str, is_broken: bool, now: float, confirmations: int = CONFIRMATIONS) -> str | None:
+        """`raised` at the second violation in a row, `resolved` at the second observation within bounds, unless other `confirmations` are asked for."""
         breach = self.breaches.get(fingerprint)
         if breach is None:
             if not is_broken or len(self.breaches) >= MOST:
                 return None
             breach = self.breaches[fingerprint] = Breach()
         breach.broken, breach.kept = (breach.broken + 1, 0) if is_broken else (0, breach.kept + 1)
-        if breach.since is None and breach.broken >= CONFIRMATIONS:
+        if breach.since is None and breach.broken >= confirmations:
             breach.since = now
             return "raised"
-        if breach.kept >= CONFIRMATIONS:
+        if breach.kept >= confirmations:
             del self.breaches[fingerprint]
             return "resolved" if breach.since is not None else None
         return None

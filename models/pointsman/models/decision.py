@@ -1,51 +1,23 @@
 """Evaluating a published policy: the same few lines in the core and in every router, so that both decide alike.
 
-utility_a = offset_a + weights_a · x, spread_a = scale_a · sqrt(x' C_a x), b = argmax utility, gap_a = utility_b - utility_a,
-p_a = max(1 / (1 + exp(1.702 gap_a / (V sqrt(spread_a² + spread_b²)))), RHO / (gap_a + RHO / probe_a)); p_b takes the rest.
+Per track: utility = quality·q + success·s - latency·l - penalty - cost·ln(1 + c / max_cost) - shadow_price·c + spread / 2, with q, s, l and ln c linear in
+the features x of the request and spread² = variance · x² + level_variance. `choice.py` turns utilities and spreads into probabilities.
 """
 
 import hashlib
 import math
-import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pointsman.schemas import PolicyArm, PolicyPublished
+import numpy as np
 
-FEATURES = ("constant", "log_input_tokens", "log_max_output_tokens", "category_a", "category_b")
-EXPLORATION = 0.1
-RHO = 0.002
-MOST_EXPLORED = 0.9
+from pointsman.schemas import PolicyPublished, PolicyTarget, PolicyWorth
 
+from .choice import OPTIMISM, probabilities
+from .context import FEATURES_NAME, Context, Vector
 
-def dot(left: Iterable[float], right: Iterable[float]) -> float:
-    """The inner product, added up from the left: `sum` compensates from Python 3.12 on, and BLAS adds in an order of its own.
-
-    >>> dot((1e16, 1.0), (1.0, 1.0))
-    1e+16
-    """
-    total = 0.0
-    for one, other in zip(left, right, strict=True):
-        total += one * other
-    return total
-
-
-@dataclass(frozen=True, slots=True)
-class Context:
-    """What is known of a request before it is sent."""
-
-    input_tokens: int | None = None
-    max_output_tokens: int | None = None
-    category: str | None = None
-
-    def features(self) -> list[float]:
-        """The vector x of `FEATURES`, each entry of order one; a category is hashed to a sign on two places."""
-        x = [1.0, math.log1p(self.input_tokens or 0) / 8.0, math.log1p(self.max_output_tokens or 0) / 8.0, 0.0, 0.0]
-        if self.category is not None:
-            bits = zlib.crc32(self.category.encode("utf-8", "replace"))
-            x[3] = 0.5 if bits & 1 else -0.5
-            x[4] = 0.5 if bits & 2 else -0.5
-        return x
+MOST_LOG_COST = 6.0
+TARGETS: tuple[PolicyTarget, ...] = ("quality", "log_cost", "log_latency", "success")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +31,19 @@ class Decision:
     policy_version: int
 
 
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What a policy expects of one request on one track: `log_latency` is ln(latency / max_latency_ms), `spread` that of the utility."""
+
+    quality: float
+    log_latency: float
+    success: float
+    cost_usd: float
+    penalty: float
+    utility: float
+    spread: float
+
+
 def uniform(scope: str, request_id: str, version: int) -> float:
     """The draw of a request, uniform on [0, 1): the same wherever and whenever it is asked for."""
     digest = hashlib.blake2b(f"{scope}\0{request_id}\0{version}".encode("utf-8", "replace"), digest_size=8).digest()
@@ -66,19 +51,24 @@ def uniform(scope: str, request_id: str, version: int) -> float:
 
 
 class Evaluator:
-    """Decides by one published policy; holds no other state.
-
-    >>> from pointsman.schemas import PolicyArm
-    >>> arm = dict(weights=(0.0,) * 5, covariance=((0.0,) * 5,) * 5, scale=0.0, probe=0.0)
-    >>> policy = PolicyPublished(event_id="s/1/0", scope="s", occurred_at=1e9, caused_by="e", version=1, features=FEATURES,
-    ...     arms=(PolicyArm(track="a", offset=0.2, **arm), PolicyArm(track="b", offset=0.1, **arm)), strategy="balanced",
-    ...     mode="apply", default_track="a", expires_at=1e9)
-    >>> Evaluator(policy).decide(Context(), "s", "r1").propensities
-    {'a': 1.0, 'b': 0.0}
-    """
+    """Decides by one published policy; holds no other state. Raises `ValueError` for features of another version."""
 
     def __init__(self, policy: PolicyPublished) -> None:
+        if policy.features != FEATURES_NAME:
+            raise ValueError(f"the policy is for features {policy.features!r}, this version knows {FEATURES_NAME!r}: upgrade the older side")
         self.policy = policy
+        self.tracks = [arm.track for arm in policy.arms]
+        worth, arms = policy.worth, policy.arms
+        shape = (len(arms), -1)
+        quality, costs, latency, success = (np.array([arm.weights[name] for arm in arms]).reshape(shape) for name in TARGETS)
+        values = worth.quality * quality - worth.latency * latency + worth.success * success
+        self._offsets = [_worth_of(arm.offsets, worth) - arm.penalty for arm in arms]
+        self._log_costs = [arm.offsets["log_cost"] for arm in arms]
+        self._linear = np.concatenate([values, costs])
+        self._targets = np.stack([quality, costs, latency, success], axis=1)
+        self._places = {track: place for place, track in enumerate(self.tracks)}
+        self._variance = np.array([arm.variance for arm in arms]).reshape(shape)
+        self._probes = [arm.probe for arm in arms]
 
     def decide(self, context: Context, scope: str, request_id: str) -> Decision:
         """Draw a track for one request."""
@@ -86,7 +76,7 @@ class Evaluator:
         draw = uniform(scope, request_id, self.policy.version)
         track = self.policy.default_track
         if propensities:
-            track = max(propensities, key=lambda name: propensities[name])
+            track = max(propensities, key=propensities.__getitem__)
         reached = 0.0
         for name, share in propensities.items():
             reached += share
@@ -97,38 +87,106 @@ class Evaluator:
 
     def propensities(self, context: Context) -> tuple[dict[str, float], dict[str, float]]:
         """Per track the probability with which it is drawn, and its utility."""
-        arms = self.policy.arms
-        if not arms:
+        if not self.tracks:
             return {}, {}
-        x = context.features()
-        utilities = {arm.track: _utility(arm, x) for arm in arms}
+        utilities, spreads, costs = self.evaluate(context.vector(), context.previous)
+        named = dict(zip(self.tracks, utilities, strict=True))
         if self.policy.mode == "bypass":
-            return {arm.track: float(arm.track == self.policy.default_track) for arm in arms}, utilities
-        best = max(arms, key=lambda arm: utilities[arm.track])
-        best_spread = _spread(best, x)
-        shares: dict[str, float] = {}
-        total = 0.0
-        for arm in arms:
-            if arm is best:
-                continue
-            gap = utilities[best.track] - utilities[arm.track]
-            width = EXPLORATION * math.sqrt(_spread(arm, x) ** 2 + best_spread**2)
-            chance = 1.0 / (1.0 + math.exp(min(1.702 * gap / width, 700.0))) if width > 0 else 0.0
-            floor = RHO / (gap + RHO / arm.probe) if arm.probe > 0 else 0.0
-            shares[arm.track] = max(chance, floor)
-            total += shares[arm.track]
-        shrink = MOST_EXPLORED / total if total > MOST_EXPLORED else 1.0
-        rest = 1.0
-        for name, share in shares.items():
-            shares[name] = round(share * shrink, 6)
-            rest -= shares[name]
-        shares[best.track] = round(rest, 6)
-        return {arm.track: shares[arm.track] for arm in arms}, utilities
+            return {track: float(track == self.policy.default_track) for track in self.tracks}, named
+        places = self._open(costs)
+        chosen = self._affordable(places, utilities, costs)
+        shares = probabilities([chosen[place] for place in places], [spreads[place] for place in places], [self._probes[place] for place in places])
+        found = dict.fromkeys(self.tracks, 0.0)
+        for place, share in zip(places, shares, strict=True):
+            found[self.tracks[place]] = share
+        return self._admit(found, utilities), named
+
+    def evaluate(self, x: Vector, previous: str | None = None) -> tuple[list[float], list[float], list[float]]:
+        """Per track the utility, its spread, and the expected cost in USD, of a request with features x."""
+        policy, worth, count = self.policy, self.policy.worth, len(self.tracks)
+        linear = np.add.reduce(self._linear * x, axis=1).tolist()
+        variances = np.add.reduce(self._variance * (x * x), axis=1).tolist()
+        utilities, spreads, costs = [], [], []
+        for place, arm in enumerate(policy.arms):
+            ratio = max(-MOST_LOG_COST, min(MOST_LOG_COST, self._log_costs[place] + linear[count + place]))
+            cost = arm.price_usd * math.exp(ratio)
+            spread = math.sqrt(max(variances[place], 0.0) + arm.level_variance)
+            utility = self._offsets[place] + linear[place] + OPTIMISM * spread - worth.shadow_price * cost
+            if worth.cost:
+                utility -= worth.cost * math.log1p(cost / worth.max_cost_usd)
+            if previous is not None and previous != arm.track:
+                utility -= worth.switching
+            utilities.append(round(utility, 9))
+            spreads.append(spread)
+            costs.append(cost)
+        return utilities, spreads, costs
+
+    def targets(self, track: str, x: Vector) -> list[float] | None:
+        """What this policy expects of each of `bandit.TARGETS` on one track, its shift of level left out; None for a track it does not know."""
+        place = self._places.get(track)
+        if place is None:
+            return None
+        arm = self.policy.arms[place]
+        linear: list[float] = np.add.reduce(self._targets[place] * x, axis=1).tolist()
+        found = [arm.offsets[name] + value for name, value in zip(TARGETS, linear, strict=True)]
+        found[0] -= arm.shift
+        return found
+
+    def tables(self, sample: Vector) -> tuple[Vector, Vector, Vector]:
+        """For many requests (rows) and tracks (columns): utility before money has a price, spread, and cost in USD."""
+        policy, count = self.policy, len(self.tracks)
+        linear = np.add.reduce(sample[:, None, :] * self._linear, axis=2)
+        ratios = np.clip(linear[:, count:] + np.array(self._log_costs), -MOST_LOG_COST, MOST_LOG_COST)
+        costs = np.array([arm.price_usd for arm in policy.arms]) * np.exp(ratios)
+        variances = np.add.reduce((sample * sample)[:, None, :] * self._variance, axis=2)
+        spreads = np.sqrt(np.maximum(variances, 0.0) + np.array([arm.level_variance for arm in policy.arms]))
+        return linear[:, :count] + np.array(self._offsets) + OPTIMISM * spreads, spreads, costs
+
+    def expected(self, context: Context) -> dict[str, Expected]:
+        """What the policy expects of a request, track by track, for people who want to know why."""
+        x = context.vector()
+        utilities, spreads, costs = self.evaluate(x, context.previous)
+        found = {}
+        for place, arm in enumerate(self.policy.arms):
+            linear: list[float] = np.add.reduce(self._targets[place] * x, axis=1).tolist()
+            quality, _, latency, success = (arm.offsets[name] + value for name, value in zip(TARGETS, linear, strict=True))
+            found[arm.track] = Expected(quality, latency, success, costs[place], arm.penalty, utilities[place], spreads[place])
+        return found
+
+    def _open(self, costs: list[float]) -> list[int]:
+        """The tracks that health admits and a hard budget can pay; where none is left, the cheapest of those admitted."""
+        admitted = [place for place, arm in enumerate(self.policy.arms) if arm.admitted > 0.0] or list(range(len(self.tracks)))
+        ceiling = self.policy.hard_ceiling_usd
+        if ceiling is None:
+            return admitted
+        return [place for place in admitted if costs[place] <= ceiling] or [min(admitted, key=costs.__getitem__)]
+
+    def _affordable(self, places: list[int], utilities: list[float], costs: list[float]) -> list[float]:
+        """Under a soft budget a track that is too dear for this moment falls behind every other and keeps its floor."""
+        ceiling = self.policy.ceiling_usd
+        if ceiling is None:
+            return utilities
+        cheap = [utilities[place] for place in places if costs[place] <= ceiling]
+        if not cheap or len(cheap) == len(places):
+            return utilities
+        top = max(cheap) - 1.0
+        return [utility if costs[place] <= ceiling else min(utility, top) for place, utility in enumerate(utilities)]
+
+    def _admit(self, shares: dict[str, float], utilities: list[float]) -> dict[str, float]:
+        """A track that recovers gets its admitted share of what it would have; the best fully admitted one takes the rest."""
+        partial = {arm.track: arm.admitted for arm in self.policy.arms if 0.0 < arm.admitted < 1.0}
+        if not partial or len(partial) == len(shares):
+            return shares
+        full = [place for place, track in enumerate(self.tracks) if track not in partial and shares[track] > 0.0]
+        if not full:
+            return shares
+        heir = self.tracks[max(full, key=utilities.__getitem__)]
+        for track, share in partial.items():
+            given = float(f"{shares[track] * share:.6g}")
+            shares[heir] = round(shares[heir] + shares[track] - given, 9)
+            shares[track] = given
+        return shares
 
 
-def _utility(arm: PolicyArm, x: Sequence[float]) -> float:
-    return round(arm.offset + dot(arm.weights, x), 9)
-
-
-def _spread(arm: PolicyArm, x: Sequence[float]) -> float:
-    return arm.scale * math.sqrt(max(dot(x, [dot(row, x) for row in arm.covariance]), 0.0))
+def _worth_of(offsets: Mapping[PolicyTarget, float], worth: PolicyWorth) -> float:
+    return worth.quality * offsets["quality"] - worth.latency * offsets["log_latency"] + worth.success * offsets["success"]

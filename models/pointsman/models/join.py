@@ -1,16 +1,18 @@
 """Start, completion and late quality of one attempt become one outcome, in whatever order they come."""
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from pointsman.schemas import RequestCompleted
 
-from .decision import Context
+from .context import Context
 from .predictor import Prediction
+from .timeouts import Issued
 
 MOST_WAITING = 4096
-MOST_DONE = 1024
+MOST_DONE = 512
 
 
 @dataclass(slots=True)
@@ -22,6 +24,8 @@ class Attempt:
     context: Context
     features: dict[str, float]
     predicted: dict[str, Prediction]
+    timeouts: tuple[Issued, ...] = ()
+    is_own: bool = False
     expected_s: float = 0.0
 
     def __post_init__(self) -> None:
@@ -30,13 +34,13 @@ class Attempt:
 
     def snapshot(self) -> list[Any]:
         """The state as plain values."""
-        context = [self.context.input_tokens, self.context.max_output_tokens, self.context.category]
-        return [self.track, self.started_at, context, self.features, self.predicted]
+        return [self.track, self.started_at, self.context.snapshot(), self.features, self.predicted, self.timeouts, self.is_own]
 
     @classmethod
     def restore(cls, state: list[Any]) -> "Attempt":
         """The attempt that left this snapshot."""
-        return cls(state[0], state[1], Context(*state[2]), state[3], {metric: tuple(logs) for metric, logs in state[4].items()})
+        predicted: dict[str, Prediction] = {metric: tuple(logs) for metric, logs in state[4].items()}
+        return cls(state[0], state[1], Context.restore(state[2]), state[3], predicted, tuple(Issued(*issued) for issued in state[5]), state[6])
 
 
 Key = tuple[str, str]
@@ -76,6 +80,10 @@ class Join:
                 self.evicted += 1
             self.orphans[key] = event
         return attempt
+
+    def is_copy(self, request_id: str, track: str | None, tracks: Iterable[str]) -> bool:
+        """Whether this request already runs, or ran, on another track."""
+        return track is not None and any(name != track and ((request_id, name) in self.flying or (request_id, name) in self.done) for name in tracks)
 
     def is_repeat(self, event: RequestCompleted) -> bool:
         """Whether this attempt was already ended."""

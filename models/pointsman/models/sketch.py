@@ -1,19 +1,90 @@
-"""The sketch of a prompt: sizes, a MinHash signature and hashed n-gram features; the text itself is dropped.
+"""The sketch of a prompt: sizes, script, language and category hints, a MinHash signature and hashed features; the text itself is dropped.
 
-Integer hashing only (CRC-32 and a 64-bit multiply), so that any language on any machine gives the same numbers.
+Integer hashing only, so that any language on any machine gives the same numbers: `docs/sketch.md` is the specification.
 """
 
 import math
-import zlib
-from functools import lru_cache
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from pointsman.schemas import Sketch
 
+from .arrays import dot
+from .categories import DEFAULT, Categories
+
+BLOCK = 16
+BLOCKS = ("words", "byte_4grams", "head_words", "tail_words")
+DENSE = (
+    "log_bytes",
+    "log_words",
+    "digit_share",
+    "upper_share",
+    "symbol_share",
+    "newline_share",
+    "log_newlines",
+    "log_questions",
+    "log_digits",
+    "non_ascii_share",
+    "log_brackets",
+)
+FEATURES = BLOCK * len(BLOCKS) + len(DENSE)
 SIGNATURE = 16
-FEATURES = 32
-_MASK = 2**64 - 1
-_MULTIPLIERS = tuple((0x9E3779B97F4A7C15 * (2 * place + 1)) & _MASK for place in range(SIGNATURE))
+EDGE_WORDS = 6
+LARGEST = 127
+_HALF = 2048
 _CHARACTERS_PER_TOKEN = 4
+_STANDARD = ((5.6, 0.8), (3.8, 0.6), (0.02, 0.03), (0.04, 0.03), (0.06, 0.03), (0.01, 0.01), (1.2, 0.9), (0.5, 0.3), (0.8, 1.0), (0.0, 0.05), (1.0, 0.8))
+_MASK = 2**64 - 1
+_GOLDEN = 0x9E3779B97F4A7C15
+
+Hashes = NDArray[np.uint64]
+
+
+def _mixed(value: int) -> int:
+    """SplitMix64's finaliser (Steele, Lea and Flood 2014)."""
+    value = (value ^ (value >> 30)) * 0xBF58476D1CE4E5B9 & _MASK
+    value = (value ^ (value >> 27)) * 0x94D049BB133111EB & _MASK
+    return value ^ (value >> 31)
+
+
+_BYTES = np.array([_mixed((byte + 1) * _GOLDEN & _MASK) for byte in range(256)], np.uint64)
+_POWERS = np.array([pow(_GOLDEN, exponent, 2**64) for exponent in range(2 * _HALF)], np.uint64)
+_STEP = np.uint64(_GOLDEN)
+_MULTIPLIERS = np.array([_mixed(place + 1) | 1 for place in range(SIGNATURE)], np.uint64)
+_LOWER = np.array([byte + 32 if 65 <= byte <= 90 else byte for byte in range(256)], np.uint8)
+_IS_WORD = np.array([chr(byte).isalnum() or byte >= 128 for byte in range(256)], np.bool_)
+_IS_WORD[128:] = True
+_LOG = np.log1p(np.arange(2 * _HALF + 1))
+_PLACES = np.arange(2 * _HALF)
+_OUTSIDE = np.zeros(1, np.bool_)
+_TOP = np.uint64(52)
+_SIGN = np.array([1.0 if bucket & BLOCK else -1.0 for bucket in range(4096)])
+_SLOT = np.arange(4096) % BLOCK
+_SCRIPTS = (
+    ("latin", ((0x41, 0x5B), (0x61, 0x7B), (0xC3, 0xCA))),
+    ("greek", ((0xCE, 0xD0),)),
+    ("cyrillic", ((0xD0, 0xD4),)),
+    ("hebrew", ((0xD6, 0xD8),)),
+    ("arabic", ((0xD8, 0xDC),)),
+    ("indic", ((0xE0, 0xE1),)),
+    ("kana", ((0xE3, 0xE4),)),
+    ("han", ((0xE4, 0xEA),)),
+    ("hangul", ((0xEA, 0xEE),)),
+)
+_STOPWORDS = {
+    "en": b"the of and to is in that for with what are this",
+    "de": b"der die das und ist nicht ein eine mit wie wird auf",
+    "fr": b"le la les des est une dans pour que qui et sur",
+    "es": b"el los las una es por que para con como del en",
+    "pt": b"o os uma de que para com como em do da um",
+    "it": b"il gli una di che per con come della sono nel",
+    "nl": b"de het een van en is dat niet met voor op wat",
+}
+_STOPS = {language: frozenset(words.split()) for language, words in _STOPWORDS.items()}
 
 
 def count_tokens(text: str) -> int:
@@ -26,27 +97,157 @@ def tokens_of(text: str | None, given: int | None) -> int | None:
     return count_tokens(text) if given is None and text is not None else given
 
 
-@lru_cache(maxsize=4096)
-def _minima(shingle: bytes) -> tuple[int, ...]:
-    value = zlib.crc32(shingle) | 1
-    return tuple((value * multiplier & _MASK) >> 12 for multiplier in _MULTIPLIERS)
+def sketch(text: str, categories: Categories = DEFAULT) -> Sketch:
+    """What is kept of a prompt; of more than 4,096 bytes the first and last 2,048 carry the hints, the signature and the features.
 
-
-def sketch(text: str) -> Sketch:
-    """What is kept of a prompt; the first and last 200 words carry the signature and the features.
-
-    >>> sketch("Summarise this mail").tokens
-    5
+    >>> kept = sketch("Write a Python function that sorts a list")
+    >>> kept.tokens, kept.script, kept.language, kept.category
+    (11, 'latin', None, 'code')
     """
-    words = text.lower().encode("utf-8", "replace").split()
-    if len(words) > 400:
-        words = words[:200] + words[-200:]
-    shingles = {b" ".join(words[place : place + 3]) for place in range(max(len(words) - 2, 1))} if words else set()
-    minhash = tuple(min(column) for column in zip(*map(_minima, shingles), strict=True)) if shingles else ()
-    counts = [0.0] * FEATURES
-    for word in words:
-        bits = zlib.crc32(word[:64])
-        counts[bits % FEATURES] += 1.0 if bits & 0x8000_0000 else -1.0
-    norm = math.sqrt(sum(count * count for count in counts)) or 1.0
-    features = tuple(round(count / norm, 4) for count in counts)
-    return Sketch(tokens=count_tokens(text), characters=len(text), minhash=minhash, features=features)
+    whole = text.encode("utf-8", "replace")
+    part = whole if len(whole) <= 2 * _HALF else whole[:_HALF] + whole[-_HALF:]
+    raw = np.frombuffer(part, np.uint8)
+    lower = _LOWER[raw]
+    values = _BYTES[lower]
+    words = _word_hashes(lower, values)
+    below = [0, *np.bincount(raw, minlength=256).cumsum().tolist()]
+    edges = _folded(words[:EDGE_WORDS]) + _folded(words[-EDGE_WORDS:])
+    low = lower.tobytes()
+    return Sketch.model_construct(
+        tokens=math.ceil(len(whole) / _CHARACTERS_PER_TOKEN),
+        characters=len(text),
+        minhash=_signature(words),
+        features=(*_folded(words), *_folded(_4gram_hashes(values)), *edges, *_dense(below, len(whole), len(words))),
+        script=_script(below),
+        language=_language(low),
+        category=categories.find(low),
+    )
+
+
+def describe(fields: dict[str, Any], query: str | None = None, embedding: Sequence[float] | None = None) -> None:
+    """Replace a prompt, or its embedding, among a request's fields by the sketch and the count of tokens that stand for it.
+
+    >>> fields = {"request_id": "r1"}
+    >>> describe(fields, "Summarise this mail")
+    >>> sorted(fields), fields["input_tokens"]
+    (['input_tokens', 'request_id', 'sketch'], 5)
+    """
+    if query is not None and fields.get("sketch") is None:
+        fields["sketch"] = sketch(query)
+    if embedding is not None:
+        known = fields.get("sketch") or Sketch(tokens=fields.get("input_tokens") or 0, characters=0)
+        fields["sketch"] = known.model_copy(update={"features": embed(embedding)})
+    if (tokens := tokens_of(query, fields.get("input_tokens"))) is not None:
+        fields["input_tokens"] = tokens
+
+
+def embed(vector: Sequence[float]) -> tuple[int, ...]:
+    """An application's own embedding of any length, in place of the hashed features: folded with signs to 64 places, its size normed.
+
+    >>> len(embed([0.1, -0.2, 0.3])), max(embed([0.1, -0.2, 0.3]))
+    (75, 68)
+    """
+    entries = np.asarray(vector, np.float64)
+    if entries.ndim != 1 or not len(entries) or not np.isfinite(entries).all():
+        raise ValueError("an embedding is a list of finite numbers")
+    size = BLOCK * len(BLOCKS)
+    hashes = [_mixed((place + 1) * _GOLDEN & _MASK) for place in range(len(entries))]
+    places = np.arange(len(entries)) if len(entries) <= size else np.array([value % size for value in hashes])
+    signs = np.array([1.0 if value >> 63 else -1.0 for value in hashes])
+    folded = np.bincount(places, entries * signs, size)
+    norm = math.sqrt(float(np.add.reduce(folded * folded)))
+    return (*(np.rint(folded * (LARGEST / norm)).astype(int).tolist() if norm > 0.0 else [0] * size), *([0] * len(DENSE)))
+
+
+def _word_hashes(lower: NDArray[np.uint8], values: Hashes) -> Hashes:
+    """One hash a word, a word being a run of ASCII letters and digits and bytes above 127: the polynomial of its bytes, mixed."""
+    inside = _IS_WORD[lower]
+    starts = np.flatnonzero(inside & ~np.concatenate([_OUTSIDE, inside[:-1]]))
+    if not len(starts):
+        return values[:0]
+    place = np.zeros(len(lower), np.intp)
+    place[starts] = starts
+    terms = values * _POWERS[_PLACES[: len(lower)] - np.maximum.accumulate(place)]
+    terms[~inside] = 0
+    return _mix(np.add.reduceat(terms, starts))
+
+
+def _4gram_hashes(values: Hashes) -> Hashes:
+    if len(values) < 4:
+        return values[:0]
+    return _mix(((values[:-3] * _STEP + values[1:-2]) * _STEP + values[2:-1]) * _STEP + values[3:])
+
+
+def _mix(hashes: Hashes) -> Hashes:
+    hashes = (hashes ^ (hashes >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    hashes = (hashes ^ (hashes >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return hashes ^ (hashes >> np.uint64(31))
+
+
+def _folded(hashes: Hashes) -> list[int]:
+    """Counts in 4,096 buckets, their log1p folded with signs to 16 places, of Euclidean length 127, rounded."""
+    folded = [0.0] * BLOCK
+    if len(hashes) <= EDGE_WORDS:
+        for bucket, count in Counter((hashes >> _TOP).tolist()).items():
+            folded[bucket % BLOCK] += _LOG[count] if bucket & BLOCK else -_LOG[count]
+    else:
+        every = np.bincount((hashes >> _TOP).view(np.int64), minlength=4096)
+        buckets = every.nonzero()[0]
+        folded = np.bincount(_SLOT[buckets], _SIGN[buckets] * _LOG[every[buckets]], BLOCK).tolist()
+    norm = math.sqrt(dot(folded, folded))
+    return [round(entry * LARGEST / norm) for entry in folded] if norm > 1e-9 else [0] * BLOCK
+
+
+def _dense(below: list[int], length: int, words: int) -> list[int]:
+    """The eleven of `DENSE`, standardised by fixed constants, clipped at three spreads; 127 stands for 3. `below[b]` counts the bytes under b."""
+    total = max(below[256], 1)
+    digits, upper, wide = below[58] - below[48], below[91] - below[65], below[256] - below[128]
+    symbols = total - digits - upper - wide - (below[123] - below[97]) - (below[33] - below[32])
+    newlines = below[11] - below[10]
+    found = (
+        math.log1p(length),
+        math.log1p(words),
+        digits / total,
+        upper / total,
+        symbols / total,
+        newlines / total,
+        math.log1p(newlines),
+        math.log1p(below[64] - below[63]),
+        math.log1p(digits),
+        wide / total,
+        math.log1p(below[41] - below[40]),
+    )
+    return [round(max(-3.0, min(3.0, (value - centre) / spread)) * LARGEST / 3.0) for value, (centre, spread) in zip(found, _STANDARD, strict=True)]
+
+
+def _signature(words: Hashes) -> tuple[int, ...]:
+    """MinHash (Broder 1997) over shingles of three words: per multiplier the smallest product, its top 52 bits."""
+    if not len(words):
+        return ()
+    shingles = words if len(words) < 3 else (words[:-2] * _STEP + words[1:-1]) * _STEP + words[2:]
+    return tuple((np.minimum.reduce(shingles[:, None] * _MULTIPLIERS, axis=0) >> np.uint64(12)).tolist())
+
+
+def _script(below: list[int]) -> str | None:
+    """The script with most lead bytes; a Latin letter is one byte, so others count alike."""
+    best, most = None, 0
+    for name, ranges in _SCRIPTS:
+        found = 0
+        for low, high in ranges:
+            found += below[high] - below[low]
+        if found > most:
+            best, most = name, found
+    return best
+
+
+def _language(lower: bytes) -> str | None:
+    """The language most of whose function words occur in the first kilobyte, where two do and no other has as many."""
+    words = set(lower[:1024].split())
+    best, most, second = None, 1, 0
+    for language, stops in _STOPS.items():
+        found = len(stops & words)
+        if found > most:
+            best, most, second = language, found, most
+        elif found > second:
+            second = found
+    return best if most > second else None

@@ -1,23 +1,39 @@
-"""Everything learned about one track: its windows, its predictions, its arm of the bandit, and how it is doing now."""
+"""Everything known of one track but the policy: its windows, its predictions, its timeouts, and how it is doing now."""
 
 import math
 from typing import Any
 
 from pointsman.schemas import Expectation, Interval, OptimizationConfig, RequestCompleted, Track
 
-from . import objective
-from .bandit import Arm
-from .decision import Context
+from .context import Context
+from .hedging import Quantile
 from .predictor import METRICS, Forecaster, Prediction
+from .timeouts import Issued, Timeout, TimeoutSettings
 from .windows import Windows
 
 FAST = 0.1
+HALF_LIFE_S = 60.0
+TIMED = ("latency_ms", "ttft_ms")
+TIMEOUTS = TimeoutSettings(residuals=250)
 
 
 class TrackState:
     """The state of one track in one scope."""
 
-    __slots__ = ("arm", "completed", "forecasters", "in_flight", "latency_drift", "name", "overdue", "recent_success", "settings", "windows")
+    __slots__ = (
+        "completed",
+        "drifted_at",
+        "failed_at",
+        "forecasters",
+        "in_flight",
+        "latency_drift",
+        "name",
+        "overdue",
+        "recent_success",
+        "settings",
+        "timeouts",
+        "windows",
+    )
 
     def __init__(self, settings: Track, config: OptimizationConfig) -> None:
         self.name = settings.name
@@ -33,12 +49,13 @@ class TrackState:
         }
         memory = config.intervals.window_outcomes
         self.forecasters = {metric: Forecaster(metric, defaults[metric], memory) for metric in METRICS}
-        latency = objective.log_latency(settings.latency_ms, config)
-        self.arm = Arm([settings.quality, latency, objective.cost(typical, config), 1.0])
+        self.timeouts = {metric: Timeout(TIMEOUTS) for metric in TIMED}
         self.in_flight = 0
         self.completed = 0
         self.recent_success = 1.0
+        self.failed_at = 0.0
         self.latency_drift = 0.0
+        self.drifted_at = 0.0
         self.overdue = 0.0
 
     def features(self, context: Context, pressure: float) -> dict[str, float]:
@@ -65,29 +82,47 @@ class TrackState:
         logs = {metric: predicted[metric][0] if metric in predicted else forecaster.default for metric, forecaster in self.forecasters.items()}
         return Expectation(**{metric: self.forecasters[metric].interval(value) for metric, value in logs.items()})
 
-    def timeouts(self, predicted: dict[str, Prediction]) -> tuple[float, float]:
-        """Total and TTFT timeout: a quarter above the conditional 99 % quantile, between 1 s and 10 minutes."""
-        total, first = (
-            1.25 * forecaster.quantile(predicted[metric][0] if metric in predicted else forecaster.default, 0.99)
-            for metric in ("latency_ms", "ttft_ms")
-            for forecaster in (self.forecasters[metric],)
+    def issue_timeouts(self, predicted: dict[str, Prediction]) -> tuple[Issued, ...]:
+        """Total and TTFT timeout, 99 % quantiles given what is expected of the request and how many run."""
+        return tuple(
+            self.timeouts[metric].issue(predicted[metric][0] if metric in predicted else self.forecasters[metric].default, self.in_flight) for metric in TIMED
         )
-        return round(min(max(total, 1000.0), 600_000.0), 3), round(min(max(first, 1000.0), 600_000.0), 3)
+
+    def latency_quantile(self, context: Context, pressure: float) -> Quantile:
+        """The distribution of a request's latency, as a function from level (0..1) to ms."""
+        forecaster = self.forecasters["latency_ms"]
+        median = forecaster.predict(self.features(context, pressure))[0]
+        return lambda level: forecaster.quantile(median, level)
 
     def observe(self, event: RequestCompleted, clock: float) -> None:
         """Count a completion where it counts at once: windows and health (a client's hang-up is not the track's fault)."""
         self.completed += 1
         self.windows.add(event, clock)
         if event.success or event.failure_class not in ("client", "cancelled"):
+            self.recent_success = self.recent_success_at(clock)
             self.recent_success += FAST * (float(event.success) - self.recent_success)
+            self.failed_at = clock
 
-    def learn(self, event: RequestCompleted, context: Context, x: dict[str, float], issued: dict[str, Prediction], config: OptimizationConfig) -> None:
-        """Learn from a joined outcome."""
+    def recent_success_at(self, now: float) -> float:
+        """The share of the last ten or so requests that succeeded; what is not heard of for a minute is half forgiven."""
+        return 1.0 - (1.0 - self.recent_success) * _faded(now - self.failed_at)
+
+    def note_latency_error(self, error: float, now: float) -> None:
+        """How far ln(latency) was from what the policy expects of such a request."""
+        self.latency_drift = self.latency_drift_at(now)
+        self.latency_drift += FAST * (max(-3.0, min(3.0, error)) - self.latency_drift)
+        self.drifted_at = now
+
+    def latency_drift_at(self, now: float) -> float:
+        """ln of recent latency over the usual one, faded by half for every minute without news."""
+        return self.latency_drift * _faded(now - self.drifted_at)
+
+    def learn(self, event: RequestCompleted, x: dict[str, float], issued: dict[str, Prediction], timeouts: tuple[Issued, ...], waited_ms: float) -> None:
+        """Learn from a joined outcome; `waited_ms` is how long a failure was waited for."""
         if not event.success and event.failure_class in ("client", "cancelled"):
             return
-        latency = event.latency_ms if event.success else None
         observed = {
-            "latency_ms": latency,
+            "latency_ms": event.latency_ms if event.success else None,
             "ttft_ms": event.ttft_ms if event.success else None,
             "output_tokens": float(event.output_tokens) if event.success and event.output_tokens is not None else None,
             "cost_usd": event.cost_usd,
@@ -96,18 +131,16 @@ class TrackState:
         for metric, value in observed.items():
             if value is not None:
                 self.forecasters[metric].learn(x, value, issued.get(metric))
-        features = context.features()
-        ratio = objective.log_latency(latency, config) if latency is not None else None
-        if ratio is not None:
-            missed = ratio - self.arm.predict(1, features)
-            self.latency_drift += FAST * (max(-3.0, min(3.0, missed)) - self.latency_drift)
-        spent = objective.cost(event.cost_usd, config) if event.cost_usd is not None else None
-        self.arm.learn(features, [event.quality_score, ratio, spent, float(event.success)])
+        for metric, timeout in zip(TIMED, timeouts, strict=False):
+            value = observed[metric]
+            if value is not None:
+                self.timeouts[metric].observe(timeout, value)
+            elif event.failure_class == "timeout" and metric == "latency_ms":
+                self.timeouts[metric].observe(timeout, waited_ms, censored=True)
 
-    def learn_quality(self, score: float, context: Context, x: dict[str, float]) -> None:
+    def learn_quality(self, score: float, x: dict[str, float]) -> None:
         """Learn from a judgement that came after the completion."""
         self.forecasters["quality_score"].learn(x, score, None)
-        self.arm.learn(context.features(), [score, None, None, None])
 
     def snapshot(self) -> dict[str, Any]:
         """The state as plain values."""
@@ -115,8 +148,8 @@ class TrackState:
             "settings": self.settings.model_dump(),
             "windows": self.windows.snapshot(),
             "forecasters": {metric: forecaster.snapshot() for metric, forecaster in self.forecasters.items()},
-            "arm": self.arm.snapshot(),
-            "now": [self.in_flight, self.completed, self.recent_success, self.latency_drift, self.overdue],
+            "timeouts": {metric: timeout.snapshot() for metric, timeout in self.timeouts.items()},
+            "now": [self.in_flight, self.completed, self.recent_success, self.failed_at, self.latency_drift, self.drifted_at, self.overdue],
         }
 
     @classmethod
@@ -126,6 +159,10 @@ class TrackState:
         track.windows = Windows.restore(state["windows"])
         for metric, forecaster in track.forecasters.items():
             forecaster.restore(state["forecasters"][metric])
-        track.arm = Arm.restore(state["arm"])
-        track.in_flight, track.completed, track.recent_success, track.latency_drift, track.overdue = state["now"]
+        track.timeouts = {metric: Timeout.restore(timeout, TIMEOUTS) for metric, timeout in state["timeouts"].items()}
+        track.in_flight, track.completed, track.recent_success, track.failed_at, track.latency_drift, track.drifted_at, track.overdue = state["now"]
         return track
+
+
+def _faded(age_s: float) -> float:
+    return math.pow(0.5, max(age_s, 0.0) / HALF_LIFE_S)

@@ -5,6 +5,7 @@ from .config import Budget, Constraints, Intervals, Mode, Objective, Optimizatio
 from .envelope import Event, InputEvent, Origin, OutputEvent
 from .inputs import ConfigChanged, QualityAssessed, RequestCompleted, RequestStarted, ResourceSampled, Sketch, Tick
 from .outputs import (
+    AlertKind,
     AlertRaised,
     AlertResolved,
     EventRejected,
@@ -12,9 +13,12 @@ from .outputs import (
     Interval,
     PolicyArm,
     PolicyPublished,
+    PolicyTarget,
+    PolicyWorth,
     PredictionIssued,
     Reason,
     RecommendationIssued,
+    Severity,
     StrategyAdapted,
     TrackAdvice,
     WindowClosed,
@@ -23,6 +27,7 @@ from .outputs import (
 __all__ = [
     "INPUTS",
     "OUTPUTS",
+    "AlertKind",
     "AlertRaised",
     "AlertResolved",
     "AnyInput",
@@ -42,6 +47,8 @@ __all__ = [
     "OutputEvent",
     "PolicyArm",
     "PolicyPublished",
+    "PolicyTarget",
+    "PolicyWorth",
     "PredictionIssued",
     "QualityAssessed",
     "Reason",
@@ -50,6 +57,7 @@ __all__ = [
     "RequestCompleted",
     "RequestStarted",
     "ResourceSampled",
+    "Severity",
     "Sketch",
     "Strategy",
     "StrategyAdapted",

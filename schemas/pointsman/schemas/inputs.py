@@ -8,7 +8,7 @@ from .config import OptimizationConfig
 from .envelope import Attributes, Count, Duration, Identifier, InputEvent, Money, Percent, Share, ShortText
 
 FailureClass = Literal["provider", "client", "timeout", "cancelled", "unknown"]
-Feature = Annotated[float, Field(ge=-1e6, le=1e6)]
+Feature = Annotated[int, Field(ge=-127, le=127)]
 Hash = Annotated[int, Field(ge=0, le=2**64 - 1)]
 
 
@@ -19,7 +19,10 @@ class Sketch(BaseModel):
     tokens: Count
     characters: Count
     minhash: Annotated[tuple[Hash, ...], Field(max_length=32)] = ()
-    features: Annotated[tuple[Feature, ...], Field(max_length=128)] = ()
+    features: Annotated[tuple[Feature, ...], Field(max_length=75)] = ()
+    script: ShortText | None = None
+    language: ShortText | None = None
+    category: Identifier | None = None
 
 
 class RequestStarted(InputEvent):

@@ -9,6 +9,8 @@ from .envelope import Count, Event, Identifier, OutputEvent, Share, ShortText
 
 AlertKind = Literal["anomaly", "constraint", "slo_burn", "drift", "forecast", "budget"]
 Severity = Literal["info", "warning", "critical"]
+Health = Literal["healthy", "degraded", "cooldown", "ejected", "probing"]
+PolicyTarget = Literal["quality", "log_cost", "log_latency", "success"]
 
 
 class Interval(BaseModel):
@@ -42,7 +44,7 @@ class TrackAdvice(BaseModel):
     timeout_ms: float
     ttft_timeout_ms: float
     max_concurrency: int | None = None
-    health: Literal["healthy", "degraded"] = "healthy"
+    health: Health = "healthy"
 
 
 class RecommendationIssued(OutputEvent):
@@ -57,6 +59,7 @@ class RecommendationIssued(OutputEvent):
     tracks: tuple[TrackAdvice, ...]
     plan: Literal["single", "hedged", "parallel"] = "single"
     hedge_delay_ms: float | None = None
+    second_track: Identifier | None = None
     duplicate_of: ShortText | None = None
     strategy: Strategy
     mode: Mode
@@ -66,25 +69,45 @@ class RecommendationIssued(OutputEvent):
 
 
 class PolicyArm(BaseModel):
-    """The coefficients of one track: utility = offset + weights · x, spread = scale · sqrt(x' precision⁻¹ x)."""
+    """One track's coefficients: per target, expected = offset + weights · x; cost = price_usd · exp(expected log_cost)."""
 
     model_config = ConfigDict(frozen=True, allow_inf_nan=False)
     track: Identifier
-    offset: float
-    weights: tuple[float, ...]
-    covariance: tuple[tuple[float, ...], ...]
-    scale: float
-    probe: Share
+    offsets: dict[PolicyTarget, float]
+    weights: dict[PolicyTarget, tuple[float, ...]]
+    price_usd: float
+    penalty: float = 0.0
+    shift: float = 0.0
+    variance: tuple[float, ...]
+    level_variance: float
+    probe: Share = 0.0
+    admitted: Share = 1.0
+
+
+class PolicyWorth(BaseModel):
+    """What one unit of each target is worth; `cost` times ln(1 + cost / max_cost_usd), `shadow_price` times the cost in USD, are subtracted."""
+
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
+    quality: float
+    latency: float
+    success: float
+    cost: float
+    max_cost_usd: float
+    shadow_price: float = 0.0
+    switching: float = 0.0
 
 
 class PolicyPublished(OutputEvent):
-    """Everything a router needs to decide by itself, exactly as the core would."""
+    """Everything a router needs to decide by itself, exactly as the core would: `docs/policy.md` has the formula."""
 
     TYPE: ClassVar[str] = "policy.published/1"
     type: Literal["policy.published/1"] = "policy.published/1"
     version: Count
-    features: tuple[str, ...]
+    features: Annotated[str, Field(max_length=64)]
     arms: tuple[PolicyArm, ...]
+    worth: PolicyWorth
+    ceiling_usd: float | None = None
+    hard_ceiling_usd: float | None = None
     strategy: Strategy
     mode: Mode
     default_track: Identifier

@@ -8,14 +8,15 @@ import asyncio
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
-from pointsman.models.decision import FEATURES, Context, Evaluator
-from pointsman.models.sketch import tokens_of
-from pointsman.schemas import Expectation, PolicyPublished, RecommendationIssued, Refused, TrackAdvice, decode_output
+from pointsman.models.context import FEATURES_NAME, Context
+from pointsman.models.decision import Evaluator
+from pointsman.models.sketch import describe
+from pointsman.schemas import Expectation, PolicyPublished, RecommendationIssued, Refused, Sketch, TrackAdvice, decode_output
 from pointsman.schemas.settings import KafkaSettings, security
 
 MOST_REQUESTS = 10_000
@@ -47,6 +48,7 @@ class View:
         self._evaluators: dict[str, Evaluator] = {}
         self._unreadable: set[str] = set()
         self._segments: dict[tuple[str, str], RecommendationIssued] = {}
+        self._conversations: OrderedDict[tuple[str, str], str] = OrderedDict()
         self._requests: OrderedDict[tuple[str, str], RecommendationIssued] = OrderedDict()
 
     def add(self, line: bytes) -> None:
@@ -56,7 +58,7 @@ class View:
         except Refused:
             return
         if isinstance(event, PolicyPublished):
-            if event.features != FEATURES:
+            if event.features != FEATURES_NAME:
                 if event.scope not in self._unreadable:
                     log.warning("scope %s: its policy needs other features than this version knows: the last one stays in force; upgrade", event.scope)
                     self._unreadable.add(event.scope)
@@ -92,15 +94,32 @@ class View:
         input_tokens: int | None = None,
         max_output_tokens: int | None = None,
         category: str | None = None,
+        sketch: Sketch | None = None,
+        embedding: Sequence[float] | None = None,
+        attributes: Mapping[str, Any] | None = None,
+        conversation_id: str | None = None,
+        previous: str | None = None,
     ) -> Routed:
-        """The core's own decision for this request; raises `LookupError` where nothing is known and no default track was given."""
+        """The core's own decision for this request; raises `LookupError` where nothing is known and no default track was given.
+
+        A conversation's last track is `previous`, or the one that this view decided on for the same `conversation_id`.
+        """
         evaluator = self._evaluators.get(scope)
         if evaluator is None:
             if self._default_track is None:
                 raise LookupError(f"no policy of scope {scope!r} has arrived: wait for one, or give the view a default track")
             return Routed(self._default_track, 1.0, 0, None, None, None, ("no policy has arrived yet: the default track",), True)
-        tokens = tokens_of(query, input_tokens)
-        decision = evaluator.decide(Context(tokens, max_output_tokens, category), scope, request_id)
+        fields: dict[str, Any] = {"input_tokens": input_tokens, "sketch": sketch}
+        describe(fields, query, embedding)
+        if previous is None and conversation_id is not None:
+            previous = self._conversations.get((scope, conversation_id))
+        context = Context.of(fields["input_tokens"], max_output_tokens, category, fields["sketch"], attributes, previous)
+        decision = evaluator.decide(context, scope, request_id)
+        if conversation_id is not None:
+            self._conversations[scope, conversation_id] = decision.track
+            self._conversations.move_to_end((scope, conversation_id))
+            if len(self._conversations) > MOST_REQUESTS:
+                self._conversations.popitem(last=False)
         advice = self._advice(scope, category, decision.track)
         is_stale = evaluator.policy.expires_at < self._clock()
         reasons = (f"policy {decision.policy_version}, strategy {evaluator.policy.strategy}", *(("the policy has expired",) if is_stale else ()))

@@ -14,7 +14,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from pointsman.models.decision import Context
+from pointsman.models.context import Context
 from pointsman.schemas import OptimizationConfig, Track, decode, encode
 
 from .core import Core

@@ -6,7 +6,8 @@ Both drivers, live and replay, call this and only this; it knows neither files n
 from collections.abc import Mapping
 from typing import Any
 
-from pointsman.models.decision import Context, Decision
+from pointsman.models.context import Context
+from pointsman.models.decision import Decision
 from pointsman.schemas import AnyInput, Event, Expectation, OptimizationConfig, Reason
 
 from . import snapshot
@@ -97,13 +98,17 @@ class Core:
             "in_flight": len(state.join.flying),
             "strategy": state.strategy,
             "mode": state.config.mode,
-            "policy_version": state.version,
+            "policy_version": state.routing.version,
             "alerts": state.constraints.standing(),
+            "budgets": state.routing.learner.budgets(state.clock),
+            "hedged_share": state.routing.hedges.realised(),
             "tracks": {
                 name: {
                     "completed": track.completed,
                     "in_flight": track.in_flight,
-                    "recent_success": round(track.recent_success, 6),
+                    "recent_success": round(track.recent_success_at(state.clock), 6),
+                    "health": state.routing.health.state(name, state.clock),
+                    "timeout_coverage": track.timeouts["latency_ms"].coverage(),
                     "expected": state.expectation(name, Context(500, 500)).model_dump(exclude_none=True),
                     "rungs": {metric: forecaster.rung for metric, forecaster in track.forecasters.items()},
                 }

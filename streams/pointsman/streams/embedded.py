@@ -6,14 +6,14 @@ import logging
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar
 
-from pointsman.models.decision import Context
-from pointsman.models.sketch import sketch, tokens_of
+from pointsman.models.context import Context
+from pointsman.models.sketch import describe
 from pointsman.schemas import (
     AnyInput,
     ConfigChanged,
@@ -26,6 +26,7 @@ from pointsman.schemas import (
     RequestCompleted,
     RequestStarted,
     ResourceSampled,
+    Sketch,
     Strategy,
     Tick,
     TrackAdvice,
@@ -61,12 +62,16 @@ class Recommended:
     input_tokens: int | None
     max_output_tokens: int | None
     category: str | None
+    sketch: Sketch | None
+    conversation_id: str | None
+    attributes: Mapping[str, Any] | None
     strategy: Strategy
     mode: Mode
     tracks: tuple[TrackAdvice, ...]
     expires_at: float
     plan: Literal["single", "hedged", "parallel"] = "single"
     hedge_delay_ms: float | None = None
+    second_track: str | None = None
     duplicate_of: str | None = None
 
 
@@ -146,19 +151,29 @@ class Optimizer:
         input_tokens: int | None = None,
         max_output_tokens: int | None = None,
         category: str | None = None,
+        conversation_id: str | None = None,
+        attributes: Mapping[str, Any] | None = None,
+        embedding: Sequence[float] | None = None,
         occurred_at: float | None = None,
     ) -> Recommended:
-        """The track for one request. Reads state only, never the disk; asked twice at the same state it answers the same."""
+        """The track for one request. Reads state only, never the disk; asked twice at the same state it answers the same.
+
+        `query` is sketched and dropped; an `embedding` of your own takes the place of its hashed features.
+        """
         del occurred_at  # the state's own clock decides; accepted so that a simulation can pass the same arguments everywhere
-        tokens = tokens_of(query, input_tokens)
-        context = Context(tokens, max_output_tokens, category)
+        fields: dict[str, Any] = {"input_tokens": input_tokens}
+        describe(fields, query, embedding)
+        tokens, sketched = fields["input_tokens"], fields.get("sketch")
         with self._lock:
             core = self._core if scope in self._core else self._fresh
-            decision = core.decide(scope, context, request_id)
             state = core.peek(scope)
+            previous = state.routing.previous(conversation_id)
+            context = Context.of(tokens, max_output_tokens, category, sketched, attributes, previous)
+            decision = core.decide(scope, context, request_id)
             rows = state.advice(context, decision)
             row = next(row for row in rows if row.track == decision.track)
             reasons = state.reasons(decision)
+            plan = state.plan(context, decision)
         identity = f"{scope[:100]}/{decision.policy_version}/{request_id[:100]}"
         return Recommended(
             decision.track,
@@ -172,10 +187,16 @@ class Optimizer:
             tokens,
             max_output_tokens,
             category,
+            sketched,
+            conversation_id,
+            attributes,
             state.strategy,
             state.config.mode,
             rows,
             state.policy.expires_at if state.policy is not None else state.clock,
+            plan.kind,
+            plan.delay_ms,
+            plan.second,
         )
 
     def status(self) -> dict[str, Any]:
@@ -200,6 +221,7 @@ class Optimizer:
         track: str | None = None,
         propensity: float | None = None,
         query: str | None = None,
+        embedding: Sequence[float] | None = None,
         occurred_at: float | None = None,
         event_id: str | None = None,
         **fields: Any,
@@ -211,13 +233,14 @@ class Optimizer:
                 "input_tokens": decision.input_tokens,
                 "max_output_tokens": decision.max_output_tokens,
                 "category": decision.category,
+                "sketch": decision.sketch,
+                "conversation_id": decision.conversation_id,
+                "attributes": decision.attributes,
                 "policy_version": decision.policy_version,
                 "recommendation_id": decision.recommendation_id,
             } | fields
             propensity = decision.propensity or None
-        if query is not None:
-            fields.setdefault("sketch", sketch(query))
-            fields["input_tokens"] = tokens_of(query, fields.get("input_tokens"))
+        describe(fields, query, embedding)
         moment = self._now(occurred_at)
         identity = event_id or _identity(f"{request_id}/{track or ''}/started", propensity, fields)
         return self.record(

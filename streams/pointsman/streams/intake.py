@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from pointsman.models.redact import redact
-from pointsman.models.sketch import sketch, tokens_of
-from pointsman.schemas import AnyInput, EventRejected, Origin, QualityAssessed, Refused, RequestCompleted, RequestStarted, dead_letter, decode
+from pointsman.models.sketch import describe
+from pointsman.schemas import AnyInput, EventRejected, Origin, QualityAssessed, Refused, RequestCompleted, RequestStarted, Sketch, dead_letter, decode
 from pointsman.schemas.cloudevents import event_fields
 
 AHEAD_S = 300.0
@@ -31,7 +31,7 @@ def accept(
     A dead letter keeps the bytes, a prompt's text in well-formed JSON sketched all the same.
     """
     body = value or b""
-    if b'"query"' in body or b'"prompt"' in body:
+    if b'"query"' in body or b'"prompt"' in body or b'"embedding"' in body:
         body = _sketched(body)
     try:
         event = _event(body, headers, key)
@@ -62,7 +62,7 @@ def _event(body: bytes, headers: Iterable[tuple[str, bytes]], key: bytes | None)
 
 
 def _sketched(body: bytes) -> bytes:
-    """The body with the text of a prompt replaced by its sketch; what is no JSON object comes back as it is."""
+    """The body with the text of a prompt, or its embedding, replaced by its sketch; what is no JSON object comes back as it is."""
     try:
         fields = json.loads(body)
     except (ValueError, RecursionError):
@@ -70,10 +70,15 @@ def _sketched(body: bytes) -> bytes:
     if not isinstance(fields, dict):
         return body
     texts = [text for name in TEXT_FIELDS if isinstance(text := fields.pop(name, None), str)]
-    if texts:
-        if fields.get("sketch") is None:
-            fields["sketch"] = sketch(texts[0]).model_dump()
-        fields["input_tokens"] = tokens_of(texts[0], fields.get("input_tokens"))
+    embedding = fields.pop("embedding", None)
+    if fields.get("sketch") is None:
+        try:
+            describe(fields, texts[0] if texts else None, embedding)
+        except (ValueError, TypeError) as error:
+            fields["sketch"] = f"no sketch: {error}"
+        made = fields.get("sketch")
+        if isinstance(made, Sketch):
+            fields["sketch"] = made.model_dump()
     try:
         return json.dumps(fields, separators=(",", ":")).encode()
     except (ValueError, RecursionError, UnicodeEncodeError):

@@ -9,12 +9,13 @@ import threading
 import time
 import uuid
 from collections import deque
+from collections.abc import Sequence
 from concurrent.futures import Future
 from itertools import islice
 from types import TracebackType
 from typing import Any, Literal, Self
 
-from pointsman.models.sketch import sketch, tokens_of
+from pointsman.models.sketch import describe
 from pointsman.schemas import AnyInput, ConfigChanged, QualityAssessed, RequestCompleted, RequestStarted, ResourceSampled
 from pointsman.schemas.settings import KafkaSettings
 
@@ -67,11 +68,9 @@ class Producer:
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         await self.close()
 
-    async def request_started(self, *, query: str | None = None, **fields: Any) -> None:
-        """A request was sent (the fields of `RequestStarted`); `query` is sketched and dropped."""
-        if query is not None:
-            fields.setdefault("sketch", sketch(query))
-            fields["input_tokens"] = tokens_of(query, fields.get("input_tokens"))
+    async def request_started(self, *, query: str | None = None, embedding: Sequence[float] | None = None, **fields: Any) -> None:
+        """A request was sent (the fields of `RequestStarted`); `query` is sketched and dropped, an `embedding` folded and dropped."""
+        describe(fields, query, embedding)
         await self.publish(RequestStarted(**self._envelope(fields)))
 
     async def request_completed(self, **fields: Any) -> None:

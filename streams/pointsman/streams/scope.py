@@ -7,13 +7,16 @@ import hashlib
 import math
 from typing import Any
 
-from pointsman.models import objective
-from pointsman.models.constraints import Constraints
-from pointsman.models.decision import FEATURES, Context, Decision, Evaluator
+from pointsman.models.constraints import CONFIRMATIONS, Constraints
+from pointsman.models.context import Context
+from pointsman.models.decision import Decision
+from pointsman.models.hedging import Plan
 from pointsman.models.join import Attempt, Join
-from pointsman.models.predictor import YOUNG, Prediction
+from pointsman.models.pacing import WARNINGS
+from pointsman.models.predictor import YOUNG
 from pointsman.models.track import TrackState
 from pointsman.schemas import (
+    AlertKind,
     AlertRaised,
     AlertResolved,
     AnyInput,
@@ -23,7 +26,6 @@ from pointsman.schemas import (
     Expectation,
     OptimizationConfig,
     OutputEvent,
-    PolicyArm,
     PolicyPublished,
     PredictionIssued,
     QualityAssessed,
@@ -32,12 +34,15 @@ from pointsman.schemas import (
     RequestCompleted,
     RequestStarted,
     ResourceSampled,
+    Severity,
     Strategy,
     StrategyAdapted,
     Track,
     TrackAdvice,
     WindowClosed,
 )
+
+from .routing import Routing
 
 REMEMBERED_IDS = 4096
 IDENTITY_BYTES = 6
@@ -65,11 +70,8 @@ class Scope:
         self.hosts: dict[str, ResourceSampled] = {}
         self.constraints = Constraints()
         self.segments: dict[str, str] = {}
-        self.strategy: Strategy = "balanced" if config.strategy == "adaptive" else config.strategy
-        self.policy: PolicyPublished | None = None
-        self.version = 0
+        self.routing = Routing(config)
         self.due: dict[str, float] = {}
-        self._evaluator: Evaluator | None = None
         self._cause: AnyInput | None = None
         self._out: list[Event] = []
 
@@ -139,11 +141,14 @@ class Scope:
         self.origins[place] = origin.offset
         return False
 
+    def _output_id(self) -> str:
+        return f"{self.name[:200]}/{self.sequence}/{len(self._out)}"
+
     def _emit(self, model: type[OutputEvent], **fields: Any) -> OutputEvent:
         cause = self._cause
         if cause is None:
             raise RuntimeError("an output needs the event that caused it")
-        fields["event_id"] = f"{self.name[:200]}/{self.sequence}/{len(self._out)}"
+        fields["event_id"] = self._output_id()
         output = model(scope=self.name, occurred_at=cause.occurred_at, caused_by=cause.event_id, **fields)
         self._out.append(output)
         return output
@@ -162,10 +167,20 @@ class Scope:
             self._publish()
 
     def _arm_policy(self) -> None:
-        last = self.policy.occurred_at if self.policy else 0.0
+        last = self.policy.occurred_at if self.policy is not None else 0.0
         self.due.setdefault("policy", max(last + self.config.intervals.policy_s, self.clock))
         if self.config.strategy == "adaptive":
             self.due.setdefault("adapt", self.clock + self.config.intervals.adapt_s)
+
+    @property
+    def policy(self) -> PolicyPublished | None:
+        """The policy in force."""
+        return self.routing.policy
+
+    @property
+    def strategy(self) -> Strategy:
+        """The strategy in force: the configured one, or what `adaptive` has come to."""
+        return self.routing.strategy
 
     # one handler per event
 
@@ -173,27 +188,30 @@ class Scope:
         track = self.tracks.get(name)
         if track is None:
             track = self.tracks[name] = TrackState(Track(name=name), self.config)
+            self.routing.add(track.settings)
         return track
 
     def _started(self, event: RequestStarted) -> None:
-        context = Context(event.input_tokens, event.max_output_tokens, event.category)
+        context = self.routing.context(event)
+        track = self._track(event.track) if event.track is not None else None
+        self.routing.started(event, context, is_copy=self.join.is_copy(event.request_id, event.track, self.tracks))
         self._note_segment(event.category)
         if self.policy is None:
             self._publish()
-        if event.track is None:
+        if event.track is None or track is None:
             self._recommend(context, "all" if event.category is None else event.category, event.request_id)
-            self.join.start(event.request_id, Attempt("", event.occurred_at, context, {}, {}))
+            self.join.start(event.request_id, Attempt("", event.occurred_at, context, {}, {}, is_own=True))
             self._arm_policy()
             return
-        track = self._track(event.track)
         x = track.features(context, self._queue(track))
         predicted = track.predict(x)
-        completion = self.join.start(event.request_id, Attempt(event.track, event.occurred_at, context, x, predicted))
+        attempt = Attempt(event.track, event.occurred_at, context, x, predicted, track.issue_timeouts(predicted), event.policy_version is not None)
+        completion = self.join.start(event.request_id, attempt)
         if completion is None:
             track.in_flight += 1
             self._emit(PredictionIssued, request_id=event.request_id, track=event.track, **track.intervals(predicted))
         else:
-            self._learn(completion, context, x, {})
+            self._learn(completion, Attempt(event.track, event.occurred_at, context, x, {}))
         self._arm_policy()
         self._check_concurrency(track)
 
@@ -210,23 +228,51 @@ class Scope:
             track.in_flight += 1
         attempt = self.join.complete(event)
         track.observe(event, self.clock)
+        is_own = attempt is not None and attempt.is_own
+        self.routing.ended(event, self.clock, is_own=is_own, started_at=attempt.started_at if attempt is not None else None)
         if attempt is not None:
             track.in_flight = max(track.in_flight - 1, 0)
-            self._learn(event, attempt.context, attempt.features, attempt.predicted)
+            self._learn(event, attempt)
+        self._check_budgets()
         self._arm_policy()
         self._check_concurrency(track)
 
-    def _learn(self, event: RequestCompleted, context: Context, x: dict[str, float], issued: dict[str, Prediction]) -> None:
+    def _learn(self, event: RequestCompleted, attempt: Attempt) -> None:
         track = self._track(event.track)
-        track.learn(event, context, x or track.features(context, 0.0), issued, self.config)
-        self.join.finish(event.request_id, event.track, context)
+        waited = event.latency_ms if event.latency_ms is not None else 1000.0 * max(event.occurred_at - attempt.started_at, 0.0)
+        track.learn(event, attempt.features or track.features(attempt.context, 0.0), attempt.predicted, attempt.timeouts, waited)
+        self._tell_drift(event.track, self.routing.learn(event, attempt.context, track, self.clock))
+        self.join.finish(event.request_id, event.track, attempt.context)
+        self._publish_if_due()
 
     def _assessed(self, event: QualityAssessed) -> None:
         context = self.join.done.get((event.request_id, event.track))
         if context is not None:
             track = self._track(event.track)
-            track.learn_quality(event.score, context, track.features(context, 0.0))
+            track.learn_quality(event.score, track.features(context, 0.0))
+            self._tell_drift(event.track, self.routing.learn_quality(event.track, context, event.score))
+            self._publish_if_due()
             self._arm_policy()
+
+    def _tell_drift(self, track: str, said: str | None) -> None:
+        """A track's quality has fallen, or is what it was, or has stayed where it fell to."""
+        if said is None:
+            return
+        drift = self.routing.learner.drifts[track]
+        usual = self.routing.learner.priors[track].quality
+        self._alert(f"{track}/quality", "drift", usual + drift.shift, usual, is_broken=said == "shifted", at_once=True)
+
+    def _check_budgets(self) -> None:
+        learner = self.routing.learner
+        for account in learner.accounts:
+            share = account.share(self.clock)
+            for level in WARNINGS if share is not None else ():
+                severity: Severity = "critical" if level == WARNINGS[-1] else "warning"
+                name = f"budget/{account.kind}/{100 * level:.0f}"
+                self._alert(name, "budget", share or 0.0, level, is_broken=(share or 0.0) >= level, at_once=True, severity=severity)
+            projected = account.projected(self.clock, learner.sample.gap_s)
+            if account.decided >= 100:
+                self._alert(f"budget/{account.kind}/projected", "budget", projected, 1.0, is_broken=projected > 1.05)
 
     def _sampled(self, event: ResourceSampled) -> None:
         if event.host not in self.hosts and len(self.hosts) >= MOST_HOSTS:
@@ -248,6 +294,7 @@ class Scope:
         return [(metric, observed, bound, floor) for metric, observed, bound, floor in rows if observed is not None]
 
     def _configured(self, config: OptimizationConfig) -> None:
+        changed: set[str] = set()
         if config.tracks:
             kept = {track.name: track for track in config.tracks}
             states: dict[str, TrackState] = {}
@@ -255,6 +302,7 @@ class Scope:
                 state = self.tracks.get(name)
                 if state is None or state.settings != settings:
                     state = TrackState(settings, config)
+                    changed.add(name)
                 states[name] = state
             for request_id, name in [key for key in self.join.flying if key[1] and key[1] not in kept]:
                 del self.join.flying[(request_id, name)]
@@ -262,7 +310,7 @@ class Scope:
         self.config = config
         for track in self.tracks.values():
             track.windows.size = config.intervals.window_s if not track.windows.open else track.windows.size
-        self.strategy = "balanced" if config.strategy == "adaptive" else config.strategy
+        self.routing.configure(config, self.tracks, changed)
         if self.tracks:
             self._publish()
 
@@ -298,22 +346,25 @@ class Scope:
             if attempt.track in self.tracks:
                 track = self.tracks[attempt.track]
                 track.in_flight = max(track.in_flight - 1, 0)
-                track.recent_success *= 0.9
-                track.arm.learn(attempt.context.features(), [None, None, None, 0.0])
+                track.recent_success = 0.9 * track.recent_success_at(self.clock)
+                track.failed_at = self.clock
+                self.routing.lose(attempt.track, attempt.context)
         for event in single:
             if event.track in self.tracks:
-                self._learn(event, Context(event.input_tokens), {}, {})
+                self._learn(event, Attempt(event.track, event.occurred_at, Context(event.input_tokens), {}, {}))
 
     def _adapt(self) -> None:
         standing = self.constraints.standing()
         by_metric = {name.rsplit("/", 1)[-1] for name in standing}
-        quality = [t.arm.predict(0, Context().features()) for t in self.tracks.values() if t.arm.seen[0] >= YOUNG]
+        quality = self._usual_qualities()
         wanted: Strategy = "balanced"
         why = "no constraint is violated"
         if by_metric & {"cpu_percent", "memory_used_mb", "gpu_memory_used_mb", "battery_percent"}:
             wanted, why = "resource", "a host is beyond its bounds"
         elif "cost_usd" in by_metric:
             wanted, why = "cost", "a track costs more than allowed"
+        elif "projected" in by_metric:
+            wanted, why = "cost", "a budget will not last at this pace"
         elif "latency_p95_ms" in by_metric:
             wanted, why = "latency", "a track is slower than allowed"
         elif quality and max(quality) < 0.5:
@@ -321,20 +372,33 @@ class Scope:
         if wanted != self.strategy:
             evidence = {name[:200]: self.constraints.since(name) or 0.0 for name in standing[:16]}
             self._emit(StrategyAdapted, previous=self.strategy, current=wanted, why=why, evidence=evidence)
-            self.strategy = wanted
+            self.routing.strategy = wanted
             self._arm_policy()
+
+    def _usual_qualities(self) -> list[float]:
+        """What the policy expects of a usual request, track by track, where that is known by outcomes."""
+        if self.policy is None:
+            return []
+        arms = self.routing.learner.bandit.arms
+        expected = self.routing.evaluator().expected(Context(500, 500))
+        return [expected[name].quality for name, arm in arms.items() if arm.seen[0] >= YOUNG and name in expected]
 
     # alerts
 
     def _constrain(self, fingerprint: str, observed: float, bound: float, *, is_broken: bool) -> None:
+        self._alert(fingerprint, "constraint", observed, bound, is_broken=is_broken)
+
+    def _alert(
+        self, fingerprint: str, kind: AlertKind, observed: float, bound: float, *, is_broken: bool, at_once: bool = False, severity: Severity = "warning"
+    ) -> None:
         since = self.constraints.since(fingerprint)
-        change = self.constraints.observe(fingerprint, is_broken, self.clock)
+        change = self.constraints.observe(fingerprint, is_broken, self.clock, confirmations=1 if at_once else CONFIRMATIONS)
         if change is not None:
             self._emit(
                 AlertRaised if change == "raised" else AlertResolved,
                 fingerprint=fingerprint[:256],
-                kind="constraint",
-                severity="warning",
+                kind=kind,
+                severity=severity,
                 subject=fingerprint.rsplit("/", 1)[0][:256] or "-",
                 observed=round(observed, 6),
                 expected=bound,
@@ -381,42 +445,29 @@ class Scope:
             found.sort()
             self.tracks[name].overdue = math.log(max(1.0, min(found[len(found) // 2], 20.0))) if len(found) >= 5 else 0.0
 
+    def _publish_if_due(self) -> None:
+        if self.policy is not None and self.routing.is_due():
+            self._publish()
+
     def _publish(self) -> None:
-        value = objective.worth(self.strategy)
-        arms = []
+        if not self.tracks:
+            return
         self._measure_overdue()
-        for track in self.tracks.values():
-            offset, weights = track.arm.combine(objective.shares(value))
-            offset -= value.latency * (max(track.latency_drift, 0.0) + track.overdue)
-            offset -= value.resource * self.pressure(track)
-            offset -= value.success * max(0.0, 1.0 - track.recent_success)
-            arms.append(
-                PolicyArm(
-                    track=track.name,
-                    offset=round(offset, 9),
-                    weights=tuple(round(weight, 9) for weight in weights),
-                    covariance=_rounded(track.arm.covariance),
-                    scale=0.3,
-                    probe=0.02,
-                )
-            )
-        self.version += 1
-        policy = (
-            self._emit(
-                PolicyPublished,
-                version=self.version,
-                features=FEATURES,
-                arms=tuple(arms),
-                strategy=self.strategy,
-                mode=self.config.mode,
-                default_track=self.config.tracks[0].name if self.config.tracks else next(iter(self.tracks)),
-                expires_at=round(self.clock + self.config.intervals.expiry_s, 6),
-            )
-            if self.tracks
-            else None
-        )
-        if isinstance(policy, PolicyPublished):
-            self.policy, self._evaluator = policy, Evaluator(policy)
+        pressures = {name: self.pressure(track) for name, track in self.tracks.items()}
+        arms = self.policy.arms if self.policy is not None else ()
+        in_flight_usd = sum((arm.price_usd * self.tracks[arm.track].in_flight for arm in arms if arm.track in self.tracks), 0.0)
+        fields = self.routing.fields(self.tracks, pressures, in_flight_usd, self.clock)
+        if fields is not None and self._cause is not None:
+            envelope: dict[str, Any] = {
+                "event_id": self._output_id(),
+                "scope": self.name,
+                "occurred_at": self._cause.occurred_at,
+                "caused_by": self._cause.event_id,
+            }
+            policy = PolicyPublished.model_construct(**envelope, **fields)
+            self._out.append(policy)
+            self.routing.take_up(policy)
+        if fields is not None or self.due.get("recommendations", -math.inf) <= self.clock:
             self._refresh_segments()
 
     def _note_segment(self, category: str | None) -> None:
@@ -429,7 +480,7 @@ class Scope:
         self.due.pop("recommendations", None)
         for segment, last in self.segments.items():
             context = self.segment_context(segment)
-            _, utilities = self.evaluator().propensities(context)
+            _, utilities = self.routing.evaluator().propensities(context)
             best = max(utilities, key=lambda name: utilities[name])
             if last in utilities and utilities[best] - utilities[last] < HOLD:
                 best = last
@@ -443,15 +494,13 @@ class Scope:
         """The typical request of a segment: median lengths are not kept, so a thousand tokens stand for all."""
         return Context(500, 500, None if segment == "all" else segment)
 
-    def evaluator(self) -> Evaluator:
-        """The evaluator of the policy in force."""
-        if self._evaluator is None:
-            raise LookupError(f"scope {self.name!r} has no policy yet: configure tracks, or report a request")
-        return self._evaluator
-
     def decide(self, context: Context, request_id: str) -> Decision:
-        """The draw of one request under the policy in force; reads only."""
-        return self.evaluator().decide(context, self.name, request_id)
+        """The draw of one request under the policy in force; reads only. Raises `LookupError` before there is one."""
+        return self.routing.evaluator().decide(context, self.name, request_id)
+
+    def plan(self, context: Context, decision: Decision) -> Plan:
+        """Whether a second copy of the request is worth its cost; reads only."""
+        return self.routing.plan(context, decision, self.tracks, {name: self._queue(track) for name, track in self.tracks.items()})
 
     def expectation(self, name: str, context: Context) -> Expectation:
         """What is expected of a request on this track now; reads only."""
@@ -464,17 +513,18 @@ class Scope:
         for name, share in sorted(decision.propensities.items(), key=lambda item: -item[1]):
             track = self.tracks[name]
             predicted = track.predict(track.features(context, self._queue(track)))
-            timeout, first = track.timeouts(predicted)
+            timeout, first = track.issue_timeouts(predicted)
+            state = self.routing.health.state(name, self.clock)
             rows.append(
                 TrackAdvice(
                     track=name,
                     propensity=share,
                     utility=decision.utilities[name],
                     expected=track.expectation(predicted),
-                    timeout_ms=timeout,
-                    ttft_timeout_ms=first,
+                    timeout_ms=timeout.timeout_ms,
+                    ttft_timeout_ms=first.timeout_ms,
                     max_concurrency=track.settings.max_concurrency,
-                    health="healthy" if track.recent_success >= 0.5 else "degraded",
+                    health="degraded" if state == "healthy" and track.recent_success_at(self.clock) < 0.5 else state,
                 )
             )
         return tuple(rows)
@@ -485,23 +535,37 @@ class Scope:
         said = [f"strategy {self.strategy}: {best} has the highest expected utility ({decision.utilities[best]:.3f})"]
         for name, track in self.tracks.items():
             rung = track.forecasters["latency_ms"].rung
-            said.append(f"{name}: latency from {rung} after {track.arm.count} outcomes, {track.in_flight} in flight")
-            overdue, drift, pressure = track.overdue, track.latency_drift, self.pressure(track)
+            count = self.routing.learner.bandit.arms[name].count
+            said.append(f"{name}: latency from {rung} after {count} outcomes, {track.in_flight} in flight")
+            overdue, drift, pressure = track.overdue, track.latency_drift_at(self.clock), self.pressure(track)
             if overdue > 0.1:
                 said.append(f"{name}: running requests are {math.exp(overdue):.1f} x older than they should take")
             if drift > 0.1:
                 said.append(f"{name}: recent latency is {math.exp(drift):.1f} x what it usually is for such requests")
             if pressure > 0:
                 said.append(f"{name}: its most used resource is {100 * pressure:.0f} % beyond its bound")
-            if track.recent_success < 0.9:
-                said.append(f"{name}: {100 * track.recent_success:.0f} % of its recent requests succeeded")
+            if track.recent_success_at(self.clock) < 0.9:
+                said.append(f"{name}: {100 * track.recent_success_at(self.clock):.0f} % of its recent requests succeeded")
+            state = self.routing.health.state(name, self.clock)
+            if state != "healthy":
+                said.append(f"{name}: {state} after provider failures, {100 * self.routing.health.share(name, self.clock):.0f} % of its traffic admitted")
+            shift = self.routing.learner.drifts[name].shift
+            if shift:
+                said.append(f"{name}: its quality has fallen by {-shift:.2f}")
+        price = self.policy.worth.shadow_price if self.policy is not None else 0.0
+        if price > 0.0:
+            said.append(f"the budget makes 0.001 USD worth {0.001 * price:.4f} of utility")
         return tuple(said)
 
     def _recommend(self, context: Context, segment: str, request_id: str | None) -> None:
         decision = self.decide(context, request_id if request_id is not None else f"segment {segment}")
         track = decision.track if request_id is not None else self.segments[segment]
+        advised = self.plan(context, decision)
         self._emit(
             RecommendationIssued,
+            plan=advised.kind,
+            hedge_delay_ms=advised.delay_ms,
+            second_track=advised.second,
             segment=segment,
             request_id=request_id,
             track=track,
@@ -513,11 +577,3 @@ class Scope:
             policy_version=decision.policy_version,
             expires_at=round(self.clock + self.config.intervals.expiry_s, 6),
         )
-
-
-def _rounded(matrix: list[list[float]]) -> tuple[tuple[float, ...], ...]:
-    """A symmetric matrix to nine digits, each entry rounded once."""
-    rows: list[list[float]] = []
-    for place, row in enumerate(matrix):
-        rows.append([rows[column][place] for column in range(place)] + [round(entry, 9) for entry in row[place:]])
-    return tuple(map(tuple, rows))

@@ -3,19 +3,20 @@
 import base64
 import hashlib
 import json
+import zlib
 from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any
 
 from pointsman.models.constraints import Constraints
-from pointsman.models.decision import Context, Evaluator
+from pointsman.models.context import Context
 from pointsman.models.join import Attempt
 from pointsman.models.track import TrackState
 from pointsman.schemas import OptimizationConfig, PolicyPublished, RequestCompleted, ResourceSampled, encode
 
 from .scope import IDENTITY_BYTES, Scope
 
-FORMAT = 2
+FORMAT = 3
 CHUNK = 500
 
 
@@ -30,9 +31,10 @@ def take(scope: Scope, config: OptimizationConfig) -> dict[str, bytes]:
     join = scope.join
     flying = [[*key, attempt.snapshot()] for key, attempt in join.flying.items()]
     orphans = [json.loads(encode(event)) for event in join.orphans.values()]
-    done = [[*key, [context.input_tokens, context.max_output_tokens, context.category]] for key, context in join.done.items()]
+    done = [[*key, context.snapshot()] for key, context in join.done.items()]
     parts: dict[str, Any] = {f"track:{name}": track.snapshot() for name, track in scope.tracks.items()}
     parts["hosts"] = [json.loads(encode(sample)) for sample in scope.hosts.values()]
+    parts["routing"] = scope.routing.snapshot()
     parts["policy"] = json.loads(encode(scope.policy)) if scope.policy else None
     every: dict[str, list[Any]] = {"seen": list(scope.seen), "flying": flying, "orphans": orphans, "done": done}
     for name, rows in every.items():
@@ -51,22 +53,20 @@ def take(scope: Scope, config: OptimizationConfig) -> dict[str, bytes]:
         "origins": scope.origins,
         "constraints": scope.constraints.snapshot(),
         "segments": scope.segments,
-        "strategy": scope.strategy,
-        "version": scope.version,
         "due": scope.due,
     }
-    return {name: json.dumps(state, separators=(",", ":")).encode() for name, state in parts.items()}
+    return {name: zlib.compress(json.dumps(state, separators=(",", ":")).encode(), 1) for name, state in parts.items()}
 
 
 def restore(name: str, parts: Mapping[str, bytes], config: OptimizationConfig) -> Scope | None:
     """The scope whose snapshot this is; None where it is incomplete or was written by another version or configuration."""
     try:
-        head = json.loads(parts["head"])
+        head = json.loads(zlib.decompress(parts["head"]))
         if head["fingerprint"] != fingerprint(config):
             return None
-        state = {part: json.loads(parts[part]) for part in head["parts"]}
+        state = {part: json.loads(zlib.decompress(parts[part])) for part in head["parts"]}
         return _build(name, head, state)
-    except (KeyError, ValueError, TypeError, IndexError):
+    except (KeyError, ValueError, TypeError, IndexError, zlib.error):
         return None
 
 
@@ -75,9 +75,7 @@ def _build(name: str, head: dict[str, Any], state: dict[str, Any]) -> Scope:
     scope = Scope(name, own)
     scope.tracks = {track: TrackState.restore(state[f"track:{track}"], own) for track in head["tracks"]}
     scope.hosts = {fields["host"]: ResourceSampled.model_validate(fields) for fields in state["hosts"]}
-    if state["policy"] is not None:
-        scope.policy = PolicyPublished.model_validate(state["policy"])
-        scope._evaluator = Evaluator(scope.policy)
+    scope.routing.restore(state["routing"], PolicyPublished.model_validate(state["policy"]) if state["policy"] is not None else None)
 
     def rows(kind: str) -> list[Any]:
         return [row for part in _in_order(head["parts"], kind) for row in state[part]]
@@ -87,12 +85,11 @@ def _build(name: str, head: dict[str, Any], state: dict[str, Any]) -> Scope:
     scope.join.flying = {(row[0], row[1]): Attempt.restore(row[2]) for row in rows("flying")}
     orphans = [RequestCompleted.model_validate(fields) for fields in rows("orphans")]
     scope.join.orphans = {(event.request_id, event.track): event for event in orphans}
-    scope.join.done = {(row[0], row[1]): Context(*row[2]) for row in rows("done")}
+    scope.join.done = {(row[0], row[1]): Context.restore(row[2]) for row in rows("done")}
     scope.join.evicted = head["evicted"]
     scope.sequence, scope.clock, scope.duplicates = head["sequence"], head["clock"], head["duplicates"]
     scope.origins, scope.segments, scope.due = head["origins"], head["segments"], head["due"]
     scope.constraints = Constraints.restore(head["constraints"])
-    scope.strategy, scope.version = head["strategy"], head["version"]
     return scope
 
 

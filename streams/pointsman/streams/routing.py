@@ -1,0 +1,224 @@
+"""Which track a request should take: the learned policy, health, pacing and hedging of one scope, and what of it is published."""
+
+import hashlib
+from typing import Any
+
+from pointsman.models import objective
+from pointsman.models.context import FEATURES_NAME, Context
+from pointsman.models.decision import Decision, Evaluator
+from pointsman.models.health import Health
+from pointsman.models.hedging import SINGLE, Candidate, HedgeBudget, Plan, Worth, plan
+from pointsman.models.policy import Policy
+from pointsman.models.track import TrackState
+from pointsman.schemas import OptimizationConfig, PolicyPublished, RequestCompleted, RequestStarted, Strategy, Track
+
+MOST_CONVERSATIONS = 1024
+FEWEST_OUTCOMES = 8
+MOST_OUTCOMES = 64
+HEDGE_NEEDS = 50
+HEDGED = 1e-3
+
+
+class Routing:
+    """The state behind the decisions of one scope; the scope calls it and emits what follows."""
+
+    def __init__(self, config: OptimizationConfig) -> None:
+        self.config = config
+        self.learner = Policy(config.tracks, config)
+        self.health = Health(track.name for track in config.tracks)
+        self.hedges = HedgeBudget()
+        self.strategy: Strategy = "balanced" if config.strategy == "adaptive" else config.strategy
+        self.policy: PolicyPublished | None = None
+        self.version = 0
+        self.unpublished = 0
+        self.is_urgent = False
+        self.conversations: dict[int, str] = {}
+        self._evaluator: Evaluator | None = None
+
+    # what happens
+
+    def add(self, track: Track) -> None:
+        """A track appears, or starts again with other settings."""
+        self.learner.add(track, self.config)
+        self.health.keep(self.learner.priors)
+        self.is_urgent = True
+
+    def configure(self, config: OptimizationConfig, tracks: dict[str, TrackState], changed: set[str]) -> None:
+        """From here on this configuration holds; tracks that `changed` start again."""
+        self.config = config
+        for name in [name for name in self.learner.priors if name not in tracks]:
+            self.learner.remove(name)
+        for name, track in tracks.items():
+            if name in changed or name not in self.learner.priors:
+                self.learner.add(track.settings, config)
+        self.learner.configure(config)
+        self.is_urgent = True
+        self.health.keep(self.learner.priors)
+        self.strategy = "balanced" if config.strategy == "adaptive" else config.strategy
+
+    def context(self, event: RequestStarted) -> Context:
+        """What is known of a request, the last track of its conversation included."""
+        previous = self.previous(event.conversation_id)
+        return Context.of(event.input_tokens, event.max_output_tokens, event.category, event.sketch, event.attributes, previous)
+
+    def previous(self, conversation_id: str | None) -> str | None:
+        """The track that this conversation took last."""
+        return self.conversations.get(_digest(conversation_id)) if conversation_id else None
+
+    def started(self, event: RequestStarted, context: Context, *, is_copy: bool) -> None:
+        """A request goes its way, or asks for one."""
+        if self.learner.accounts and not is_copy:
+            self.learner.sample.note(context.vector(), event.occurred_at)
+        if event.track is None:
+            return
+        self.hedges.observe(extra=is_copy)
+        if event.conversation_id and not is_copy:
+            digest = _digest(event.conversation_id)
+            self.conversations.pop(digest, None)
+            if len(self.conversations) >= MOST_CONVERSATIONS:
+                del self.conversations[next(iter(self.conversations))]
+            self.conversations[digest] = event.track
+
+    def ended(self, event: RequestCompleted, now: float, *, is_own: bool, started_at: float | None) -> None:
+        """A completion, before it is joined: health and money count at once."""
+        before = self.health.share(event.track, now)
+        self.health.observe(event.track, now, event.success, event.failure_class, event.error_type, started_at)
+        if self.health.share(event.track, now) != before:
+            self.is_urgent = True
+        for account in self.learner.accounts:
+            account.spend(event.cost_usd or 0.0, now, is_own=is_own, gap_s=self.learner.sample.gap_s)
+            if self.config.budget.hard and account.remaining(0.0) < 0.1 * account.limit:
+                self.is_urgent = True
+
+    def learn(self, event: RequestCompleted, context: Context, track: TrackState, now: float) -> str | None:
+        """A joined outcome; says what the drift detector said."""
+        if not event.success and event.failure_class in ("client", "cancelled"):
+            return None
+        x = context.vector()
+        ratio = objective.log_latency(event.latency_ms, self.config) if event.success and event.latency_ms is not None else None
+        if ratio is not None and self._evaluator is not None and (expected := self._evaluator.targets(event.track, x)) is not None:
+            track.note_latency_error(ratio - expected[2], now)
+        said = self.learner.learn(
+            event.track, x, self._evaluator, quality=event.quality_score, log_latency=ratio, cost_usd=event.cost_usd, success=float(event.success)
+        )
+        self.unpublished += 1
+        self.is_urgent |= said is not None
+        return said
+
+    def learn_quality(self, track: str, context: Context, score: float) -> str | None:
+        """A judgement that came after its completion."""
+        said = self.learner.learn_quality(track, context.vector(), self._evaluator, score)
+        self.unpublished += 1
+        self.is_urgent |= said is not None
+        return said
+
+    def lose(self, track: str, context: Context) -> None:
+        """An attempt that never completed."""
+        self.learner.learn(track, context.vector(), self._evaluator, quality=None, log_latency=None, cost_usd=None, success=0.0)
+        self.unpublished += 1
+
+    # what is published
+
+    def is_due(self) -> bool:
+        """Whether enough was learned since the last policy: at first every 8 outcomes, later every 64; at once where a track has changed."""
+        return self.is_urgent or self.unpublished >= max(FEWEST_OUTCOMES, min(MOST_OUTCOMES, self.learner.bandit.count // 100))
+
+    def fields(self, tracks: dict[str, TrackState], pressures: dict[str, float], in_flight_usd: float, now: float) -> dict[str, Any] | None:
+        """The fields of the next policy; None where it would say what the one in force says.
+
+        Between two rounds of learning only penalties and health are brought up to date.
+        """
+        value = objective.worth(self.strategy)
+        learner, last = self.learner, self.policy
+        penalties = {
+            name: value.latency * (max(track.latency_drift_at(now), 0.0) + track.overdue)
+            + value.resource * pressures.get(name, 0.0)
+            + value.success * max(0.0, 1.0 - track.recent_success_at(now))
+            for name, track in tracks.items()
+        }
+        admitted = self.health.shares(now)
+        hard = self.config.budget.hard
+        if last is None or self.is_due() or last.strategy != self.strategy:
+            arms = learner.arms(value, penalties, admitted)
+            self.unpublished, self.is_urgent = 0, False
+        else:
+            arms = learner.refreshed(last.arms, penalties, admitted)
+            if arms == last.arms and last.expires_at > now + 0.5 * self.config.intervals.expiry_s:
+                return None
+        self.version += 1
+        policy: dict[str, Any] = {
+            "version": self.version,
+            "features": FEATURES_NAME,
+            "arms": arms,
+            "worth": learner.worth(value, self.config, 0.0),
+            "ceiling_usd": _short(learner.ceiling()),
+            "hard_ceiling_usd": _short(min(account.remaining(in_flight_usd) for account in learner.accounts)) if hard and learner.accounts else None,
+            "strategy": self.strategy,
+            "mode": self.config.mode,
+            "default_track": self.config.tracks[0].name if self.config.tracks else next(iter(tracks)),
+            "expires_at": round(now + self.config.intervals.expiry_s, 6),
+        }
+        if learner.accounts:
+            unpriced = Evaluator(PolicyPublished.model_construct(event_id="", scope="", occurred_at=now, caused_by="", **policy))
+            policy["worth"] = learner.worth(value, self.config, learner.price(unpriced))
+        return policy
+
+    def take_up(self, policy: PolicyPublished) -> None:
+        """From here on this policy decides."""
+        self.policy, self._evaluator = policy, Evaluator(policy)
+
+    # what is asked
+
+    def evaluator(self) -> Evaluator:
+        """The evaluator of the policy in force; raises `LookupError` before there is one."""
+        if self._evaluator is None:
+            raise LookupError("there is no policy yet: configure tracks, or report a request")
+        return self._evaluator
+
+    def plan(self, context: Context, decision: Decision, tracks: dict[str, TrackState], queues: dict[str, float]) -> Plan:
+        """Whether a second copy of this request is worth its cost, by what the tracks are expected to give."""
+        shares = self.health.shares(self.policy.occurred_at if self.policy is not None else 0.0)
+        able = [name for name, track in tracks.items() if shares.get(name, 1.0) == 1.0 and track.completed >= HEDGE_NEEDS]
+        if decision.track not in able or len(able) < 2 or self._evaluator is None:
+            return SINGLE
+        worth = self.evaluator().policy.worth
+        price = worth.shadow_price + worth.cost / worth.max_cost_usd
+        found = {}
+        for name, expected in self.evaluator().expected(context).items():
+            if name in able:
+                value = worth.quality * expected.quality - expected.penalty
+                latency = tracks[name].latency_quantile(context, queues.get(name, 0.0))
+                found[name] = Candidate(name, latency, value, expected.spread, min(max(expected.success, 0.0), 1.0), expected.cost_usd)
+        first = found.pop(decision.track)
+        chosen = plan(first, found.values(), Worth(worth.latency, worth.success, price), self.hedges.level())
+        return chosen if chosen.gain > HEDGED else SINGLE
+
+    # state
+
+    def snapshot(self) -> dict[str, Any]:
+        """The state as plain values; the policy in force is kept beside it."""
+        return {
+            "learner": self.learner.snapshot(),
+            "health": self.health.snapshot(),
+            "hedges": self.hedges.snapshot(),
+            "now": [self.strategy, self.version, self.unpublished, self.is_urgent],
+            "conversations": [[digest, track] for digest, track in self.conversations.items()],
+        }
+
+    def restore(self, state: dict[str, Any], policy: PolicyPublished | None) -> None:
+        """Take up the state of a snapshot."""
+        self.learner = Policy.restore(state["learner"], self.config)
+        self.health = Health.restore(state["health"])
+        self.hedges = HedgeBudget.restore(state["hedges"])
+        self.strategy, self.version, self.unpublished, self.is_urgent = state["now"]
+        self.conversations = {digest: track for digest, track in state["conversations"]}
+        if policy is not None:
+            self.take_up(policy)
+
+
+def _digest(conversation: str) -> int:
+    return int.from_bytes(hashlib.blake2b(conversation.encode("utf-8", "replace"), digest_size=6).digest(), "big")
+
+
+def _short(amount: float | None) -> float | None:
+    return None if amount is None else float(f"{amount:.6g}")
