@@ -13,7 +13,7 @@ import gzip
 import json
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -121,7 +121,7 @@ def logs(data: Data, metric: str, policies: int, size: int | None) -> "list[tupl
     return found
 
 
-def report(title: str, rows: dict[str, list[tuple[str, Estimate | None, float]]], unit: float) -> dict[str, float]:
+def report(title: str, rows: Mapping[str, Sequence[tuple[str, Estimate | None, float]]], unit: float) -> dict[str, float]:
     """One table: coverage, the lowest coverage of one candidate, median width and median distance from the truth, both over `unit`."""
     print(f"\n{title}\n{'':16}{'coverage':>10}{'worst':>8}{'width':>9}{'error':>9}{'without':>9}")
     coverage = {}

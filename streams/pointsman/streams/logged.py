@@ -69,14 +69,15 @@ def read_recording(
     """
     left_out: Counter[str] = Counter()
     events = _events(lines, left_out, scope)
-    if not events:
-        where = f" in scope {scope!r}" if scope else ""
-        raise EvaluationError(f"{source}: no event{where} in it: give a recording of requests, started and completed")
+    count = sum(isinstance(event, RequestStarted) for event in events)
+    if not count:
+        what = "request.started" if events else f"event in scope {scope!r}" if scope else "event"
+        raise EvaluationError(f"{source}: no {what} in it: give a recording of requests, started and completed")
     settings = config or next((event.config for event in reversed(events) if isinstance(event, ConfigChanged)), default or OptimizationConfig())
     choices, starts = _choices(events, left_out)
     if not choices:
         raise EvaluationError(
-            f"{source}: none of its {sum(left_out.values())} starts carries a propensity: log `propensity` (and `track`) with every "
+            f"{source}: none of its starts ({count}) carries a propensity: log `propensity` (and `track`) with every "
             "request.started, as record_request_start(decision=...) does"
         )
     outcomes = _outcomes(events, starts, settings, left_out)
@@ -85,8 +86,10 @@ def read_recording(
         found = {track: outcome for track, outcome in outcomes.get((place, request_id), {}).items() if outcome}
         if choice.track in found:
             requests.append(Logged(choice, str(choice.track), choice.propensity or 1.0, found))
-    if not requests:
-        raise EvaluationError(f"{source}: no request with a propensity has a completion: record what came of the requests, too")
+    if len(requests) < 2:
+        one = "only one request with a propensity and a completion: an estimate needs two"
+        said = one if requests else "no request with a propensity has a completion"
+        raise EvaluationError(f"{source}: {said}: record what came of the requests, too")
     return _table(events, requests, settings, dict(left_out))
 
 
