@@ -48,7 +48,8 @@ def test_doubly_robust_with_a_perfect_model_is_exact(seed: int) -> None:
 def test_without_a_model_doubly_robust_is_ips(seed: int) -> None:
     log = logged(seed, noise=0.1)
     plain = Log.of(outcome=log.outcome, propensity=log.propensity, chosen=log.chosen, target=log.target)
-    assert doubly_robust(plain) == ips(plain)
+    found, same = doubly_robust(plain), ips(plain)
+    assert found is not None and same is not None and found.value == same.value
 
 
 @given(seeds, st.floats(-5.0, 5.0), st.floats(0.1, 10.0))
@@ -70,6 +71,15 @@ def test_a_target_that_the_log_never_follows_has_no_estimate() -> None:
     log = Log.of(outcome=[1.0, 1.0], propensity=[0.5, 0.5], chosen=[0, 0], target=[[0.0, 1.0]] * 2)
     assert (ips(log), snips(log), doubly_robust(log)) == (None, None, None)
     assert support(log).warnings(["local", "api"])[0] == "takes api in 100% of the requests, which was never logged with a propensity"
+
+
+def test_what_was_never_seen_may_be_anything() -> None:
+    """The log takes arm 0 for one half of the requests and arm 1 for the other, never both: arm 0 is half unknown."""
+    chosen, outcome = [0, 1] * 200, [0.9, 0.5] * 200
+    log = Log.of(outcome=outcome, propensity=[1.0] * 400, chosen=chosen, target=[[1.0, 0.0]] * 400, predicted=[[0.9, 0.5]] * 400, bounds=(0.0, 1.0))
+    estimate = doubly_robust(log)
+    assert estimate is not None and (estimate.lower, estimate.value, estimate.upper) == pytest.approx((0.45, 0.9, 0.95))
+    assert "nothing was seen of 50%" in support(log).warnings(["local", "api"])[0]
 
 
 def test_successes_without_a_failure_leave_room_for_one() -> None:

@@ -42,6 +42,8 @@ class Log:
     predicted: Floats
     weight: Floats
     clipped: float
+    missing: float
+    bounds: tuple[float, float]
     spread: float
 
     @classmethod
@@ -54,10 +56,12 @@ class Log:
         target: object,
         predicted: object = None,
         most: float = MOST_WEIGHT,
+        bounds: tuple[float, float] | None = None,
         spread: float = 0.0,
     ) -> "Log":
         """Shapes: (n), (n), (n), (n, k), (n, k) or nothing for a model that says 0. Raises `ValueError` for propensities outside (0, 1].
 
+        `bounds` are the lowest and highest outcome there can be, those seen unless told, for the part of the target that nothing was seen of.
         `spread` is how far from the rest one more outcome may lie although none seen did: 1 for a success that never failed so far.
         """
         y, p = np.asarray(outcome, dtype=np.float64), np.asarray(propensity, dtype=np.float64)
@@ -68,11 +72,24 @@ class Log:
         raw = shares[np.arange(len(y)), arms] / p
         weight = np.minimum(raw, most)
         total = float(raw.sum())
-        return cls(y, p, arms, shares, q, weight, 1.0 - float(weight.sum()) / total if total else 0.0, spread)
+        clipped = 1.0 - float(weight.sum()) / total if total else 0.0
+        return cls(y, p, arms, shares, q, weight, clipped, _missing(weight), bounds or (float(y.min()), float(y.max())), spread)
 
-    def interval(self, scores: Floats) -> "Estimate":
-        """The mean of one score per request, with its interval."""
-        return interval(scores, effective_size(self.weight), farthest=self.spread * float(self.weight.max()))
+    def interval(self, scores: Floats, level: float | None = None) -> "Estimate":
+        """The mean of one score per request with its interval; where support is missing, that part may be anything within the bounds.
+
+        `level` is what the mean takes that part to be, the mean itself unless told.
+        """
+        found = interval(scores, effective_size(self.weight), farthest=self.spread * float(self.weight.max()))
+        low, high = self.bounds
+        held = min(max(found.value if level is None else level, low), high)
+        return Estimate(found.value, found.lower - self.missing * (held - low), found.upper + self.missing * (high - held))
+
+
+def _missing(weight: Floats) -> float:
+    """The share of the target that the log has nothing of: how far the mean weight is below 1, where that is beyond two standard errors."""
+    short = 1.0 - float(weight.mean())
+    return short if short > 2.0 * float(weight.std()) / math.sqrt(len(weight)) + 1e-9 else 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +169,7 @@ def ips(log: Log) -> Estimate | None:
     >>> estimate.value if estimate else None
     1.0
     """
-    return log.interval(log.weight * log.outcome) if log.weight.any() else None
+    return log.interval(log.weight * log.outcome, level=0.0) if log.weight.any() else None
 
 
 def snips(log: Log) -> Estimate | None:
@@ -188,7 +205,7 @@ class Support:
 
     requests: int
     effective: float
-    mean_weight: float
+    missing: float
     unseen: dict[int, float]
     clipped: float
 
@@ -197,15 +214,15 @@ class Support:
         said = [f"takes {names[arm]} in {share:.0%} of the requests, which was never logged with a propensity" for arm, share in self.unseen.items()]
         if self.effective < FEW:
             said.append(f"rests on {self.effective:.0f} effective requests of {self.requests}: too few to decide by")
-        if self.mean_weight < 1.0 - MISSING and not said:
-            said.append(f"the weights average {self.mean_weight:.2f} instead of 1: it takes tracks where the log never or hardly does")
+        if self.missing > MISSING:
+            said.append(f"nothing was seen of {self.missing:.0%} of what it does: that part may be anything, which the intervals allow for")
         if self.clipped > 0.0:
-            said.append(f"{self.clipped:.1%} of the weight was above the largest allowed and is left out: the estimate leans to the model")
+            said.append(f"{self.clipped:.1%} of the weight was above the largest allowed and is left out")
         return said
 
 
 def support(log: Log) -> Support:
-    """The effective size, the mean weight (1 with full support, within three standard errors of it here) and the arms never seen.
+    """The effective size, the share of the target without support, and the arms never seen.
 
     >>> log = Log.of(outcome=[1.0, 0.0], propensity=[0.5, 0.5], chosen=[0, 0], target=[[0.5, 0.5]] * 2)
     >>> support(log).unseen
@@ -214,10 +231,7 @@ def support(log: Log) -> Support:
     shares = log.target.mean(axis=0)
     seen = set(log.chosen.tolist())
     unseen = {arm: float(share) for arm, share in enumerate(shares.tolist()) if arm not in seen and share > 0.0}
-    mean = float(log.weight.mean())
-    error = float(log.weight.std()) / math.sqrt(len(log.weight))
-    shown = mean if abs(mean - 1.0) > 3.0 * error else 1.0
-    return Support(len(log.outcome), effective_size(log.weight), shown, unseen, log.clipped)
+    return Support(len(log.outcome), effective_size(log.weight), log.missing, unseen, log.clipped)
 
 
 __all__ = ["LEVEL", "MOST_WEIGHT", "Estimate", "Floats", "Log", "Support", "doubly_robust", "effective_size", "interval", "ips", "scores", "snips", "support"]

@@ -33,7 +33,7 @@ class Figures:
     against_logged: Estimate | None
     truth: float | None
     effective_requests: float
-    mean_weight: float
+    unseen_share: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +132,7 @@ def _verdict(policy: Candidate, recording: Recording, expected: dict[str, Floats
             target=policy.target[rows],
             predicted=predicted,
             most=most,
+            bounds=_BOUNDS.get(metric) if metric in ("quality", "success") else None,
             spread=_SPREAD.get(metric, 0.0),
         )
         held = support(log)
@@ -145,7 +146,7 @@ def _verdict(policy: Candidate, recording: Recording, expected: dict[str, Floats
             against_logged=_difference(log) if log.weight.any() and not policy.is_logged else None,
             truth=_truth(policy, recording, metric),
             effective_requests=held.effective,
-            mean_weight=held.mean_weight,
+            unseen_share=held.missing,
         )
     warnings = [warning if len(where) == len(expected) else f"{', '.join(where)}: {warning}" for warning, where in said.items()]
     warnings += [f"would give {share:.0%} to {track}, which never ran: shared out among the others here" for track, share in policy.elsewhere.items()]
@@ -155,7 +156,8 @@ def _verdict(policy: Candidate, recording: Recording, expected: dict[str, Floats
 def _difference(log: Log) -> Estimate:
     """The gain over the logged policy, request by request; what is below the precision of the outcomes is none."""
     gain = scores(log) - log.outcome
-    return log.interval(np.where(np.abs(gain) < 1e-12 * np.abs(log.outcome).max(), 0.0, gain))
+    level = float(scores(log).mean())
+    return log.interval(np.where(np.abs(gain) < 1e-12 * np.abs(log.outcome).max(), 0.0, gain), level)
 
 
 def _within(estimate: Estimate | None, metric: str) -> Estimate | None:
