@@ -4,6 +4,7 @@ import doctest
 
 import numpy as np
 import pytest
+from benchmarks import evaluation
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -109,3 +110,8 @@ def test_intervals_hold_at_fifty_rows_with_heavy_weights_where_a_normal_one_does
         held += estimate.lower <= 1.0 <= estimate.upper
         normal += abs(scores.mean() - 1.0) <= 1.96 * scores.std(ddof=1) / np.sqrt(50)
     assert held / 400 >= 0.93 > normal / 400
+
+
+def test_the_benchmark_holds_the_truth_on_the_excerpt(capsys: pytest.CaptureFixture[str]) -> None:
+    assert evaluation.main(["--policies", "40"]) == 0
+    assert capsys.readouterr().out.count("naive mean") == 6

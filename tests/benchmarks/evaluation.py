@@ -3,12 +3,14 @@
 Every model answered every prompt of the data, so the truth of any policy is known. A log is made by drawing one model per prompt from a
 random policy (softmax of a random linear function of the context, each model with a floor of 0.01 to 0.2), and the estimators are given that log.
 
-    python tests/benchmarks/evaluation.py [--data FOLDER] [--policies 200] [--intervals]
+    python tests/benchmarks/evaluation.py [--data FOLDER] [--routellm FILE] [--policies 200] [--intervals]
 
-FOLDER holds `val.jsonl.gz` and `val_k4.jsonl.gz` of ParetoBandit; without it (or POINTSMAN_PARETOBANDIT) the excerpt of the tests is used.
+FOLDER holds `val.jsonl.gz` and `val_k4.jsonl.gz` of ParetoBandit; without it (or POINTSMAN_PARETOBANDIT) the excerpt of the tests is used. FILE is
+RouteLLM's `weak_strong_dev.csv.gz`, for data on which no choice here was made.
 """
 
 import argparse
+import csv
 import gzip
 import json
 import math
@@ -46,6 +48,18 @@ def read(path: Path) -> Data:
     contexts = [Context(row["input_tokens"] if "input_tokens" in row else len(row["prompt"]) // 4, None, row["source"]) for row in rows]
     found = {name: np.array([[row["arms"][arm][key] for arm in arms] for row in rows]) for name, key in (("quality", "reward"), ("cost_usd", "cost"))}
     return Data(f"{path.name.split('.')[0]}: {len(rows)} prompts, {len(arms)} models", np.array([context.features() for context in contexts]), found)
+
+
+def read_routellm(path: Path) -> Data:
+    """Every fourth prompt of a table with `weak_correct`, `strong_correct` and the lengths of both answers."""
+    with gzip.open(path, "rt", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))[::4]
+    contexts = [Context(len(row["prompt"]) // 4, None, row["subject"]) for row in rows]
+    found = {
+        name: np.array([[float(row[f"{arm}_{key}"] or 0.0) for arm in ("weak", "strong")] for row in rows])
+        for name, key in (("correct", "correct"), ("characters", "resp_chars"))
+    }
+    return Data(f"{path.name.split('.')[0]}: {len(rows)} prompts, 2 models", np.array([context.features() for context in contexts]), found)
 
 
 def softmax(values: Floats) -> Floats:
@@ -91,11 +105,11 @@ def bernstein(found: Floats, weight: Floats, draw: np.random.Generator) -> Estim
 
 
 def ours(found: Floats, weight: Floats, draw: np.random.Generator) -> Estimate:
-    """The interval of `pointsman evaluate`."""
+    """The interval of `pointsman evaluate`, before it is widened by what the log has nothing of."""
     return interval(found, effective_size(weight))
 
 
-INTERVALS = {"normal": normal, "bootstrap-t": bootstrap_t, "emp. Bernstein": bernstein, "ours": ours}
+INTERVALS = {"normal": normal, "bootstrap-t": bootstrap_t, "emp. Bernstein": bernstein, "t and Hall": ours}
 
 
 def logs(data: Data, metric: str, policies: int, size: int | None) -> "list[tuple[str, Log, float, np.random.Generator]]":
@@ -141,13 +155,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Print the tables; 1 where the doubly robust interval holds the truth of the whole data in fewer than 93 % of the cases."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=os.environ.get("POINTSMAN_PARETOBANDIT"))
+    parser.add_argument("--routellm", type=Path)
     parser.add_argument("--policies", type=int, default=200)
     parser.add_argument("--intervals", action="store_true", help="compare intervals around the same doubly robust scores as well")
     given = parser.parse_args(arguments)
-    files = [EXCERPT] if given.data is None else [given.data / "val.jsonl.gz", given.data / "val_k4.jsonl.gz"]
+    files = [EXCERPT] if given.data is None else [Path(given.data) / "val.jsonl.gz", Path(given.data) / "val_k4.jsonl.gz"]
     print(f"{given.policies} random logging policies; coverage of 95 % intervals, widths and errors over the mean outcome")
     is_held = True
-    for data in map(read, files):
+    for data in [*map(read, files), *([read_routellm(given.routellm)] if given.routellm else [])]:
         for metric, outcomes in data.outcomes.items():
             for size in (None, 300, 100):
                 made = logs(data, metric, given.policies, size)
