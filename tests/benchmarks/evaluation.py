@@ -22,7 +22,7 @@ from statistics import median
 
 import numpy as np
 
-from pointsman.models.decision import Context
+from pointsman.models.context import Context
 from pointsman.models.off_policy import Estimate, Floats, Log, doubly_robust, effective_size, interval, ips, scores, snips
 from pointsman.models.outcome_model import cross_fit
 
@@ -47,7 +47,7 @@ def read(path: Path) -> Data:
     arms = sorted(rows[0]["arms"])
     contexts = [Context(row["input_tokens"] if "input_tokens" in row else len(row["prompt"]) // 4, None, row["source"]) for row in rows]
     found = {name: np.array([[row["arms"][arm][key] for arm in arms] for row in rows]) for name, key in (("quality", "reward"), ("cost_usd", "cost"))}
-    return Data(f"{path.name.split('.')[0]}: {len(rows)} prompts, {len(arms)} models", np.array([context.features() for context in contexts]), found)
+    return Data(f"{path.name.split('.')[0]}: {len(rows)} prompts, {len(arms)} models", np.array([context.vector() for context in contexts]), found)
 
 
 def read_routellm(path: Path) -> Data:
@@ -59,7 +59,7 @@ def read_routellm(path: Path) -> Data:
         name: np.array([[float(row[f"{arm}_{key}"] or 0.0) for arm in ("weak", "strong")] for row in rows])
         for name, key in (("correct", "correct"), ("characters", "resp_chars"))
     }
-    return Data(f"{path.name.split('.')[0]}: {len(rows)} prompts, 2 models", np.array([context.features() for context in contexts]), found)
+    return Data(f"{path.name.split('.')[0]}: {len(rows)} prompts, 2 models", np.array([context.vector() for context in contexts]), found)
 
 
 def softmax(values: Floats) -> Floats:

@@ -43,3 +43,8 @@ def shares(value: Worth) -> dict[int, float]:
 def log_latency(latency_ms: float, config: OptimizationConfig) -> float:
     """ln(latency / largest allowed), the bandit's latency target."""
     return math.log(max(latency_ms, 0.01) / config.constraints.max_latency_ms)
+
+
+def cost(cost_usd: float, config: OptimizationConfig) -> float:
+    """ln(1 + cost / largest allowed), what a strategy's worth of cost is counted in."""
+    return math.log1p(cost_usd / config.constraints.max_cost_usd)

@@ -127,7 +127,8 @@ def configured(name: str, config: OptimizationConfig, recording: Recording) -> C
                     target[row, recording.tracks.index(track)] = share
                 else:
                     elsewhere[track] = elsewhere.get(track, 0.0) + share / len(rows)
-        core.step(event)
+        # another policy's choices teach, but are not on this one's account
+        core.step(event.model_copy(update={"policy_version": None}) if isinstance(event, RequestStarted) else event)
     whole = target.sum(axis=1, keepdims=True)
     target = np.divide(target, whole, out=target, where=whole > 0.0)
     return Candidate(name, target, {track: share for track, share in elsewhere.items() if share > 0})

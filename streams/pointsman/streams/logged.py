@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pointsman.models import objective
-from pointsman.models.decision import Context
+from pointsman.models.context import Context
 from pointsman.models.off_policy import Floats, Places
 from pointsman.schemas import AnyInput, ConfigChanged, EventRejected, OptimizationConfig, QualityAssessed, RequestCompleted, RequestStarted
 
@@ -56,7 +56,7 @@ class Recording:
 
 def context_of(start: RequestStarted) -> Context:
     """The context of a request, as the core takes it from the start."""
-    return Context(start.input_tokens, start.max_output_tokens, start.category)
+    return Context.of(start.input_tokens, start.max_output_tokens, start.category, start.sketch, start.attributes)
 
 
 def read_recording(
@@ -216,7 +216,7 @@ def _table(events: list[AnyInput], requests: list[Logged], config: OptimizationC
         config=config,
         left_out={why: count for why, count in left_out.items() if count},
         is_full=len(tracks) > 1 and all(len(request.outcomes) == len(tracks) for request in requests),
-        features=np.array([request.context.features() for request in requests], dtype=np.float64),
+        features=np.array([request.context.vector() for request in requests], dtype=np.float64),
         chosen=np.array([tracks.index(request.track) for request in requests], dtype=np.int64),
         propensity=np.array([request.propensity for request in requests], dtype=np.float64),
         outcomes=outcomes,
