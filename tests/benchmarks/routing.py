@@ -9,6 +9,7 @@ static mix of fixed models at the cost that was really paid ("hull"); an interva
 
 import argparse
 import gzip
+import itertools
 import json
 import math
 import os
@@ -108,17 +109,17 @@ class Door:
         self.names, self.config = list(names), self._config(names, prices, budget)
         self.optimizer.change_config(self.config, scope="bench", occurred_at=self.now)
 
-    def ask(self, prompt: str, answer: Callable[[int], tuple[float, float]], logged: int | None = None) -> tuple[int, float]:
-        """One request to its end: which model served it, and with what propensity; `logged` is another policy's uniform choice."""
+    def ask(self, prompt: str, rewards: Table, costs: Table, logged: int | None = None) -> int:
+        """One request to its end: which model served it. Its reward and cost are shown, no other's; `logged` is another policy's uniform choice."""
         request, self.now = f"r{self.number}", self.now + 1.0
         if logged is None:
             decision = self.optimizer.recommend("bench", prompt, request, occurred_at=self.now)
-            choice, propensity = self.names.index(decision.track), decision.propensity
+            choice = self.names.index(decision.track)
             self.optimizer.record_request_start(request, scope="bench", decision=decision, occurred_at=self.now)
         else:
             choice, propensity = logged, 1.0 / len(self.names)
             self.optimizer.record_request_start(request, scope="bench", track=self.names[choice], propensity=propensity, query=prompt, occurred_at=self.now)
-        reward, cost = answer(choice)
+        reward, cost = float(rewards[choice]), float(costs[choice])
         outputs = self.optimizer.record_request_completion(
             request, scope="bench", track=self.names[choice], success=True, latency_ms=1000.0, cost_usd=cost, quality_score=reward, occurred_at=self.now
         )
@@ -126,14 +127,14 @@ class Door:
             if output.type.startswith("alert.") and getattr(output, "kind", "") == "drift":  # type: ignore[attr-defined]
                 (self.alarms if isinstance(output, AlertRaised) else self.returns).append((self.number, self.names[choice]))
         self.number += 1
-        return choice, propensity
+        return choice
 
     def close(self) -> None:
         """Let go of the optimizer."""
         self.optimizer.close()
 
 
-def stationary(data: Data, budget: float, is_warm: bool, seed: int) -> dict[str, Any]:
+def stationary(data: Data, is_warm: bool, budget: float, seed: int) -> dict[str, Any]:
     """One random order: cold on all prompts, or warm on one half after a uniformly random policy's log of the other."""
     draw = np.random.default_rng(5000 + seed)
     order = draw.permutation(len(data.prompts))
@@ -142,7 +143,7 @@ def stationary(data: Data, budget: float, is_warm: bool, seed: int) -> dict[str,
     chosen = []
     for number, row in enumerate(order.tolist()):
         logged = int(draw.integers(len(data.models))) if number < warm else None
-        choice, _ = door.ask(data.prompts[row], lambda model, row=row: (data.rewards[row, model], data.costs[row, model]), logged)  # type: ignore[misc]
+        choice = door.ask(data.prompts[row], data.rewards[row], data.costs[row], logged)
         if logged is None:
             chosen.append((row, choice))
     door.close()
@@ -190,7 +191,8 @@ def words(prompts: Sequence[str]) -> Table:
             counts[place, zlib.crc32(one.encode()) % 4096] += 1.0
             counts[place, zlib.crc32(f"{one} {other}".encode()) % 4096] += 1.0
     weighted = np.log1p(counts) * np.log(len(prompts) / (1.0 + (counts > 0).sum(0)))
-    return weighted / np.maximum(np.linalg.norm(weighted, axis=1, keepdims=True), 1e-9)
+    normed: Table = weighted / np.maximum(np.linalg.norm(weighted, axis=1, keepdims=True), 1e-9)
+    return normed
 
 
 def ceiling(data: Data, budget: float, seed: int) -> dict[str, Any]:
@@ -228,13 +230,13 @@ def linucb(data: Data, budget: float, seed: int) -> dict[str, Any]:
 
     order = np.random.default_rng(5000 + seed).permutation(len(data.prompts))
     points = hull(list(zip(data.costs.mean(0).tolist(), data.rewards.mean(0).tolist(), strict=True)))
-    slope = next(((b[1] - a[1]) / (b[0] - a[0]) for a, b in zip(points, points[1:], strict=False) if a[0] <= budget <= b[0]), 0.0)
+    slope = next(((b[1] - a[1]) / (b[0] - a[0]) for a, b in itertools.pairwise(points) if a[0] <= budget <= b[0]), 0.0)
     policy = bandit.LinUCBDisjoint(alpha=0.1, seed=seed)
     chosen = []
     for row in order.tolist():
         x = {place: float(value) for place, value in enumerate(Context.of(None, None, None, sketch(data.prompts[row])).vector()) if value}
-        choice = int(policy.pull(list(range(len(data.models))), x))  # type: ignore[arg-type]
-        policy.update(choice, x, float(data.rewards[row, choice] - slope * data.costs[row, choice]))
+        choice = int(policy.pull(list(range(len(data.models))), x))
+        policy.update(choice, x, float(data.rewards[row, choice] - slope * data.costs[row, choice]))  # type: ignore[no-untyped-call]
         chosen.append((row, choice))
     return {"rows": chosen, "alarms": 0}
 
@@ -247,17 +249,16 @@ def drift(data: Data, budget: float, seed: int) -> dict[str, float]:
     bad = 1
     door = Door(data.models, declared(data.costs), budget)
     for row in warm.tolist():
-        door.ask(data.prompts[row], lambda model, row=row: (data.rewards[row, model], data.costs[row, model]), int(draw.integers(len(data.models))))  # type: ignore[misc]
+        door.ask(data.prompts[row], data.rewards[row], data.costs[row], int(draw.integers(len(data.models))))
     found: dict[str, float] = {}
     for phase, rows in enumerate((draw.permutation(first), draw.permutation(second), draw.permutation(first))):
         began, reward, cost, used = door.number, 0.0, 0.0, 0
         for row in rows.tolist():
-
-            def answer(model: int, row: int = row, phase: int = phase) -> tuple[float, float]:
-                return (FALLEN if phase == 1 and model == bad else data.rewards[row, model]), data.costs[row, model]
-
-            choice, _ = door.ask(data.prompts[row], answer)
-            reward, cost, used = reward + answer(choice)[0], cost + answer(choice)[1], used + (choice == bad)
+            rewards = data.rewards[row].copy()
+            if phase == 1:
+                rewards[bad] = FALLEN
+            choice = door.ask(data.prompts[row], rewards, data.costs[row])
+            reward, cost, used = reward + float(rewards[choice]), cost + float(data.costs[row, choice]), used + (choice == bad)
         found |= {f"reward {phase + 1}": reward / len(rows), f"cost {phase + 1}": cost / len(rows) / budget, f"used {phase + 1}": used / len(rows)}
         hits = [number - began + 1 for number, name in door.alarms if number >= began and name == data.models[bad]]
         back = [number - began + 1 for number, name in door.returns if number >= began and name == data.models[bad]]
@@ -282,11 +283,11 @@ def new_arm(data: Data, budget: float, seed: int) -> dict[str, float]:
     places = [*known, late]
     door = Door(names[:-1], [prices[place] for place in known], budget)
     for row in order[:half].tolist():
-        door.ask(data.prompts[row], lambda model, row=row: (data.rewards[row, places[model]], data.costs[row, places[model]]), int(draw.integers(len(known))))  # type: ignore[misc]
+        door.ask(data.prompts[row], data.rewards[row, places], data.costs[row, places], int(draw.integers(len(known))))
     door.reconfigure(names, [prices[place] for place in places], budget)
     test, choices = order[half:], []
     for row in test.tolist():
-        choice, _ = door.ask(data.prompts[row], lambda model, row=row: (data.rewards[row, places[model]], data.costs[row, places[model]]))  # type: ignore[misc]
+        choice = door.ask(data.prompts[row], data.rewards[row, places], data.costs[row, places])
         choices.append(places[choice])
     door.close()
     picked = np.array(choices)
@@ -326,7 +327,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     place = folder(given.data)
     data = read(place / "val.jsonl.gz" if place else EXCERPT)
-    parts, found = given.only.split(","), {}
+    parts = given.only.split(",")
+    found: dict[str, Any] = {}
     print(
         f"{len(data.prompts)} prompts, {len(data.models)} models, {given.seeds} random orders"
         + ("" if place else " (the shipped excerpt: too small for the targets)")
@@ -354,15 +356,15 @@ def print_stationary(pool: ProcessPoolExecutor, data: Data, budgets: Sequence[fl
     print(f"{data.costs.mean(0)[cheapest]:.2e} USD, random {data.rewards.mean():.4f} at {data.costs.mean():.2e} USD: gain over the mix {1e4 * random:+.0f}e-4")
     print("\nreward x 1e-4 above the static mix at the realised cost [95 %]; cost / budget, mean and worst order")
     kinds: dict[str, Callable[[float, int], dict[str, Any]]] = {
-        "warm": partial(stationary, data, is_warm=True),
-        "cold": partial(stationary, data, is_warm=False),
+        "warm": partial(stationary, data, True),
+        "cold": partial(stationary, data, False),
         "river LinUCB, cold": partial(linucb, data),
         "full information": partial(ceiling, data),
     }
     for budget in budgets:
         print(f"{budget:.2e} USD a request, the mix gives {mixed(data.rewards, data.costs, budget):.4f}")
         for kind, run in kinds.items():
-            tasks = [pool.submit(run, budget=budget, seed=seed) for seed in range(seeds)]
+            tasks = [pool.submit(run, budget, seed) for seed in range(seeds)]
             row = summary(data, budget, [task.result() for task in tasks])
             every.append({"budget": budget, "kind": kind} | row)
             gains = " ".join(f"{1e4 * row[name]:+.0f}" for name in ("low", "high"))
@@ -415,18 +417,17 @@ def print_cost(prompts: Sequence[str]) -> dict[str, float]:
     found["sketch_us"] = _median_us(lambda: sketch(text), 500)[0]
     print(f"\na sketch of 2,000 characters {found['sketch_us']:.0f} us ({found['sketch_us'] / yard:.1f} x json.loads of 300 numbers, {yard:.1f} us)")
     for tracks in (2, 5, 20):
-        door = Door([f"t{place}" for place in range(tracks)], [1e-5 * 3**place for place in range(tracks)], 1e-3)
+        prices = np.array([1e-5 * 1.5**place for place in range(tracks)])
+        door = Door([f"t{place}" for place in range(tracks)], prices.tolist(), 1e-4)
         for number, prompt in enumerate((list(prompts) * 4)[:1200]):
-            door.ask(prompt, lambda model, n=number: ((0.9, 0.5)[(n + model) % 2], 1e-5 * 3**model), number % tracks)  # type: ignore[misc]
+            door.ask(prompt, np.array([(0.9, 0.5)[(number + place) % 2] for place in range(tracks)]), prices, number % tracks)
         core = door.optimizer._core  # the decision alone, without the sketch and the lock around it
         evaluator = core.scope("bench").routing.evaluator()
         context = Context.of(None, None, None, sketch(text))
-        decided, worst = _median_us(lambda evaluator=evaluator, context=context: evaluator.decide(context, "bench", "r"), 2000)  # type: ignore[misc]
-        asked, slow = _median_us(lambda door=door: door.optimizer.recommend("bench", text, "r"), 300)  # type: ignore[misc]
         learner, x = core.scope("bench").routing.learner, context.vector()
-        learned, _ = _median_us(
-            lambda learner=learner, x=x, e=evaluator: learner.learn("t0", x, e, quality=0.8, log_latency=0.1, cost_usd=1e-5, success=1.0), 500
-        )  # type: ignore[misc]
+        decided, worst = _median_us(partial(evaluator.decide, context, "bench", "r"), 2000)
+        asked, slow = _median_us(partial(door.optimizer.recommend, "bench", text, "r"), 300)
+        learned, _ = _median_us(partial(learner.learn, "t0", x, evaluator, quality=0.8, log_latency=0.1, cost_usd=1e-5, success=1.0), 500)
         state = sum(map(len, core.snapshot("bench").values()))
         found |= {f"decide_{tracks}_us": decided, f"recommend_{tracks}_us": asked, f"learn_{tracks}_us": learned, f"state_{tracks}_bytes": state}
         print(f"{tracks} tracks: decide {decided:.1f} us (p99 {worst:.1f}), recommend with sketch and advice {asked:.0f} us (p99 {slow:.0f}),", end=" ")
