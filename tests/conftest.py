@@ -47,16 +47,34 @@ def own_broker() -> Iterator[Any]:
         yield broker
 
 
-@contextmanager
-def _own_broker() -> Iterator[Any]:
-    _install_java()
+@pytest.fixture(scope="session")
+def secured_broker() -> Iterator[Any]:
+    """A broker with an SSL and a SASL_SSL listener, and the certificates to reach them."""
+    with _own_broker(secure=True) as broker:
+        yield broker
+
+
+@pytest.fixture(scope="session")
+def broker_module() -> Any:
+    """The file `ops/kafka/broker.py`."""
+    return _broker_module()
+
+
+def _broker_module() -> Any:
     spec = importlib.util.spec_from_file_location("broker", ROOT / "ops" / "kafka" / "broker.py")
     if spec is None or spec.loader is None:
         raise RuntimeError("ops/kafka/broker.py is missing")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
+    return module
+
+
+@contextmanager
+def _own_broker(**options: Any) -> Iterator[Any]:
+    _install_java()
+    module = _broker_module()
     try:
-        with module.Broker() as broker:
+        with module.Broker(**options) as broker:
             yield broker
     except module.BrokerError as error:
         if os.environ.get("POINTSMAN_REQUIRE_BROKER"):

@@ -16,7 +16,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from pointsman.schemas import AnyInput, EventRejected, OptimizationConfig, dead_letter, decode_output, encode
 from pointsman.schemas.cloudevents import headers
-from pointsman.schemas.settings import KafkaSettings
+from pointsman.schemas.settings import KafkaSettings, security
 from pointsman.streams.core import Core
 from pointsman.streams.topics import OUTPUT_TOPICS, ensure_topics
 
@@ -47,10 +47,12 @@ class Deployment:
         """Start a worker; its log is beside its configuration."""
         settings = self.settings.model_copy(update=changes)
         environment = os.environ | {
-            "POINTSMAN_KAFKA": settings.model_dump_json(exclude_none=True),
+            "POINTSMAN_KAFKA": settings.model_dump_json(exclude_none=True, exclude={"sasl_password"}),
             "POINTSMAN_TRACKS": f"[{','.join(track.model_dump_json() for track in self.config.tracks)}]",
             "POINTSMAN_STRATEGY": self.config.strategy,
         }
+        if settings.sasl_password is not None:
+            environment["POINTSMAN_KAFKA__SASL_PASSWORD"] = settings.sasl_password.get_secret_value()
         command = [sys.executable, "-m", "pointsman.streams.cli", "worker", "--verbose", "--instance-id", instance]
         with (self._folder / f"{instance}.log").open("ab") as log:
             worker = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
@@ -79,7 +81,7 @@ class Deployment:
         asyncio.run(self._send(topic, rows))
 
     async def _send(self, topic: str, rows: list[tuple[Any, bytes, list[tuple[str, bytes]]]]) -> None:
-        producer: Any = AIOKafkaProducer(bootstrap_servers=self.settings.bootstrap_servers, acks="all", linger_ms=5)
+        producer: Any = AIOKafkaProducer(bootstrap_servers=self.settings.bootstrap_servers, acks="all", linger_ms=5, **security(self.settings))
         await producer.start()
         try:
             sent = [await producer.send(self.settings.topic_prefix + topic, value, key=key, headers=given) for key, value, given in rows]
@@ -104,7 +106,13 @@ class Deployment:
 
     async def _outputs(self, enough: int) -> Outputs:
         topics = [self.settings.topic_prefix + suffix for suffix in dict.fromkeys(OUTPUT_TOPICS.values())]
-        consumer: Any = AIOKafkaConsumer(*topics, bootstrap_servers=self.settings.bootstrap_servers, auto_offset_reset="earliest", enable_auto_commit=False)
+        consumer: Any = AIOKafkaConsumer(
+            *topics,
+            bootstrap_servers=self.settings.bootstrap_servers,
+            auto_offset_reset="earliest",
+            enable_auto_commit=False,
+            **security(self.settings),
+        )
         await consumer.start()
         found: Outputs = {}
         seen: set[str] = set()

@@ -29,14 +29,13 @@ def test_topics_are_made_once_and_differences_are_named(bootstrap: str) -> None:
 
 
 def test_a_recording_published_and_recorded_again_replays_to_the_same_bytes(bootstrap: str, tmp_path: Path) -> None:
-    prefix = f"trip-{uuid.uuid4().hex[:8]}."
-    settings = KafkaSettings(bootstrap_servers=bootstrap, topic_prefix=prefix, partitions=1)
+    settings = KafkaSettings(bootstrap_servers=bootstrap, topic_prefix=f"trip-{uuid.uuid4().hex[:8]}.", partitions=1)
     asyncio.run(ensure_topics(settings))
     events = stream(21, 100)
     source, back = tmp_path / "in.jsonl", tmp_path / "back.jsonl.gz"
     source.write_bytes(b"".join(encode(event) + b"\n" for event in events))
-    assert simulate_kafka(source, bootstrap, prefix=prefix, speed=0) == len(events)
-    record_kafka(bootstrap, f"{prefix}events", back, until_idle=2.0)
+    assert simulate_kafka(source, settings, speed=0) == len(events)
+    record_kafka(settings, back, topic="events", until_idle=2.0)
     outputs: list[list[bytes]] = [[], []]
     for path, written in zip((source, back), outputs, strict=True):
         replay(((str(number), line) for number, line in read_lines(path)), Core(), written.append, written.append)

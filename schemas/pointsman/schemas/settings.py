@@ -33,6 +33,7 @@ class KafkaSettings(BaseModel):
     ssl_cafile: Path | None = None
     ssl_certfile: Path | None = None
     ssl_keyfile: Path | None = None
+    ssl_key_password: SecretStr | None = None
     sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = None
     sasl_username: str | None = None
     sasl_password: SecretStr | None = None
@@ -44,17 +45,46 @@ class KafkaSettings(BaseModel):
 
 
 def security(settings: KafkaSettings) -> dict[str, Any]:
-    """The client's TLS and SASL arguments."""
+    """The client's TLS and SASL arguments, by `security_protocol`; raises `SettingsError` where what it needs is missing or cannot be read."""
     given: dict[str, Any] = {"security_protocol": settings.security_protocol}
     if "SSL" in settings.security_protocol:
-        from aiokafka.helpers import create_ssl_context
-
-        names = {"cafile": settings.ssl_cafile, "certfile": settings.ssl_certfile, "keyfile": settings.ssl_keyfile}
-        given["ssl_context"] = create_ssl_context(**{name: str(path) for name, path in names.items() if path is not None})
-    if settings.sasl_mechanism is not None:
-        password = settings.sasl_password.get_secret_value() if settings.sasl_password else None
+        given["ssl_context"] = _tls(settings)
+    if settings.security_protocol.startswith("SASL"):
+        missing = [f"kafka.{name}" for name in ("sasl_mechanism", "sasl_username", "sasl_password") if getattr(settings, name) is None]
+        if missing or settings.sasl_password is None:
+            raise SettingsError(f"kafka.security_protocol is {settings.security_protocol}: set {', '.join(missing)}, too")
+        password = settings.sasl_password.get_secret_value()
         given |= {"sasl_mechanism": settings.sasl_mechanism, "sasl_plain_username": settings.sasl_username, "sasl_plain_password": password}
     return given
+
+
+def _tls(settings: KafkaSettings) -> Any:
+    """A client's TLS context: the broker's certificate and name are always checked."""
+    import ssl
+
+    for name in ("ssl_cafile", "ssl_certfile", "ssl_keyfile"):
+        path = getattr(settings, name)
+        try:
+            if path is not None:
+                path.open("rb").close()
+        except OSError as error:
+            raise SettingsError(f"kafka.{name}: {path}: {error.strerror or error}; give a readable PEM file") from None
+    if settings.ssl_keyfile is not None and settings.ssl_certfile is None:
+        raise SettingsError("kafka.ssl_keyfile is set: set kafka.ssl_certfile, the certificate of this key, too")
+    try:
+        context = ssl.create_default_context(ssl.Purpose.SERVER_AUTH, cafile=settings.ssl_cafile)
+    except ssl.SSLError:
+        raise SettingsError(f"kafka.ssl_cafile: {settings.ssl_cafile}: no certificate in it; give a PEM file") from None
+    if settings.ssl_certfile is not None:
+        # An empty password instead of none: OpenSSL would ask for one at the terminal.
+        password = settings.ssl_key_password.get_secret_value() if settings.ssl_key_password else ""
+        try:
+            context.load_cert_chain(settings.ssl_certfile, settings.ssl_keyfile, password)
+        except ssl.SSLError as error:
+            said = (error.reason or str(error)).lower().replace("_", " ")
+            advice = "both are PEM, belong together, and a locked key needs kafka.ssl_key_password"
+            raise SettingsError(f"kafka.ssl_certfile, kafka.ssl_keyfile: {said}; see that {advice}") from None
+    return context
 
 
 class Settings(BaseSettings, OptimizationConfig):  # pyright: ignore[reportIncompatibleVariableOverride]

@@ -17,10 +17,10 @@ from pointsman.models.context import FEATURES_NAME, Context
 from pointsman.models.decision import Evaluator
 from pointsman.models.sketch import describe
 from pointsman.schemas import Expectation, PolicyPublished, RecommendationIssued, Refused, Sketch, TrackAdvice, decode_output
-from pointsman.schemas.settings import KafkaSettings, security
+from pointsman.schemas.access import AccessError, Patience
+from pointsman.schemas.settings import KafkaSettings, SettingsError, security
 
 MOST_REQUESTS = 10_000
-LONGEST_PAUSE_S = 5.0
 
 log = logging.getLogger(__name__)
 
@@ -175,25 +175,26 @@ class RouterView(View):
             self._follower.result()
 
     async def _follow(self) -> None:
+        try:
+            await self._follow_through_absences()
+        except (AccessError, SettingsError) as error:
+            log.error("%s. Deciding without Kafka", error)
+            raise
+
+    async def _follow_through_absences(self) -> None:
         from aiokafka.errors import KafkaError
 
-        pause, is_away = 0.2, False
+        patience = Patience(self._settings, "Deciding by what is known, trying again")
         while True:
             try:
                 async for line in self._lines():
-                    if is_away:
-                        log.warning("kafka %s answers again", self._settings.bootstrap_servers)
-                        pause, is_away = 0.2, False
+                    patience.end()
                     if line is None:
                         self._ready.set()
                     else:
                         self.add(line)
             except (KafkaError, OSError) as error:
-                if not is_away:
-                    log.warning("kafka %s is away (%r): deciding by what is known, trying again", self._settings.bootstrap_servers, error)
-                is_away = True
-                await asyncio.sleep(pause)
-                pause = min(2.0 * pause, LONGEST_PAUSE_S)
+                await patience.wait(error)
 
     async def _lines(self) -> AsyncIterator[bytes | None]:
         """Output events as they come; None once those that stood on the topics at the start are through."""

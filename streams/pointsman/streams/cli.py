@@ -15,6 +15,8 @@ from pointsman.schemas import OptimizationConfig
 FILE = click.Path(dir_okay=False, path_type=Path)
 _CONFIG = click.option("--config", type=FILE, help="TOML file; pointsman.toml in the working directory unless told.")
 _SET = click.option("--set", "flags", multiple=True, metavar="KEY=VALUE", help="Over file and environment, for example budget.usd_per_hour=2.")
+_KAFKA = click.option("--kafka", metavar="BOOTSTRAP", help="Brokers, host:port[,host:port]; kafka.bootstrap_servers of the settings unless told.")
+_PREFIX = click.option("--prefix", help="What the topics' names begin with; kafka.topic_prefix of the settings unless told.")
 
 
 class _Group(click.Group):
@@ -57,6 +59,15 @@ def _settings(config: Path | None, flags: Sequence[str] = ()) -> Any:
     from pointsman.schemas.settings import load
 
     return load(config, flags)
+
+
+def _kafka(config: Path | None, flags: Sequence[str] = (), bootstrap: str | None = None, prefix: str | None = None) -> Any:
+    """How to reach Kafka; whatever aiokafka logs of a failure is in the error as well."""
+    import logging
+
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+    named = {"bootstrap_servers": bootstrap, "topic_prefix": prefix}
+    return _settings(config, flags).kafka.model_copy(update={name: value for name, value in named.items() if value is not None})
 
 
 def _optimization(config: Path | None, flags: Sequence[str] = ()) -> OptimizationConfig:
@@ -105,7 +116,7 @@ def replay(
     """Fold recorded events and write every output.
 
     IN is JSON lines (.gz, .zst), the database of an embedded optimizer, or a journal partition on Kafka:
-    kafka://host:9092/pointsman.journal?partition=0&from=0&to=100
+    kafka://host:9092/pointsman.journal?partition=0&from=0&to=100, with TLS and SASL by the settings; kafka:///TOPIC asks their brokers.
     """
     from .replay import replay_file, stored_config
 
@@ -119,6 +130,7 @@ def replay(
         state=state,
         speed=speed,
         database=from_database,
+        kafka=_kafka(config, flags) if source.startswith("kafka://") else None,
         progress=True,
     )
     click.echo(str(result))
@@ -166,41 +178,57 @@ def evaluate(
 
 @main.command()
 @click.option("--output", type=FILE, required=True, help="The recording to write; .gz and .zst are compressed.")
-@click.option("--database", type=FILE, help="The database of an embedded optimizer.")
-@click.option("--kafka", metavar="BOOTSTRAP", help="Brokers, host:port[,host:port].")
-@click.option("--prefix", default="pointsman.", show_default=True, help="What the topics' names begin with.")
+@click.option("--database", type=FILE, help="The database of an embedded optimizer, instead of Kafka.")
+@_KAFKA
+@_PREFIX
+@_CONFIG
+@_SET
 @click.option("--until-idle", type=click.FloatRange(min=0, min_open=True), metavar="S", help="Stop when nothing came for so many seconds.")
-def record(output: Path, database: Path | None, kafka: str | None, prefix: str, until_idle: float | None) -> None:
-    """Write a journal to a file, in order."""
+def record(
+    output: Path, database: Path | None, kafka: str | None, prefix: str | None, config: Path | None, flags: tuple[str, ...], until_idle: float | None
+) -> None:
+    """Write the journal, on Kafka or of an embedded optimizer, to a file, in order."""
     from . import record as recorder
 
-    if (database is None) == (kafka is None):
+    if database is not None and kafka is not None:
         raise click.UsageError("give one of --database and --kafka")
     if database is not None:
         count = recorder.record_database(database, output)
     else:
-        count = recorder.record_kafka(str(kafka), f"{prefix}journal", output, until_idle=until_idle)
+        count = recorder.record_kafka(_kafka(config, flags, kafka, prefix), output, until_idle=until_idle)
     click.echo(f"{count} events" if count >= 0 else "interrupted")
 
 
 @main.command()
 @click.argument("recording", type=FILE)
-@click.option("--kafka", metavar="BOOTSTRAP", help="Brokers, host:port[,host:port].")
+@_KAFKA
+@_PREFIX
+@_CONFIG
+@_SET
 @click.option("--http", metavar="URL", help="Post to /v1/events there instead.")
-@click.option("--prefix", default="pointsman.", show_default=True, help="What the topics' names begin with.")
 @click.option("--speed", type=click.FloatRange(min=0), default=1.0, show_default=True, help="Event time over wall time; 0 is as fast as possible.")
 @click.option("--by-type", is_flag=True, help="Each type to its own topic; order across types is then not kept.")
 @click.option("--now", is_flag=True, help="Move the recording in time, so that it begins at this moment.")
-def simulate(recording: Path, kafka: str | None, http: str | None, prefix: str, speed: float, by_type: bool, now: bool) -> None:
-    """Publish a recording as if it happened."""
+def simulate(
+    recording: Path,
+    kafka: str | None,
+    prefix: str | None,
+    config: Path | None,
+    flags: tuple[str, ...],
+    http: str | None,
+    speed: float,
+    by_type: bool,
+    now: bool,
+) -> None:
+    """Publish a recording to Kafka, or over HTTP, as if it happened."""
     from . import simulate as simulator
 
-    if (kafka is None) == (http is None):
+    if kafka is not None and http is not None:
         raise click.UsageError("give one of --kafka and --http")
     if http is not None:
         count = simulator.simulate_http(recording, http, speed=speed, now=now)
     else:
-        count = simulator.simulate_kafka(recording, str(kafka), prefix=prefix, speed=speed, by_type=by_type, now=now)
+        count = simulator.simulate_kafka(recording, _kafka(config, flags, kafka, prefix), speed=speed, by_type=by_type, now=now)
     click.echo(f"{count} events published")
 
 
@@ -214,7 +242,7 @@ def topics(config: Path | None, flags: tuple[str, ...], check: bool) -> None:
 
     from .topics import ensure_topics
 
-    problems = asyncio.run(ensure_topics(_settings(config, flags).kafka, check=check))
+    problems = asyncio.run(ensure_topics(_kafka(config, flags), check=check))
     for line in problems:
         click.echo(line)
     if check and problems:

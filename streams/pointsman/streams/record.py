@@ -5,6 +5,9 @@ import time
 from pathlib import Path
 from typing import Any
 
+from pointsman.schemas.access import explained
+from pointsman.schemas.settings import KafkaSettings, security
+
 from .recording import open_write
 from .replay import ReplayError, database_lines
 
@@ -24,20 +27,25 @@ def record_database(database: Path, output: Path) -> int:
     return count
 
 
-def record_kafka(bootstrap: str, topic: str, output: Path, *, until_idle: float | None = None) -> int:
-    """Write a journal topic as a recording, each partition in its order, until interrupted or idle for that many seconds."""
+def record_kafka(settings: KafkaSettings, output: Path, *, topic: str = "journal", until_idle: float | None = None) -> int:
+    """Write the journal (or another topic behind the prefix) as a recording, each partition in its order, until interrupted or idle for so many seconds."""
     try:
-        return asyncio.run(_record(bootstrap, topic, output, until_idle))
+        return asyncio.run(_record(settings, settings.topic_prefix + topic, output, until_idle))
     except KeyboardInterrupt:
         return -1
 
 
-async def _record(bootstrap: str, topic: str, output: Path, until_idle: float | None) -> int:
+async def _record(settings: KafkaSettings, topic: str, output: Path, until_idle: float | None) -> int:
     from aiokafka import AIOKafkaConsumer
     from aiokafka.errors import KafkaError
 
     consumer: Any = AIOKafkaConsumer(
-        topic, bootstrap_servers=bootstrap, auto_offset_reset="earliest", enable_auto_commit=False, isolation_level="read_committed"
+        topic,
+        bootstrap_servers=settings.bootstrap_servers,
+        auto_offset_reset="earliest",
+        enable_auto_commit=False,
+        isolation_level="read_committed",
+        **security(settings),
     )
     count, last = 0, time.monotonic()
     try:
@@ -51,7 +59,7 @@ async def _record(bootstrap: str, topic: str, output: Path, until_idle: float | 
                     count += len(records)
                     last = time.monotonic()
     except KafkaError as error:
-        raise ReplayError(f"kafka {bootstrap}, topic {topic}: {error}; is the broker up and the topic there?") from None
+        raise ReplayError(await explained(settings, error, f"is the broker up, and the topic {topic} there?")) from None
     finally:
         await consumer.stop()
     return count

@@ -15,6 +15,8 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from pointsman.schemas import EventRejected, OptimizationConfig, dead_letter, encode
+from pointsman.schemas.access import explained
+from pointsman.schemas.settings import KafkaSettings, security
 
 from .core import Core
 from .intake import accept
@@ -91,10 +93,10 @@ class Pace:
             time.sleep(delay)
 
 
-def source_lines(source: str, *, database: bool = False) -> Iterator[Placed]:
-    """Numbered lines of a file, an embedded database (`journal:position`) or a `kafka://` journal partition."""
+def source_lines(source: str, *, database: bool = False, kafka: KafkaSettings | None = None) -> Iterator[Placed]:
+    """Numbered lines of a file, an embedded database (`journal:position`) or a `kafka://` journal partition, reached by the settings `kafka`."""
     if source.startswith("kafka://"):
-        return kafka_lines(source)
+        return kafka_lines(source, kafka or KafkaSettings())
     path = Path(source)
     if not path.is_file():
         raise ReplayError(f"{source}: no such file; give a recording, an embedded database or a kafka:// address")
@@ -147,8 +149,11 @@ def stored_config(source: str) -> OptimizationConfig | None:
     return OptimizationConfig.model_validate_json(row[0]) if row else None
 
 
-def kafka_lines(address: str) -> Iterator[Placed]:
-    """A partition of a journal topic, `kafka://host:port/topic?partition=0&from=0&to=100`; `to` is the offset it stops before."""
+def kafka_lines(address: str, settings: KafkaSettings) -> Iterator[Placed]:
+    """A partition of a journal topic, `kafka://host:port/topic?partition=0&from=0&to=100`; `to` is the offset it stops before.
+
+    Without host and port the brokers of the settings are asked.
+    """
     parts = urlsplit(address)
     query = parse_qs(parts.query)
     topic = parts.path.strip("/")
@@ -158,12 +163,14 @@ def kafka_lines(address: str) -> Iterator[Placed]:
         stop = int(query["to"][0]) if "to" in query else None
     except ValueError:
         raise ReplayError(f"{address}: partition, from and to are whole numbers") from None
-    if not parts.netloc or not topic:
+    if not topic:
         raise ReplayError(f"{address}: write kafka://host:port/topic?partition=0&from=0&to=100")
-    yield from _partition(parts.netloc, topic, partition, start, stop)
+    if parts.netloc:
+        settings = settings.model_copy(update={"bootstrap_servers": parts.netloc})
+    yield from _partition(settings, topic, partition, start, stop)
 
 
-def _partition(bootstrap: str, topic: str, partition: int, start: int, stop: int | None) -> Iterator[Placed]:
+def _partition(settings: KafkaSettings, topic: str, partition: int, start: int, stop: int | None) -> Iterator[Placed]:
     from aiokafka import AIOKafkaConsumer, TopicPartition
     from aiokafka.errors import KafkaError
 
@@ -171,9 +178,11 @@ def _partition(bootstrap: str, topic: str, partition: int, start: int, stop: int
     where = TopicPartition(topic, partition)
 
     async def opened() -> tuple[Any, int]:
-        consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False, isolation_level="read_committed")
-        await consumer.start()
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=settings.bootstrap_servers, enable_auto_commit=False, isolation_level="read_committed", **security(settings)
+        )
         try:
+            await consumer.start()
             consumer.assign([where])
             consumer.seek(where, start)
             end = (await consumer.end_offsets([where]))[where]
@@ -193,7 +202,8 @@ def _partition(bootstrap: str, topic: str, partition: int, start: int, stop: int
         finally:
             loop.run_until_complete(consumer.stop())
     except KafkaError as error:
-        raise ReplayError(f"kafka://{bootstrap}/{topic}: {error}; is the broker up and the topic there?") from None
+        said = loop.run_until_complete(explained(settings, error, f"is the broker up, and the topic {topic} there?"))
+        raise ReplayError(said) from None
     finally:
         loop.close()
 
@@ -237,9 +247,10 @@ def replay_file(
     state: Path | None = None,
     speed: float | None = None,
     database: bool = False,
+    kafka: KafkaSettings | None = None,
     progress: bool = False,
 ) -> Summary:
-    """Replay a source into files; dead letters beside the output, the summary and the state where asked for."""
+    """Replay a source into files; dead letters beside the output, the summary and the state where asked for; `kafka` says how to reach a `kafka://` source."""
     core = Core(config)
     letters = rejected or rejected_beside(output)
     named = [path.resolve() for path in (output, letters, summary, state) if path is not None]
@@ -247,7 +258,7 @@ def replay_file(
         named.append(Path(source).resolve())
     if len(set(named)) < len(named):
         raise ReplayError("two of input, --output, --rejected, --summary and --state are the same file; give each its own")
-    lines = source_lines(source, database=database)
+    lines = source_lines(source, database=database, kafka=kafka)
     if state is not None and state.exists():
         load_state(core, state)
     with ExitStack() as stack:

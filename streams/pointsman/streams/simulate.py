@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from pointsman.schemas import AnyInput, EventRejected, encode
+from pointsman.schemas.access import explained
+from pointsman.schemas.settings import KafkaSettings, security
 
 from .intake import accept
 from .recording import read_lines
@@ -41,17 +43,17 @@ def topic_of(event: AnyInput, prefix: str, *, by_type: bool) -> str:
     return prefix + INPUT_TOPICS[event.type]
 
 
-def simulate_kafka(recording: Path, bootstrap: str, *, prefix: str = "pointsman.", speed: float = 1.0, by_type: bool = False, now: bool = False) -> int:
+def simulate_kafka(recording: Path, settings: KafkaSettings, *, speed: float = 1.0, by_type: bool = False, now: bool = False) -> int:
     """Publish a recording with its scopes as keys and CloudEvents headers; how many events every replica has."""
-    return asyncio.run(_publish(recording, bootstrap, prefix, speed, by_type, now))
+    return asyncio.run(_publish(recording, settings, speed, by_type, now))
 
 
-async def _publish(recording: Path, bootstrap: str, prefix: str, speed: float, by_type: bool, now: bool) -> int:
+async def _publish(recording: Path, settings: KafkaSettings, speed: float, by_type: bool, now: bool) -> int:
     from aiokafka import AIOKafkaProducer
     from aiokafka.errors import KafkaError
 
     headers: Any = import_module("pointsman.schemas.cloudevents").headers
-    producer: Any = AIOKafkaProducer(bootstrap_servers=bootstrap, acks="all", linger_ms=20, enable_idempotence=True)
+    producer: Any = AIOKafkaProducer(bootstrap_servers=settings.bootstrap_servers, acks="all", linger_ms=20, enable_idempotence=True, **security(settings))
     pace = Pace(speed) if speed else None
     count, pending = 0, []
     try:
@@ -59,7 +61,7 @@ async def _publish(recording: Path, bootstrap: str, prefix: str, speed: float, b
         for event in events_of(recording, now=now):
             if pace is not None and (delay := pace.delay(event.occurred_at)) > 0:
                 await asyncio.sleep(delay)
-            topic = topic_of(event, prefix, by_type=by_type)
+            topic = topic_of(event, settings.topic_prefix, by_type=by_type)
             pending.append(await producer.send(topic, encode(event), key=event.scope.encode(), headers=headers(event)))
             count += 1
             if len(pending) >= BATCH:
@@ -67,7 +69,7 @@ async def _publish(recording: Path, bootstrap: str, prefix: str, speed: float, b
                 pending.clear()
         await asyncio.gather(*pending)
     except KafkaError as error:
-        raise ReplayError(f"kafka {bootstrap}: {error}; is the broker up, and were the topics made with `pointsman topics`?") from None
+        raise ReplayError(await explained(settings, error, "is the broker up, and were the topics made with `pointsman topics`?")) from None
     finally:
         await producer.stop()
     return count

@@ -1,11 +1,15 @@
 """The topics of a deployment: made and checked idempotently, keyed by scope throughout."""
 
+import asyncio
+import time
 from dataclasses import dataclass
 from typing import Any
 
+from pointsman.schemas.access import explained
 from pointsman.schemas.settings import KafkaSettings, security
 
 DAY_MS = 86_400_000
+KNOWN_WITHIN_S = 30.0
 INPUT_TOPICS = {
     "request.started/1": "requests.started",
     "request.completed/1": "requests.completed",
@@ -81,6 +85,7 @@ async def ensure_topics(settings: KafkaSettings, *, check: bool = False) -> list
             refused = [f"{topic}: {message}" for topic, code, message in answer.topic_errors if code not in (0, 36)]
             if refused:
                 raise TopicError(f"kafka {settings.bootstrap_servers} refused {'; '.join(refused)}")
+            await _known(admin, {spec.name for spec in missing})
         said += [f"{spec.name}: {'missing; run `pointsman topics`' if check else 'made'}" for spec in missing]
         kept = [spec for spec in wanted if spec.name in present]
         if kept:
@@ -89,10 +94,17 @@ async def ensure_topics(settings: KafkaSettings, *, check: bool = False) -> list
             configs = {row[3]: {entry[0]: entry[1] for entry in row[4]} for part in described for row in part.resources}
             said += [line for spec in kept for line in _differences(spec, found[spec.name], configs.get(spec.name, {}))]
     except KafkaError as error:
-        raise TopicError(f"kafka {settings.bootstrap_servers}: {error}; is the broker up, and are the TLS and SASL settings right?") from error
+        raise TopicError(await explained(settings, error)) from error
     finally:
         await admin.close()
     return said
+
+
+async def _known(admin: Any, names: set[str]) -> None:
+    """Wait until the broker that answers knows topics which the controller has made, so that who comes next finds them."""
+    end = time.monotonic() + KNOWN_WITHIN_S
+    while not names <= set(await admin.list_topics()) and time.monotonic() < end:
+        await asyncio.sleep(0.05)
 
 
 def _differences(spec: TopicSpec, partitions: int, config: dict[str, str]) -> list[str]:

@@ -24,6 +24,7 @@ from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread
 from faust.types import TP
 
 from pointsman.schemas import Event, EventRejected, OptimizationConfig, Origin, WindowClosed, encode
+from pointsman.schemas.access import Patience
 from pointsman.schemas.settings import KafkaSettings, Settings, security
 
 from .core import Core
@@ -36,7 +37,6 @@ from .writer import Row, Writer
 
 SNAPSHOT_SHARE = 0.05
 WINDOWS_KEPT = 1440
-LONGEST_PAUSE_S = 10.0
 HANDOVER_S = 5.0
 MEND_S = 1.0
 MOST_FETCHED = 8 * LONGEST
@@ -484,30 +484,25 @@ def _records(event: Any) -> list[Any]:
 def _credentials(kafka: KafkaSettings) -> Any:
     given = security(kafka)
     context = given.get("ssl_context")
-    if kafka.sasl_mechanism is not None:
+    if "sasl_mechanism" in given:
         return faust.SASLCredentials(
-            username=given["sasl_plain_username"], password=given["sasl_plain_password"], mechanism=kafka.sasl_mechanism, ssl_context=context
+            username=given["sasl_plain_username"], password=given["sasl_plain_password"], mechanism=given["sasl_mechanism"], ssl_context=context
         )
     return faust.SSLCredentials(context) if context is not None else None
 
 
 async def _ready(settings: Settings, stop: asyncio.Event) -> None:
-    """Wait for the broker, said once; raises `WorkerError` where topics are missing or not as they should be."""
-    pause, is_away = 0.5, False
+    """Wait for the broker; raises `AccessError` where it does not let us in, `WorkerError` where topics are missing or not as they should be."""
+    patience = Patience(settings.kafka, "Trying again until it answers")
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # it would say at each attempt what is said here once
     while not stop.is_set():
         try:
             problems = await ensure_topics(settings.kafka, check=True)
         except TopicError as error:
-            if not is_away:
-                log.warning("%s Trying again until it answers.", error)
-            is_away = True
-            try:
-                await asyncio.wait_for(stop.wait(), pause)
-            except TimeoutError:
-                pause = min(2.0 * pause, LONGEST_PAUSE_S)
+            await patience.wait(error, stop)
             continue
-        if is_away:
-            log.warning("kafka %s answers", settings.kafka.bootstrap_servers)
+        patience.end()
+        logging.getLogger("aiokafka").setLevel(logging.NOTSET)
         missing = [line for line in problems if "missing" in line or "partitions instead" in line]
         if missing:
             raise WorkerError(f"{'; '.join(missing)}: run `pointsman topics` with the same settings first")

@@ -6,7 +6,6 @@ For the same reason the producer needs no idempotence, whose sequence numbers tu
 """
 
 import asyncio
-import logging
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
@@ -25,11 +24,11 @@ from aiokafka.errors import (
 from aiokafka.partitioner import DefaultPartitioner
 
 from pointsman.schemas import Event, encode
+from pointsman.schemas.access import Patience
 from pointsman.schemas.cloudevents import headers
 from pointsman.schemas.settings import KafkaSettings, security
 
 MAX_BATCH_BYTES = 1_000_000  # a broker takes 1,048,588 unless told otherwise
-LONGEST_PAUSE_S = 5.0
 _FINAL = (
     AuthenticationFailedError,
     ClusterAuthorizationFailedError,
@@ -41,7 +40,6 @@ _FINAL = (
     TopicAuthorizationFailedError,
 )
 
-log = logging.getLogger(__name__)
 _partition_of = DefaultPartitioner()
 
 
@@ -67,7 +65,7 @@ class Writer:
         self._topics = tuple(topics)
         self._partitions: dict[str, list[int]] = {}
         self._producer: Any = None
-        self._is_away = False
+        self._patience = Patience(settings, "Trying again until it takes records")
 
     async def start(self) -> None:
         """Connect, and learn how many partitions each topic has."""
@@ -81,20 +79,17 @@ class Writer:
         await self._producer.start()
         for topic in self._topics:
             self._partitions[topic] = sorted(await self._producer.partitions_for(topic))
+        self._patience.end()
 
     async def start_when_there(self) -> None:
-        """Connect as soon as there is a broker; said once."""
-        pause = 0.1
+        """Connect as soon as there is a broker; raises `AccessError` where it does not let this client in."""
         while True:
             try:
                 await self.start()
             except KafkaError as error:
                 await self.stop()
-                self._note_away(error)
-                await asyncio.sleep(pause)
-                pause = min(2.0 * pause, LONGEST_PAUSE_S)
+                await self._patience.wait(error)
                 continue
-            self._note_back()
             return
 
     async def stop(self) -> None:
@@ -120,7 +115,7 @@ class Writer:
         await asyncio.gather(*(self._send(topic, partition, group) for (topic, partition), group in groups.items()))
 
     async def _send(self, topic: str, partition: int, rows: list[Row]) -> None:
-        sent, pause = 0, 0.1
+        sent = 0
         while sent < len(rows):
             batch = self._producer.create_batch()
             count = 0
@@ -136,22 +131,10 @@ class Writer:
             except _FINAL as error:
                 raise WriteError(f"{topic}/{partition}: {error!r}; check the topic's limits and this client's rights") from error
             except KafkaError as error:
-                self._note_away(error)
-                await asyncio.sleep(pause)
-                pause = min(2.0 * pause, LONGEST_PAUSE_S)
+                await self._patience.wait(error)
                 continue
             sent += count
-            self._note_back()
-
-    def _note_away(self, error: KafkaError) -> None:
-        if not self._is_away:
-            self._is_away = True
-            log.warning("kafka %s does not take records (%r): trying again until it does", self._settings.bootstrap_servers, error)
-
-    def _note_back(self) -> None:
-        if self._is_away:
-            self._is_away = False
-            log.warning("kafka %s takes records again", self._settings.bootstrap_servers)
+            self._patience.end()
 
 
 __all__ = ["Row", "WriteError", "Writer"]
