@@ -77,7 +77,7 @@ keyUsage = critical, digitalSignature
 extendedKeyUsage = serverAuth, clientAuth
 subjectKeyIdentifier = hash
 authorityKeyIdentifier = keyid
-subjectAltName = IP:127.0.0.1, DNS:localhost
+subjectAltName = {names}
 """
 
 
@@ -112,13 +112,13 @@ def _openssl(*arguments: str, folder: Path) -> None:
         raise BrokerError(f"openssl {arguments[0]} failed: {done.stderr[-500:]}")
 
 
-def make_certificates(folder: Path) -> None:
+def make_certificates(folder: Path, names: str = "IP:127.0.0.1, DNS:localhost") -> None:
     """A CA (`ca.pem`), and by it a server's and a client's certificate and key (`server.pem`, `server.key`, ...), each for a day."""
     if shutil.which("openssl") is None:
         raise BrokerError("openssl not found: install it (Debian: apt-get install openssl), or start without the secured listeners")
     folder.mkdir(parents=True, exist_ok=True)
     for name in ("ca", "server", "client"):
-        (folder / f"{name}.cnf").write_text(_OPENSSL.format(name=f"pointsman test {name}"))
+        (folder / f"{name}.cnf").write_text(_OPENSSL.format(name=f"pointsman test {name}", names=names))
         key = ["-config", f"{name}.cnf", "-newkey", "rsa:2048", "-nodes", "-keyout", f"{name}.key"]
         if name == "ca":
             _openssl("req", "-x509", *key, "-out", "ca.pem", "-days", "1", "-extensions", "ca", folder=folder)
@@ -145,10 +145,11 @@ def _fetch() -> None:
 class Broker:
     """A broker for as long as the `with` lasts; `bootstrap` is its plain address, `ssl` and `sasl_ssl` those of its secured listeners."""
 
-    def __init__(self, port: int = 0, *, secure: bool = False) -> None:
+    def __init__(self, port: int = 0, *, secure: bool = False, names: str = "IP:127.0.0.1, DNS:localhost") -> None:
         self._fixed_port = port
         self._ports: dict[str, int] = {}
         self._secure = secure
+        self._names = names
         self._folder = Path(tempfile.mkdtemp(prefix="pointsman-kafka-"))
         self.certificates = self._folder / "certificates"
         self._process: subprocess.Popen[bytes] | None = None
@@ -172,7 +173,7 @@ class Broker:
         try:
             _fetch()
             if self._secure:
-                make_certificates(self.certificates)
+                make_certificates(self.certificates, self._names)
             for attempt in range(ATTEMPTS):
                 self._prepare()
                 try:
@@ -200,7 +201,7 @@ class Broker:
             text += _SECURED.format(folder=self.certificates, username=USERNAME, password=PASSWORD)
         properties = self._folder / "server.properties"
         properties.write_text(text)
-        cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=").replace("-", "_")  # a leading - would be read as an option
         users = [f"--add-scram={mechanism}=[name={USERNAME},password={PASSWORD}]" for mechanism in _SCRAM if self._secure]
         format_storage = [*_JAVA, "kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(properties), *users]
         formatted = subprocess.run(format_storage, capture_output=True, text=True, check=False)

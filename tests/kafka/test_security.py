@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiokafka.errors import KafkaConnectionError
 from deployment import Deployment, count, stop
 from events import stream
 
 from pointsman.models.decision import Context
 from pointsman.schemas import OptimizationConfig, Track, decode, encode
-from pointsman.schemas.access import AccessError
+from pointsman.schemas.access import AccessError, Patience
 from pointsman.schemas.settings import KafkaSettings
 from pointsman.sinks.router_view import RouterView
 from pointsman.streams.core import Core
@@ -149,10 +150,11 @@ def test_what_is_set_wrong_is_named(secured_broker: Any, broker_module: Any, tmp
     assert said in error(done)
 
 
-def test_a_certificate_for_another_name_is_named(secured_broker: Any, tmp_path: Path) -> None:
-    port = secured_broker.ssl.rpartition(":")[2]
-    done = command(tmp_path, sasl(secured_broker, bootstrap_servers=f"0.0.0.0:{port}", security_protocol="SSL"), "topics")
-    assert "certificate for another name" in error(done)
+def test_a_broker_that_advertises_a_name_outside_its_certificate_is_named(broker_module: Any, tmp_path: Path) -> None:
+    with broker_module.Broker(secure=True, names="DNS:localhost") as broker:
+        port = broker.ssl.rpartition(":")[2]
+        done = command(tmp_path, sasl(broker, bootstrap_servers=f"localhost:{port}", security_protocol="SSL"), "simulate", "tests/golden/journal.jsonl")
+    assert f"kafka 127.0.0.1:{port} has a certificate for another name" in error(done)
 
 
 def test_a_router_and_a_producer_are_told_too(secured_broker: Any) -> None:
@@ -170,3 +172,19 @@ def test_a_router_and_a_producer_are_told_too(secured_broker: Any) -> None:
     for work in (route, publish):
         with pytest.raises(AccessError, match="refuses user 'pointsman'"):
             asyncio.run(work())
+
+
+def test_a_refusal_after_the_first_answer_is_said_once_and_waited_for(secured_broker: Any, caplog: pytest.LogCaptureFixture) -> None:
+    patience = Patience(KafkaSettings(**sasl(secured_broker, sasl_password="wrong")), "Trying again")
+
+    async def wait() -> None:
+        stop = asyncio.Event()
+        stop.set()
+        with pytest.raises(AccessError):
+            await patience.wait(KafkaConnectionError(), stop)
+        patience.end()
+        for _ in range(3):
+            await patience.wait(KafkaConnectionError(), stop)
+
+    asyncio.run(wait())
+    assert sum("refuses user" in record.message for record in caplog.records) == 1

@@ -12,6 +12,7 @@ from typing import Any
 from .settings import KafkaSettings, security
 
 PROBE_S = 5.0
+MOST_PROBED = 5
 SHORTEST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 5.0
 _TLS_ALERT = 0x15  # the first byte of the answer that a TLS listener gives to a plain client, which takes it for a length
@@ -50,7 +51,7 @@ class Patience:
                 raise
             said, refused = str(refusal), True
         if is_first or (refused and said != self._said):
-            log.warning("%s. %s", said, self._consequence)
+            log.warning("%s%s %s", said, "" if said.endswith("?") else ".", self._consequence)
             self._said = said
         with suppress(TimeoutError):
             await asyncio.wait_for((stop or asyncio.Event()).wait(), min(max(began - since, SHORTEST_PAUSE_S), LONGEST_PAUSE_S))
@@ -63,37 +64,47 @@ class Patience:
         self._has_answered = True
 
 
-async def explained(settings: KafkaSettings, error: Exception, hint: str = "is the broker up?") -> str:
-    """What a failure to reach Kafka comes from, as one sentence; raises `AccessError` where a broker refuses this client for good."""
+async def admission(settings: KafkaSettings) -> str | None:
+    """Sign in at the brokers, as known and as advertised; raises `AccessError` where one refuses for good.
+
+    What comes back is what to look at where one hangs up, and None where all is well or a broker is away.
+    """
+    from aiokafka.conn import collect_hosts
     from aiokafka.errors import KafkaError
 
     given = security(settings)
     said: str | None = None
-    for host, port in _addresses(settings):
+    addresses = [(host, port) for host, port, _ in collect_hosts(settings.bootstrap_servers)]
+    for host, port in addresses:  # grows by what is advertised
         try:
-            await asyncio.wait_for(_sign_in(host, port, given), 2.0 * PROBE_S)
-        except (KafkaError, OSError) as found:
-            if (refusal := _refusal(settings, found)) is not None:
+            advertised = await asyncio.wait_for(_sign_in(host, port, given), 2.0 * PROBE_S)
+        except (KafkaError, OSError) as error:
+            if (refusal := _refusal(settings, error)) is not None:
                 raise AccessError(f"kafka {host}:{port} {refusal}") from error
-            if said is None and _is_hang_up(found):
+            if _is_hang_up(error):
                 said = f"kafka {host}:{port} hangs up: is it starting, and is kafka.security_protocol = {settings.security_protocol} right for this port?"
+        else:
+            addresses += [address for address in advertised if address not in addresses][: max(0, MOST_PROBED - len(addresses))]
+    return said
+
+
+async def explained(settings: KafkaSettings, error: Exception, hint: str = "is the broker up?") -> str:
+    """What a failure to reach Kafka comes from, as one sentence; raises `AccessError` as `admission` does."""
+    from aiokafka.errors import KafkaError
+
+    said = await admission(settings)
     return said or (f"kafka {settings.bootstrap_servers}: {error}; {hint}" if isinstance(error, KafkaError | OSError) else str(error))
 
 
-def _addresses(settings: KafkaSettings) -> list[tuple[str, int]]:
-    from aiokafka.conn import collect_hosts
-
-    return [(host, port) for host, port, _ in collect_hosts(settings.bootstrap_servers)]
-
-
-async def _sign_in(host: str, port: int, given: dict[str, Any]) -> None:
-    """Connect, sign in and ask for the brokers; raises what goes wrong."""
+async def _sign_in(host: str, port: int, given: dict[str, Any]) -> list[tuple[str, int]]:
+    """Connect, sign in and ask for the brokers' addresses; raises what goes wrong."""
     from aiokafka.conn import create_conn
     from aiokafka.protocol.metadata import MetadataRequest
 
     connection: Any = await create_conn(host, port, request_timeout_ms=int(PROBE_S * 1000), **given)
     try:
-        await connection.send(MetadataRequest([]))
+        answer = await connection.send(MetadataRequest([]))
+        return [(broker[1], broker[2]) for broker in answer.brokers]
     finally:
         await connection.close()
 
@@ -107,11 +118,10 @@ def _refusal(settings: KafkaSettings, error: BaseException) -> str | None:
     cause = error.__cause__ or error
     protocol = settings.security_protocol
     if isinstance(cause, ssl.SSLCertVerificationError):
+        why = cause.verify_message.rstrip(".")
         if cause.verify_code in _WRONG_NAME:
-            return (
-                f"has a certificate for another name ({cause.verify_message}): use one that it has, in kafka.bootstrap_servers and as advertised listener"
-            )
-        return f"has a certificate that is not trusted ({cause.verify_message}): set kafka.ssl_cafile to the file of the CA that signed it"
+            return f"has a certificate for another name ({why}): use one that it has, in kafka.bootstrap_servers and as advertised listener"
+        return f"has a certificate that is not trusted ({why}): set kafka.ssl_cafile to the file of the CA that signed it"
     if isinstance(cause, ssl.SSLError):
         reason = (cause.reason or str(cause)).lower().replace("_", " ")
         return f"and this client do not agree on TLS ({reason}): check kafka.security_protocol, and kafka.ssl_certfile where the broker wants a certificate"
@@ -130,4 +140,4 @@ def _is_hang_up(error: BaseException) -> bool:
     return isinstance(error.__cause__ or error, ConnectionResetError | ConnectionAbortedError | BrokenPipeError | EOFError)
 
 
-__all__ = ["AccessError", "Patience", "explained"]
+__all__ = ["AccessError", "Patience", "admission", "explained"]

@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from pointsman.schemas.access import explained
+from pointsman.schemas.access import admission, explained
 from pointsman.schemas.settings import KafkaSettings, security
 
 from .recording import open_write
@@ -49,6 +49,7 @@ async def _record(settings: KafkaSettings, topic: str, output: Path, until_idle:
     )
     count, last = 0, time.monotonic()
     try:
+        await admission(settings)
         await consumer.start()
         with open_write(output) as file:
             while until_idle is None or time.monotonic() - last < until_idle:

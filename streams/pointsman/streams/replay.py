@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from pointsman.schemas import EventRejected, OptimizationConfig, dead_letter, encode
-from pointsman.schemas.access import explained
+from pointsman.schemas.access import admission, explained
 from pointsman.schemas.settings import KafkaSettings, security
 
 from .core import Core
@@ -182,6 +182,7 @@ def _partition(settings: KafkaSettings, topic: str, partition: int, start: int, 
             bootstrap_servers=settings.bootstrap_servers, enable_auto_commit=False, isolation_level="read_committed", **security(settings)
         )
         try:
+            await admission(settings)
             await consumer.start()
             consumer.assign([where])
             consumer.seek(where, start)

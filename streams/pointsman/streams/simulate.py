@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pointsman.schemas import AnyInput, EventRejected, encode
-from pointsman.schemas.access import explained
+from pointsman.schemas.access import admission, explained
 from pointsman.schemas.settings import KafkaSettings, security
 
 from .intake import accept
@@ -57,6 +57,7 @@ async def _publish(recording: Path, settings: KafkaSettings, speed: float, by_ty
     pace = Pace(speed) if speed else None
     count, pending = 0, []
     try:
+        await admission(settings)
         await producer.start()
         for event in events_of(recording, now=now):
             if pace is not None and (delay := pace.delay(event.occurred_at)) > 0:
