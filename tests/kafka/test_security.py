@@ -11,11 +11,12 @@ import pytest
 from aiokafka.errors import KafkaConnectionError
 from deployment import Deployment, count, stop
 from events import stream
+from pydantic import SecretStr
 
-from pointsman.models.decision import Context
+from pointsman.models.context import Context
 from pointsman.schemas import OptimizationConfig, Track, decode, encode
-from pointsman.schemas.access import AccessError, Patience
-from pointsman.schemas.settings import KafkaSettings
+from pointsman.schemas.access import AccessError, Patience, admission
+from pointsman.schemas.settings import KafkaSettings, SettingsError
 from pointsman.sinks.router_view import RouterView
 from pointsman.streams.core import Core
 from pointsman.streams.producer import Producer, SyncProducer
@@ -117,6 +118,18 @@ def test_topics_are_made_over_tls_alone(secured_broker: Any, tmp_path: Path, cha
     done = command(tmp_path, fields, "topics")
     assert len(done.stdout.splitlines()) == len(specs(KafkaSettings()))
     assert asyncio.run(ensure_topics(KafkaSettings(bootstrap_servers=secured_broker.bootstrap, topic_prefix=prefix), check=True)) == []
+
+
+def test_a_locked_key_needs_its_password(secured_broker: Any, tmp_path: Path) -> None:
+    lock = ["openssl", "pkey", "-in", str(secured_broker.certificates / "client.key"), "-aes256", "-passout", "pass:lock", "-out", str(tmp_path / "locked.key")]
+    subprocess.run(lock, check=True, capture_output=True)
+    files = {"ssl_cafile": "ca.pem", "ssl_certfile": "client.pem", "ssl_keyfile": tmp_path / "locked.key"}
+    fields = {"security_protocol": "SSL", **{name: secured_broker.certificates / file for name, file in files.items()}}
+    locked = KafkaSettings(bootstrap_servers=secured_broker.ssl, **fields)
+    unlocked = KafkaSettings(bootstrap_servers=secured_broker.ssl, ssl_key_password=SecretStr("lock"), **fields)
+    assert asyncio.run(admission(unlocked)) is None
+    with pytest.raises(SettingsError, match=r"a locked key needs kafka\.ssl_key_password"):
+        asyncio.run(admission(locked))
 
 
 @pytest.mark.parametrize("name", ["topics", "worker", "record", "simulate", "replay"])
