@@ -11,6 +11,16 @@ from pointsman.schemas import Event, EventRejected, Refused, Tick, dead_letter, 
 from .core import Core
 
 
+MOST_HANDED = 16
+
+
+class Handed(NamedTuple):
+    """A journal record that this worker wrote itself, at the offset with which it was acknowledged."""
+
+    offset: int
+    value: bytes
+
+
 class Unsaved(NamedTuple):
     """Since when a scope's snapshot is behind: the first offset that is not in it, and the monotonic time."""
 
@@ -29,6 +39,7 @@ class Shard:
     folded: int = 0
     ahead: dict[str, int] = field(default_factory=dict)
     unsaved: dict[str, Unsaved] = field(default_factory=dict)
+    _handed: dict[int, list[Handed]] = field(default_factory=dict)
     _timers: list[tuple[float, str]] = field(default_factory=list)
 
     def fold(self, records: Iterable[Any]) -> list[Event]:
@@ -63,6 +74,20 @@ class Shard:
             self.watch(scope)
         return outputs
 
+    def hand(self, offset: int, values: Iterable[bytes]) -> None:
+        """Keep records that stand in the journal from this offset on, so that they need not be fetched back; a few batches at most."""
+        if len(self._handed) >= MOST_HANDED:  # what was in between came from elsewhere: the fetch brings it, and these
+            self._handed.clear()
+        self._handed[offset] = [Handed(offset + place, value) for place, value in enumerate(values)]
+
+    def has_next(self) -> bool:
+        """Whether the records that come next were handed over."""
+        return self.applied + 1 in self._handed
+
+    def take(self) -> list[Handed]:
+        """The batch that comes next, where it was handed over; nothing where something else stands before it."""
+        return self._handed.pop(self.applied + 1, [])
+
     def watch(self, scope: str) -> None:
         """Note when time alone will change this scope."""
         due = self.core.next_due(scope)
@@ -86,4 +111,4 @@ class Shard:
         return min((entry.offset for entry in self.unsaved.values()), default=self.applied + 1)
 
 
-__all__ = ["Shard", "Unsaved"]
+__all__ = ["Handed", "Shard", "Unsaved"]

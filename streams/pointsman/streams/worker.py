@@ -13,7 +13,7 @@ import tempfile
 import time
 import uuid
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from importlib.metadata import version
 from typing import Any
 
@@ -143,6 +143,10 @@ class Worker:
             message = event.message
             try:
                 await self._forward(message.tp, _records(event))
+                if any(shard.has_next() for shard in self._shards.values()):
+                    async with self._busy:
+                        await self._fold_handed()
+                        await self._save_some()
             except Exception as error:
                 await self._crash(error)
 
@@ -152,13 +156,20 @@ class Worker:
             due = await self._due(tp)
             if records[0].offset > due:
                 await self._forward_missed(tp, due, records[0].offset)
-            await self._writer.write(self._accepted(tp, [record for record in records if record.offset >= due]))
+            await self._write(self._accepted(tp, [record for record in records if record.offset >= due]))
             self._note_forwarded(tp, records[-1].offset + 1)
 
     async def _forward_missed(self, tp: TP, start: int, stop: int) -> None:
         async for records in self._read(tp, start, stop):
-            await self._writer.write(self._accepted(tp, records))
+            await self._write(self._accepted(tp, records))
         self._note_forwarded(tp, stop)
+
+    async def _write(self, rows: list[Row]) -> None:
+        """Write rows; what went to a journal partition of this worker is handed to its fold, at the offsets that the broker gave it."""
+        for written in await self._writer.write(rows):
+            shard = self._shards.get(written.partition) if written.topic == self._journal else None
+            if shard is not None:
+                shard.hand(written.offset, [row.value or b"" for row in written.rows])
 
     def _note_forwarded(self, tp: TP, offset: int) -> None:
         if tp in self.app.consumer.assignment() and offset > self._next.get(tp, 0):
@@ -196,6 +207,7 @@ class Worker:
             try:
                 async with self._busy:
                     await self._fold(event.message.partition, _records(event))
+                    await self._fold_handed()
                     await self._save_some()
             except Exception as error:
                 await self._crash(error)
@@ -209,11 +221,17 @@ class Worker:
             await self._fold_missed(tp, shard, records[0].offset)
         await self._step(shard, records)
 
+    async def _fold_handed(self) -> None:
+        """Fold what this worker wrote itself, as long as nothing else stands in between; the rest comes by the fetch, which passes over what is folded."""
+        for shard in list(self._shards.values()):
+            while records := shard.take():
+                await self._step(shard, records)
+
     async def _fold_missed(self, tp: TP, shard: Shard, stop: int) -> None:
         async for records in self._read(tp, shard.applied + 1, stop):
             await self._step(shard, records)
 
-    async def _step(self, shard: Shard, records: list[Any]) -> None:
+    async def _step(self, shard: Shard, records: Sequence[Any]) -> None:
         """Fold a slice and publish what follows; the loop gets its turns in between, so that the last slice's outputs are on their way."""
         outputs: list[Event] = []
         turned = time.monotonic()
@@ -342,7 +360,8 @@ class Worker:
                     await self._mend()
                 now = self._clock()
                 ticks = [self._writer.row(self._journal, tick) for shard in self._shards.values() for tick in shard.ticks(now)]
-                await self._writer.write(ticks)
+                await self._write(ticks)
+                await self._fold_handed()
                 await self._save_some()
                 await self._commit()
         except Exception as error:

@@ -57,6 +57,15 @@ class Row(NamedTuple):
     headers: list[tuple[str, bytes]]
 
 
+class Written(NamedTuple):
+    """Consecutive records of one partition that every replica has; `offset` is the first one's."""
+
+    topic: str
+    partition: int
+    offset: int
+    rows: list[Row]
+
+
 class Writer:
     """Writes rows and returns when every replica has them; a broker that is away is waited for."""
 
@@ -107,15 +116,17 @@ class Writer:
         key = event.scope.encode("utf-8", "replace")
         return Row(topic, self.partition(topic, key), key, encode(event), headers(event))
 
-    async def write(self, rows: Iterable[Row]) -> None:
-        """Write rows, in order within each partition; raises `WriteError` for what Kafka will never take."""
+    async def write(self, rows: Iterable[Row]) -> list[Written]:
+        """Write rows, in order within each partition, and say where they stand; raises `WriteError` for what Kafka will never take."""
         groups: dict[tuple[str, int], list[Row]] = {}
         for row in rows:
             groups.setdefault((row.topic, row.partition), []).append(row)
-        await asyncio.gather(*(self._send(topic, partition, group) for (topic, partition), group in groups.items()))
+        found = await asyncio.gather(*(self._send(topic, partition, group) for (topic, partition), group in groups.items()))
+        return [written for batches in found for written in batches]
 
-    async def _send(self, topic: str, partition: int, rows: list[Row]) -> None:
+    async def _send(self, topic: str, partition: int, rows: list[Row]) -> list[Written]:
         sent = 0
+        batches: list[Written] = []
         while sent < len(rows):
             batch = self._producer.create_batch()
             count = 0
@@ -127,14 +138,16 @@ class Writer:
                 raise WriteError(f"{topic}/{partition}: a record of {len(rows[sent].value or b'')} bytes does not fit into a batch of {MAX_BATCH_BYTES}")
             batch.close()
             try:
-                await (await self._producer.send_batch(batch, topic, partition=partition))
+                placed = await (await self._producer.send_batch(batch, topic, partition=partition))
             except _FINAL as error:
                 raise WriteError(f"{topic}/{partition}: {error!r}; check the topic's limits and this client's rights") from error
             except KafkaError as error:
                 await self._patience.wait(error)
                 continue
+            batches.append(Written(topic, partition, placed.offset, rows[sent : sent + count]))
             sent += count
             self._patience.end()
+        return batches
 
 
-__all__ = ["Row", "WriteError", "Writer"]
+__all__ = ["Row", "WriteError", "Writer", "Written"]
