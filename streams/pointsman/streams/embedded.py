@@ -384,11 +384,13 @@ class Optimizer:
         outputs: list[Event] = []
         try:
             self._journal.begin()
+            entries: list[tuple[int, str, bytes]] = []
             rows: list[tuple[int, str, bytes]] = []
             letters: list[bytes] = []
             for event in self._introduced(events):
                 line = encode(event)
-                position = self._journal.append(event.scope, line)
+                self._position = position = self._position + 1
+                entries.append((position, event.scope, line))
                 for output in self._core.step(event):
                     if isinstance(output, EventRejected):
                         place, moment = f"journal:{position}", output.occurred_at
@@ -399,7 +401,7 @@ class Optimizer:
                         rows.append((position, output.event_id, encode(output)))
                         outputs.append(output)
                 self._dirty.add(event.scope)
-                self._position = position
+            self._journal.append(entries)
             self._journal.add_outputs(rows)
             if letters:
                 self._journal.add_dead_letters(letters)

@@ -69,10 +69,9 @@ class Journal:
         if self._connection.in_transaction:
             self._connection.execute("ROLLBACK")
 
-    def append(self, scope: str, line: bytes) -> int:
-        """Add one event; returns its position."""
-        position = self._connection.execute("INSERT INTO journal (scope, line) VALUES (?, ?)", (scope, line)).lastrowid
-        return position or 0
+    def append(self, rows: list[tuple[int, str, bytes]]) -> None:
+        """Add events (position, scope, line); the first position is the one after the end."""
+        self._connection.executemany("INSERT INTO journal (position, scope, line) VALUES (?, ?, ?)", rows)
 
     def add_outputs(self, rows: list[tuple[int, str, bytes]]) -> None:
         """Add outputs (position of the cause, id, line); one whose id is there already is left as it is."""
