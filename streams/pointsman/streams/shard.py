@@ -10,7 +10,6 @@ from pointsman.schemas import Event, EventRejected, Refused, Tick, dead_letter, 
 
 from .core import Core
 
-
 MOST_HANDED = 16
 
 

@@ -40,6 +40,7 @@ WINDOWS_KEPT = 1440
 HANDOVER_S = 5.0
 MEND_S = 1.0
 MOST_FETCHED = 8 * LONGEST
+MOST_UNWRITTEN = 4 * LONGEST
 AT_ONCE = 50
 TURN_S = 0.005
 
@@ -64,6 +65,7 @@ class Worker:
         self._journal = f"{self._prefix}journal"
         self._writer = Writer(settings.kafka, (spec.name for spec in specs(settings.kafka)))
         self._writing: asyncio.Task[None] | None = None
+        self._unwritten: list[Row] = []
         self._busy = asyncio.Lock()
         self._shards: dict[int, Shard] = {}
         self._next: dict[TP, int] = {}
@@ -240,7 +242,8 @@ class Worker:
             if time.monotonic() - turned > TURN_S:
                 await asyncio.sleep(0)
                 turned = time.monotonic()
-        await self._publish(shard.partition, outputs)
+        if self._shards.get(shard.partition) is shard:  # else it was handed over meanwhile, and its next owner publishes
+            await self._publish(shard.partition, outputs)
 
     async def _publish(self, partition: int, outputs: list[Event]) -> None:
         """Write outputs behind those before them, while the next records are folded."""
@@ -249,9 +252,17 @@ class Worker:
         for output in outputs:
             if isinstance(output, WindowClosed):
                 self._keep_window(partition, output)
-        rows = [self._output(output) for output in outputs]
-        await self._written()
-        self._writing = asyncio.create_task(self._writer.write(rows))
+        self._unwritten += [self._output(output) for output in outputs]
+        if self._writing is not None and (self._writing.done() or len(self._unwritten) > MOST_UNWRITTEN):
+            await self._written()
+        if self._writing is None:
+            self._writing = asyncio.create_task(self._write_out())
+
+    async def _write_out(self) -> None:
+        """Write outputs in their order, all that have gathered at a time, the next only when every replica has the last."""
+        while self._unwritten:
+            rows, self._unwritten = self._unwritten, []
+            await self._writer.write(rows)
 
     async def _written(self) -> None:
         """Wait until every replica has every output so far."""
@@ -318,6 +329,7 @@ class Worker:
 
     async def _commit(self) -> None:
         """Commit what is safe; a refusal means that the partitions are another's by now, or that the broker is away."""
+        await self._written()
         assigned = self.app.consumer.assignment()
         offsets = {tp: offset for tp, offset in self._commits.items() if tp in assigned and offset != self._committed.get(tp)}
         self._commits.clear()
@@ -404,7 +416,10 @@ class Worker:
                 await self._commit()
         except (TimeoutError, KafkaError) as error:
             log.warning("partitions were handed over without their last snapshots (%r): their next owner folds a longer tail", error)
-            self._writing = None  # cancelled with the wait for it: what it held was not committed and comes again
+            if self._writing is not None:
+                self._writing.cancel()  # what it held was not committed and comes again
+            self._writing = None
+            self._unwritten.clear()
         for tp in revoked:
             for known in (self._next, self._commits, self._committed, self._waiting):
                 known.pop(tp, None)

@@ -29,6 +29,7 @@ from pointsman.schemas.cloudevents import headers
 from pointsman.schemas.settings import KafkaSettings, security
 
 MAX_BATCH_BYTES = 1_000_000  # a broker takes 1,048,588 unless told otherwise
+MOST_FOUND = 4096
 _FINAL = (
     AuthenticationFailedError,
     ClusterAuthorizationFailedError,
@@ -73,6 +74,7 @@ class Writer:
         self._settings = settings
         self._topics = tuple(topics)
         self._partitions: dict[str, list[int]] = {}
+        self._found: dict[tuple[str, bytes], int] = {}
         self._producer: Any = None
         self._patience = Patience(settings, "Trying again until it takes records")
 
@@ -86,6 +88,7 @@ class Writer:
             **security(self._settings),
         )
         await self._producer.start()
+        self._found.clear()
         for topic in self._topics:
             self._partitions[topic] = sorted(await self._producer.partitions_for(topic))
         self._patience.end()
@@ -108,8 +111,13 @@ class Writer:
 
     def partition(self, topic: str, key: bytes) -> int:
         """The partition of a key, as every Kafka client with the default partitioner finds it (murmur2)."""
-        partitions = self._partitions[topic]
-        return int(_partition_of(key, partitions, partitions))
+        found = self._found.get((topic, key))
+        if found is None:
+            partitions = self._partitions[topic]
+            if len(self._found) >= MOST_FOUND:
+                self._found.clear()
+            found = self._found[topic, key] = int(_partition_of(key, partitions, partitions))
+        return found
 
     def row(self, topic: str, event: Event) -> Row:
         """An event as a record of a topic: CloudEvents headers, its scope as the key."""
