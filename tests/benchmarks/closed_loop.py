@@ -1,10 +1,11 @@
 """A local server that slows down under load beside a hosted endpoint that costs: what routing does to latency, cost and goodput.
 
 The stream is shipped with the demo: lengths and bursts of the requests, the server's speed against the number running and its slots are
-fitted to the vLLM recording when this runs, the endpoint's first token and pace are drawn from the llmperf recording. The simulation
-closes the loop: what is sent to the server makes it slower. Two references bound what is possible at equal cost: static mixes, and a rule
-that knows how many run on the server and was tuned on this very stream.
-Run: PYTHONPATH=tests python -m benchmarks.closed_loop [--requests N] [--loads 0.5,1,2] [--json FILE]
+fitted to the vLLM recording when this runs; the endpoint's answers (latency, tokens, and with a stated price the cost) are drawn from the
+llmperf recording, with `--scaled` at their recorded pace but the request's own length. The simulation closes the loop: what is sent to the
+server makes it slower. Beside each of our rows stand the best static mix that costs no more, and the best of two rules that know what a
+router could know of the server: how many run there, and when a request of known length would finish if as many went on running.
+Run: PYTHONPATH=tests python -m benchmarks.closed_loop [--requests N] [--loads 0.5,1,2] [--scaled] [--json FILE]
 """
 
 import argparse
@@ -16,26 +17,31 @@ import statistics
 from pathlib import Path
 from typing import Any
 
-from pointsman.schemas import AnyInput, Constraints, OptimizationConfig, RequestCompleted, Strategy, Track, decode
+from pointsman.schemas import AnyInput, Budget, Constraints, OptimizationConfig, RequestCompleted, Strategy, Track, decode
 from pointsman.streams.demo import RECORDING
 from pointsman.streams.recording import read_lines
 
 from .engine import Engine, Fit, fit, recorded_runs
 from .policies import Embedded, LeastBusy, Outcome, Policy, Request, average, fixed, mixed, percentile, round_robin, table
 
-CEILING_S = 30.0
+CEILING_S, SCALED_CEILING_S = 10.0, 30.0
 USD_PER_1K = 0.001
 SAMPLE_S = 2.0
 WARM_UP = 0.1
 SHARES = tuple(share / 20 for share in range(1, 20))
 LIMITS = (2, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128)
+BUDGETS = (0.75, 0.6)  # shares of what the endpoint alone would cost
+FINISHES_S = (2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 15, 20, 25, 30)
+AGAINST = ("p95 against mix %", "goodput against mix %", "p95 against rule %", "goodput against rule %")
 COLUMNS = {"p50 s": ".1f", "p95 s": ".1f", "USD per 1,000": ".3f", "goodput /s": ".3f", "in time %": ".1f", "local %": ".1f"}
 
 
 class World:
     """Everything that is read from the recording."""
 
-    def __init__(self, recording: Path = RECORDING) -> None:
+    def __init__(self, recording: Path = RECORDING, *, is_scaled: bool = False, ceiling_s: float | None = None) -> None:
+        self.ceiling_s = ceiling_s or (SCALED_CEILING_S if is_scaled else CEILING_S)
+        self.is_scaled = is_scaled
         events: list[AnyInput] = [decode(line) for _, line in read_lines(recording)]
         self.fit: Fit = fit(events, "local")
         self.runs = recorded_runs(events, "local")
@@ -43,25 +49,28 @@ class World:
         self.sizes = [(start.input_tokens or 1, end.output_tokens or 1, start.max_output_tokens or 1024) for start, end in calm]
         moments = [start.occurred_at for start, _ in calm]
         self.gaps = [later - earlier for earlier, later in itertools.pairwise(moments)]
-        self.endpoint = [
-            (event.ttft_ms / 1000.0, (event.latency_ms - event.ttft_ms) / 1000.0 / event.output_tokens)
-            for event in events
-            if isinstance(event, RequestCompleted) and event.track == "api" and event.success
-            if event.ttft_ms is not None and event.latency_ms is not None and event.output_tokens
-        ]
+        self.endpoint = [event for event in events if isinstance(event, RequestCompleted) and event.track == "api" and event.success]
         self.capacity = self.fit.capacity(statistics.fmean(size[1] for size in self.sizes))
 
-    def stream(self, count: int, load: float, seed: int) -> tuple[list[Request], list[tuple[float, float]]]:
-        """Requests with recorded sizes and recorded bursts at `load` times the server's capacity; and the endpoint's pace for each."""
+    def stream(self, count: int, load: float, seed: int) -> tuple[list[Request], list[Outcome]]:
+        """Requests with recorded sizes and recorded bursts at `load` times the server's capacity, and what the endpoint would give for each."""
         dice = random.Random(seed)
         scale = 1.0 / (load * self.capacity * statistics.fmean(self.gaps))
         place = dice.randrange(len(self.gaps))
-        now, requests = 0.0, []
+        now, requests, answers = 0.0, [], []
         for number in range(count):
-            size = dice.choice(self.sizes)
-            requests.append(Request(number, now, *size))
+            request = Request(number, now, *dice.choice(self.sizes))
+            requests.append(request)
+            answers.append(self._answer(request, dice.choice(self.endpoint)))
             now += scale * self.gaps[(place + number) % len(self.gaps)]
-        return requests, [dice.choice(self.endpoint) for _ in requests]
+        return requests, answers
+
+    def _answer(self, request: Request, recorded: RequestCompleted) -> Outcome:
+        latency, first, tokens = (recorded.latency_ms or 0.0) / 1000.0, (recorded.ttft_ms or 0.0) / 1000.0, recorded.output_tokens or 1
+        if not self.is_scaled:
+            return Outcome(latency, first, recorded.cost_usd or 0.0, output_tokens=tokens)
+        cost = (request.input_tokens + request.output_tokens) / 1000.0 * USD_PER_1K
+        return Outcome(first + (latency - first) / tokens * request.output_tokens, first, cost)
 
 
 class Limited:
@@ -82,7 +91,21 @@ class Limited:
         self._running -= track == "local"
 
 
-def play(world: World, policy: Policy, requests: list[Request], paces: list[tuple[float, float]], name: str) -> dict[str, Any]:
+class Foreseeing(Limited):
+    """Local where a request of known length would finish in time, if the server stayed as busy as it would be then; else the endpoint."""
+
+    def __init__(self, within_s: float, fitted: Fit) -> None:
+        super().__init__(fitted.slots)
+        self._within_s, self._fit = within_s, fitted
+
+    def choose(self, request: Request) -> str:
+        """By the expected finish."""
+        if request.output_tokens * self._fit.pace(self._running + 1) > self._within_s:
+            return "api"
+        return super().choose(request)
+
+
+def play(world: World, policy: Policy, requests: list[Request], answers: list[Outcome], name: str) -> dict[str, Any]:
     """One policy over one stream; the first tenth of the requests is not counted."""
     engine = Engine(world.fit)
     pending: list[tuple[float, int, str, Outcome]] = []
@@ -108,24 +131,22 @@ def play(world: World, policy: Policy, requests: list[Request], paces: list[tupl
             if moment >= to:
                 return
 
-    for request, (first, pace) in zip(requests, paces, strict=True):
+    for request, answer in zip(requests, answers, strict=True):
         settle(request.at)
         if policy.choose(request) == "local":
             engine.submit(request.number, request.at, float(request.output_tokens))
         else:
-            cost = (request.input_tokens + request.output_tokens) / 1000.0 * USD_PER_1K
-            outcome = Outcome(first + pace * request.output_tokens, first, cost)
-            heapq.heappush(pending, (request.at + outcome.latency_s, request.number, "api", outcome))
+            heapq.heappush(pending, (request.at + answer.latency_s, request.number, "api", answer))
     while len(outcomes) < len(requests):
         settle(min(engine.next_end(), pending[0][0] if pending else float("inf")))
     counted = [outcomes[request.number] for request in requests[int(WARM_UP * len(requests)) :]]
     span = requests[-1].at - requests[int(WARM_UP * len(requests))].at
-    return _row(name, counted, span)
+    return _row(name, counted, span, world.ceiling_s)
 
 
-def _row(name: str, counted: list[tuple[str, Outcome]], span_s: float) -> dict[str, Any]:
+def _row(name: str, counted: list[tuple[str, Outcome]], span_s: float, ceiling_s: float) -> dict[str, Any]:
     latencies = [outcome.latency_s for _, outcome in counted]
-    good = sum(latency <= CEILING_S for latency in latencies)
+    good = sum(latency <= ceiling_s for latency in latencies)
     return {
         "policy": name,
         "p50 s": percentile(latencies, 0.5),
@@ -137,24 +158,29 @@ def _row(name: str, counted: list[tuple[str, Outcome]], span_s: float) -> dict[s
     }
 
 
-def settings(strategy: Strategy, slots: int) -> OptimizationConfig:
+def settings(strategy: Strategy, world: World, usd_per_request: float | None) -> OptimizationConfig:
     """What a user would set."""
-    price = {"cost_per_1k_input_tokens": USD_PER_1K, "cost_per_1k_output_tokens": USD_PER_1K}
+    endpoint = Track(name="api", cost_per_1k_input_tokens=USD_PER_1K, cost_per_1k_output_tokens=USD_PER_1K)
     return OptimizationConfig(
         strategy=strategy,
-        tracks=(Track(name="local", max_concurrency=slots), Track(name="api", **price)),
-        constraints=Constraints(max_latency_ms=1000.0 * CEILING_S, max_cost_usd=0.01),
+        tracks=(Track(name="local", max_concurrency=world.fit.slots), endpoint),
+        constraints=Constraints(max_latency_ms=1000.0 * world.ceiling_s, max_cost_usd=0.001),
+        budget=Budget(usd_per_request=usd_per_request),
     )
 
 
 def measure(world: World, count: int, load: float, seeds: int) -> dict[str, Any]:
-    """All policies at one load, means over the seeds; beside each of ours the best static mix and the best limit that cost no more."""
-    runs: dict[str, list[dict[str, Any]]] = {"ours": [], "baselines": [], "mixes": [], "limits": []}
+    """All policies at one load, means over the seeds; beside each of ours the best static mix and the best rule that cost no more."""
+    runs: dict[str, list[dict[str, Any]]] = {"ours": [], "baselines": [], "mixes": [], "rules": []}
     for seed in range(seeds):
-        requests, paces = world.stream(count, load, seed)
+        requests, answers = world.stream(count, load, seed)
+        dear = statistics.fmean(answer.cost_usd for answer in answers)
         strategies: tuple[Strategy, ...] = ("latency", "balanced", "throughput")
         groups: dict[str, list[tuple[str, Policy]]] = {
-            "ours": [(f"pointsman, strategy {name}", Embedded(settings(name, world.fit.slots))) for name in strategies],
+            "ours": [
+                *((f"pointsman, {name}", Embedded(settings(name, world, None))) for name in strategies),
+                *((f"pointsman, latency, budget {100 * share:.0f} %", Embedded(settings("latency", world, share * dear))) for share in BUDGETS),
+            ],
             "baselines": [
                 ("all local", fixed("local")),
                 ("all API", fixed("api")),
@@ -163,23 +189,26 @@ def measure(world: World, count: int, load: float, seeds: int) -> dict[str, Any]
                 ("least busy", LeastBusy(("local", "api"))),
             ],
             "mixes": [(f"static, {100 * share:.0f} % local", mixed({"local": share, "api": 1.0 - share}, seed)) for share in SHARES],
-            "limits": [(f"local while fewer than {limit} run", Limited(limit)) for limit in LIMITS],
+            "rules": [
+                *((f"local while fewer than {limit} run", Limited(limit)) for limit in LIMITS),
+                *((f"local if done within {within} s", Foreseeing(within, world.fit)) for within in FINISHES_S),
+            ],
         }
         for group, policies in groups.items():
-            runs[group].append([play(world, policy, requests, paces, name) for name, policy in policies])  # type: ignore[arg-type]
+            runs[group].append([play(world, policy, requests, answers, name) for name, policy in policies])  # type: ignore[arg-type]
     means = {group: [average(rows) for rows in zip(*per_seed, strict=True)] for group, per_seed in runs.items()}
-    return {"load": load, "capacity /s": world.capacity, **means, "at equal cost": [_beside(row, means) for row in means["ours"]]}
+    return {"load": load, "capacity /s": world.capacity, **means, "at equal cost": [_beside(row, means) for row in [*means["ours"], *means["rules"]]]}
 
 
 def _beside(row: dict[str, Any], means: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
+    """The best by 95th percentile and by goodput among what costs at most as much; differences in percent of theirs."""
     said: dict[str, Any] = {"policy": row["policy"]}
-    affordable = [other for other in [*means["mixes"], *means["baselines"][:2]] if other["USD per 1,000"] <= row["USD per 1,000"] * 1.001]
-    for name, rows in (("mix", affordable), ("limit", [other for other in means["limits"] if other["USD per 1,000"] <= row["USD per 1,000"] * 1.001])):
+    for name, candidates in (("mix", [*means["mixes"], *means["baselines"][:2]]), ("rule", means["rules"])):
+        rows = [other for other in candidates if other["USD per 1,000"] <= row["USD per 1,000"] * 1.001]
         if rows:
             fast, good = min(rows, key=lambda other: other["p95 s"]), max(rows, key=lambda other: other["goodput /s"])
-            said[f"best {name}"] = fast["policy"]
-            said[f"p95 against best {name} %"] = 100.0 * (row["p95 s"] / fast["p95 s"] - 1.0)
-            said[f"goodput against best {name} %"] = 100.0 * (row["goodput /s"] / good["goodput /s"] - 1.0)
+            said |= {f"best {name} by p95": fast["policy"], f"p95 against {name} %": 100.0 * (row["p95 s"] / fast["p95 s"] - 1.0)}
+            said |= {f"best {name} by goodput": good["policy"], f"goodput against {name} %": 100.0 * (row["goodput /s"] / good["goodput /s"] - 1.0)}
     return said
 
 
@@ -211,18 +240,21 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--loads", default="0.5,1,2", help="times the local server's capacity")
     parser.add_argument("--json", type=Path, help="write the rows here as well")
+    parser.add_argument("--scaled", action="store_true", help="the endpoint writes answers of the request's own length")
+    parser.add_argument("--ceiling", type=float, help=f"latency ceiling in s (default {CEILING_S:.0f}, scaled {SCALED_CEILING_S:.0f})")
     options = parser.parse_args(arguments)
-    world = World()
+    world = World(is_scaled=options.scaled, ceiling_s=options.ceiling)
     print(check(world))
     results = []
     for load in map(float, options.loads.split(",")):
         result = measure(world, options.requests, load, options.seeds)
         results.append(result)
-        shown = [*result["ours"], *result["baselines"], *result["mixes"][1::4], *result["limits"][3::3]]
-        title = f"\nLoad {load} x {result['capacity /s']:.2f}/s, {options.requests} requests, {options.seeds} seeds, latency ceiling {CEILING_S:.0f} s"
+        shown = [*result["ours"], *result["baselines"], *result["mixes"][1::3], *result["rules"][2::3]]
+        title = f"\nLoad {load} x {result['capacity /s']:.2f}/s, {options.requests} requests, {options.seeds} seeds, latency ceiling {world.ceiling_s:.0f} s"
         print(table(title, shown, COLUMNS))
-        for row in result["at equal cost"]:
-            print("  " + "; ".join(f"{key}: {value if isinstance(value, str) else format(value, '+.1f')}" for key, value in row.items()))
+        print("\nAgainst the best that costs no more, %" + "".join(f"{name:>20}" for name in AGAINST))
+        for row in [*result["at equal cost"][: len(result["ours"])], *result["at equal cost"][len(result["ours"]) + 2 :: 3]]:
+            print(f"  {row['policy']:<36}" + "".join(f"{row[name]:>+20.1f}" if name in row else f"{'-':>20}" for name in AGAINST))
     if options.json:
         options.json.write_text(json.dumps(results, indent=2) + "\n")
 

@@ -59,8 +59,12 @@ def fit(events: Iterable[AnyInput], track: str) -> Fit:
             first.append(event.ttft_ms / 1000.0)
             served += event.output_tokens or 0
     scale = gauged / served
-    rows = [(statistics.fmean(one for one, _ in bins[key]), scale * statistics.median(pace for _, pace in bins[key])) for key in sorted(bins)]
+    rows = [(statistics.fmean(one for one, _ in bins[key]), scale * _pace(bins[key])) for key in sorted(bins)]
     return Fit(most, tuple(one for one, _ in rows), tuple(pace for _, pace in rows), sorted(first)[len(first) // 10])
+
+
+def _pace(rows: list[tuple[float, float]]) -> float:
+    return sum(running for running, _ in rows) / sum(running / pace for running, pace in rows)
 
 
 class Engine:

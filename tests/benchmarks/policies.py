@@ -33,12 +33,13 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What one attempt gave; `error` is empty for a success."""
+    """What one attempt gave; `error` is empty for a success, whose answer is as long as the request said unless `output_tokens` says otherwise."""
 
     latency_s: float
     ttft_s: float | None = None
     cost_usd: float = 0.0
     error: str = ""
+    output_tokens: int | None = None
 
 
 class Policy(Protocol):
@@ -46,6 +47,7 @@ class Policy(Protocol):
 
     def choose(self, request: Request) -> str:
         """The track to take, at the request's own time."""
+        ...
 
     def ended(self, request: Request, track: str, outcome: Outcome, now: float) -> None:
         """An attempt ended `now`, in simulated seconds."""
@@ -116,8 +118,9 @@ class Embedded:
         """The recommended track, recorded as taken."""
         self._now = EPOCH + request.at
         identity = f"r{request.number}"
-        sizes = {"input_tokens": request.input_tokens, "max_output_tokens": request.max_output_tokens}
-        decision = self.optimizer.recommend(self.SCOPE, request_id=identity, occurred_at=self._now, **sizes)
+        decision = self.optimizer.recommend(
+            self.SCOPE, request_id=identity, input_tokens=request.input_tokens, max_output_tokens=request.max_output_tokens, occurred_at=self._now
+        )
         self.optimizer.record_request_start(identity, scope=self.SCOPE, decision=decision)
         return decision.track
 
@@ -128,7 +131,7 @@ class Embedded:
         if outcome.error:
             fields |= {"error_type": outcome.error, "failure_class": "provider"}
         else:
-            fields |= {"output_tokens": request.output_tokens, "input_tokens": request.input_tokens}
+            fields |= {"output_tokens": outcome.output_tokens or request.output_tokens, "input_tokens": request.input_tokens}
         self.optimizer.record_request_completion(
             f"r{request.number}", scope=self.SCOPE, track=track, success=not outcome.error, latency_ms=1000.0 * outcome.latency_s, **fields
         )
