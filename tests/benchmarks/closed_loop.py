@@ -3,8 +3,9 @@
 The stream is shipped with the demo: lengths and bursts of the requests, the server's speed against the number running and its slots are
 fitted to the vLLM recording when this runs; the endpoint's answers (latency, tokens, and with a stated price the cost) are drawn from the
 llmperf recording, with `--scaled` at their recorded pace but the request's own length. The simulation closes the loop: what is sent to the
-server makes it slower. Beside each of our rows stand the best static mix that costs no more, and the best of two rules that know what a
-router could know of the server: how many run there, and when a request of known length would finish if as many went on running.
+server makes it slower. Beside a row stand the best static mix that costs no more, and the best of two kinds of rules: one knows how many run on
+the server, the other its true speed and the request's true length too. "local if Load expects" uses `models/load.py` alone, which learns both
+from the outcomes of what it sent to the server, from a cold start.
 Run: PYTHONPATH=tests python -m benchmarks.closed_loop [--requests N] [--loads 0.5,1,2] [--scaled] [--json FILE]
 """
 
@@ -17,6 +18,7 @@ import statistics
 from pathlib import Path
 from typing import Any
 
+from pointsman.models.load import Load
 from pointsman.schemas import AnyInput, Budget, Constraints, OptimizationConfig, RequestCompleted, Strategy, Track, decode
 from pointsman.streams.demo import RECORDING
 from pointsman.streams.recording import read_lines
@@ -31,6 +33,8 @@ WARM_UP = 0.1
 SHARES = tuple(share / 20 for share in range(1, 20))
 LIMITS = (2, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128)
 BUDGETS = (0.75, 0.6)  # shares of what the endpoint alone would cost
+EXPECTED_S = (4, 7, 10, 15)
+LOCAL_TRIES = 0.01
 FINISHES_S = (2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 15, 20, 25, 30)
 AGAINST = ("p95 against mix %", "goodput against mix %", "p95 against rule %", "goodput against rule %")
 COLUMNS = {"p50 s": ".1f", "p95 s": ".1f", "USD per 1,000": ".3f", "goodput /s": ".3f", "in time %": ".1f", "local %": ".1f"}
@@ -39,9 +43,9 @@ COLUMNS = {"p50 s": ".1f", "p95 s": ".1f", "USD per 1,000": ".3f", "goodput /s":
 class World:
     """Everything that is read from the recording."""
 
-    def __init__(self, recording: Path = RECORDING, *, is_scaled: bool = False, ceiling_s: float | None = None) -> None:
+    def __init__(self, recording: Path = RECORDING, *, is_scaled: bool = False, is_shuffled: bool = False, ceiling_s: float | None = None) -> None:
         self.ceiling_s = ceiling_s or (SCALED_CEILING_S if is_scaled else CEILING_S)
-        self.is_scaled = is_scaled
+        self.is_scaled, self.is_shuffled = is_scaled, is_shuffled
         events: list[AnyInput] = [decode(line) for _, line in read_lines(recording)]
         self.fit: Fit = fit(events, "local")
         self.runs = recorded_runs(events, "local")
@@ -59,7 +63,8 @@ class World:
         place = dice.randrange(len(self.gaps))
         now, requests, answers = 0.0, [], []
         for number in range(count):
-            request = Request(number, now, *dice.choice(self.sizes))
+            read, written, most = dice.choice(self.sizes)
+            request = Request(number, now, dice.choice(self.sizes)[0] if self.is_shuffled else read, written, most)
             requests.append(request)
             answers.append(self._answer(request, dice.choice(self.endpoint)))
             now += scale * self.gaps[(place + number) % len(self.gaps)]
@@ -103,6 +108,29 @@ class Foreseeing(Limited):
         if request.output_tokens * self._fit.pace(self._running + 1) > self._within_s:
             return "api"
         return super().choose(request)
+
+
+class Expecting:
+    """Local where `Load` expects the request to be done in time and has lived through such a load; learns from nothing but its own outcomes."""
+
+    def __init__(self, within_s: float, seed: int) -> None:
+        self._within_s, self._dice, self._load = within_s, random.Random(seed), Load()
+        self._areas: dict[int, float] = {}
+
+    def choose(self, request: Request) -> str:
+        """By the expected latency; one in a hundred the other way."""
+        expected = self._load.predict(request.input_tokens)
+        is_local = request.number % 2 == 0 if expected is None else expected <= self._within_s
+        if (self._dice.random() < LOCAL_TRIES) == is_local or not self._load.is_known():
+            return "api"
+        self._areas[request.number] = self._load.start(request.at)
+        return "local"
+
+    def ended(self, request: Request, track: str, outcome: Outcome, now: float) -> None:
+        """Learn from what ran on the server."""
+        if track == "local":
+            self._load.learn(now, request.at, self._areas.pop(request.number), request.input_tokens, request.output_tokens)
+            self._load.end(now)
 
 
 def play(world: World, policy: Policy, requests: list[Request], answers: list[Outcome], name: str) -> dict[str, Any]:
@@ -171,7 +199,7 @@ def settings(strategy: Strategy, world: World, usd_per_request: float | None) ->
 
 def measure(world: World, count: int, load: float, seeds: int) -> dict[str, Any]:
     """All policies at one load, means over the seeds; beside each of ours the best static mix and the best rule that cost no more."""
-    runs: dict[str, list[dict[str, Any]]] = {"ours": [], "baselines": [], "mixes": [], "rules": []}
+    runs: dict[str, list[dict[str, Any]]] = {"ours": [], "baselines": [], "learned": [], "mixes": [], "rules": []}
     for seed in range(seeds):
         requests, answers = world.stream(count, load, seed)
         dear = statistics.fmean(answer.cost_usd for answer in answers)
@@ -188,6 +216,7 @@ def measure(world: World, count: int, load: float, seeds: int) -> dict[str, Any]
                 ("round robin", round_robin(("local", "api"))),
                 ("least busy", LeastBusy(("local", "api"))),
             ],
+            "learned": [(f"local if Load expects {within} s", Expecting(within, seed)) for within in EXPECTED_S],
             "mixes": [(f"static, {100 * share:.0f} % local", mixed({"local": share, "api": 1.0 - share}, seed)) for share in SHARES],
             "rules": [
                 *((f"local while fewer than {limit} run", Limited(limit)) for limit in LIMITS),
@@ -197,7 +226,12 @@ def measure(world: World, count: int, load: float, seeds: int) -> dict[str, Any]
         for group, policies in groups.items():
             runs[group].append([play(world, policy, requests, answers, name) for name, policy in policies])  # type: ignore[arg-type]
     means = {group: [average(rows) for rows in zip(*per_seed, strict=True)] for group, per_seed in runs.items()}
-    return {"load": load, "capacity /s": world.capacity, **means, "at equal cost": [_beside(row, means) for row in [*means["ours"], *means["rules"]]]}
+    return {
+        "load": load,
+        "capacity /s": world.capacity,
+        **means,
+        "at equal cost": [_beside(row, means) for row in [*means["ours"], *means["learned"], *means["rules"]]],
+    }
 
 
 def _beside(row: dict[str, Any], means: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
@@ -241,19 +275,21 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--loads", default="0.5,1,2", help="times the local server's capacity")
     parser.add_argument("--json", type=Path, help="write the rows here as well")
     parser.add_argument("--scaled", action="store_true", help="the endpoint writes answers of the request's own length")
+    parser.add_argument("--shuffled", action="store_true", help="prompt lengths that say nothing of the answers' (the recording repeats 500 prompts)")
     parser.add_argument("--ceiling", type=float, help=f"latency ceiling in s (default {CEILING_S:.0f}, scaled {SCALED_CEILING_S:.0f})")
     options = parser.parse_args(arguments)
-    world = World(is_scaled=options.scaled, ceiling_s=options.ceiling)
+    world = World(is_scaled=options.scaled, is_shuffled=options.shuffled, ceiling_s=options.ceiling)
     print(check(world))
     results = []
     for load in map(float, options.loads.split(",")):
         result = measure(world, options.requests, load, options.seeds)
         results.append(result)
-        shown = [*result["ours"], *result["baselines"], *result["mixes"][1::3], *result["rules"][2::3]]
+        shown = [*result["ours"], *result["learned"], *result["baselines"], *result["mixes"][1::3], *result["rules"][2::3]]
         title = f"\nLoad {load} x {result['capacity /s']:.2f}/s, {options.requests} requests, {options.seeds} seeds, latency ceiling {world.ceiling_s:.0f} s"
         print(table(title, shown, COLUMNS))
         print("\nAgainst the best that costs no more, %" + "".join(f"{name:>20}" for name in AGAINST))
-        for row in [*result["at equal cost"][: len(result["ours"])], *result["at equal cost"][len(result["ours"]) + 2 :: 3]]:
+        first = len(result["ours"]) + len(result["learned"])
+        for row in [*result["at equal cost"][:first], *result["at equal cost"][first + 2 :: 3]]:
             print(f"  {row['policy']:<36}" + "".join(f"{row[name]:>+20.1f}" if name in row else f"{'-':>20}" for name in AGAINST))
     if options.json:
         options.json.write_text(json.dumps(results, indent=2) + "\n")

@@ -1,0 +1,152 @@
+"""How a track slows down under its own load: expected latency from what runs there at the moment of a decision."""
+
+import math
+from bisect import bisect_left, insort
+from collections import deque
+from typing import Any
+
+from .decision import dot
+
+FORGETTING = 0.99
+RIDGE = 0.01
+LENGTHS = 512
+NEAREST = 8
+YOUNG = 20
+SLOW_START = 4
+_SCALES = (1.0, 100.0, 2000.0)  # so that weights are of order one
+
+
+class Load:
+    """latency = c + L · (a + b · n̄): L output tokens, n̄ the mean number in flight on the track while the request ran (seconds throughout).
+
+    That is processor sharing (and, beyond the slots, a queue): more in flight, fewer tokens a second for each. c, a, b minimise the squares of relative
+    errors, with a memory of 100 outcomes and a ridge, so that what no request varies cannot drift; n̄ comes from the area under the in-flight count, so
+    that a burst that came during a request is in it. L of a new request is the median of the 8 recorded lengths nearest in log input tokens.
+
+    >>> load, now = Load(), 0.0
+    >>> for number in range(200):
+    ...     ahead = number % 10
+    ...     others = [load.start(now) for _ in range(ahead)]
+    ...     area, tokens = load.start(now), 50 + 7 * number % 100
+    ...     latency = 0.2 + tokens * (0.005 + 0.001 * (ahead + 1))
+    ...     load.learn(now + latency, now, area, input_tokens=8 * tokens, output_tokens=tokens)
+    ...     for _ in range(ahead + 1):
+    ...         load.end(now + latency)
+    ...     now += 60.0
+    >>> [round(load.predict(800, in_flight), 2) for in_flight in (0, 9, 99)]
+    [0.81, 1.71, 10.73]
+    """
+
+    __slots__ = ("_area", "_last", "_lengths", "_moments", "_recent", "_weights", "count", "in_flight", "known")
+
+    def __init__(self) -> None:
+        self.in_flight = 0
+        self.count = 0
+        self.known = 0.0
+        self._area = 0.0
+        self._last = -math.inf
+        self._weights = [0.0, 0.0, 0.0]
+        self._moments = [0.0] * 9  # Σ of x xᵀ (upper triangle by rows), then Σ of x
+        self._recent: deque[tuple[float, float]] = deque()
+        self._lengths: list[tuple[float, float]] = []
+
+    def start(self, now: float) -> float:
+        """A request starts; what is returned belongs to it and goes into `learn`."""
+        self._move(now)
+        self.in_flight += 1
+        return self._area
+
+    def end(self, now: float) -> None:
+        """A request ends, in whatever way: completed, failed, cancelled or given up."""
+        self._move(now)
+        self.in_flight = max(self.in_flight - 1, 0)
+
+    def learn(self, now: float, started_at: float, area: float, input_tokens: int | None, output_tokens: int | None) -> None:
+        """A success ended `now`; call before `end`."""
+        self._move(now)
+        latency = now - started_at
+        if latency <= 0.0 or not output_tokens:
+            return
+        beside = max((self._area - area) / latency, 1.0)
+        self.known = max(self.known, beside)
+        self._regress(self._features(float(output_tokens), beside), latency)
+        if len(self._recent) >= LENGTHS:
+            del self._lengths[bisect_left(self._lengths, self._recent.popleft())]
+        pair = (round(math.log1p(input_tokens or 0), 4), float(output_tokens))
+        self._recent.append(pair)
+        insort(self._lengths, pair)
+        self.count += 1
+
+    def length(self, input_tokens: int | None) -> float:
+        """The output tokens to expect; 0 before the first success."""
+        lengths = self._lengths
+        if not lengths:
+            return 0.0
+        at = math.log1p(input_tokens or 0)
+        low = high = bisect_left(lengths, (at, 0.0))
+        while high - low < min(NEAREST, len(lengths)):
+            if high == len(lengths) or (low > 0 and at - lengths[low - 1][0] <= lengths[high][0] - at):
+                low -= 1
+            else:
+                high += 1
+        near = sorted(tokens for _, tokens in lengths[low:high])
+        return near[len(near) // 2]
+
+    def predict(self, input_tokens: int | None, in_flight: int | None = None) -> float | None:
+        """Seconds that one more request would take if as many stayed in flight; None while young or not finite."""
+        if self.count < YOUNG or not any(weight > 0.0 for weight in self._weights):
+            return None
+        running = self.in_flight if in_flight is None else in_flight
+        return max(dot([max(weight, 0.0) for weight in self._weights], self._features(self.length(input_tokens), running + 1.0)), 0.001)
+
+    def is_known(self) -> bool:
+        """Whether one more is within twice the load that was lived through (slow start): beyond it, a burst may teach a lesson that lasts."""
+        return self.in_flight < 2.0 * self.known + SLOW_START
+
+    def snapshot(self) -> dict[str, Any]:
+        """The state as plain values."""
+        return {
+            "now": [self.in_flight, self.count, self.known, self._area, self._last if math.isfinite(self._last) else None],
+            "moments": list(self._moments),
+            "lengths": [list(pair) for pair in self._recent],
+        }
+
+    @classmethod
+    def restore(cls, state: dict[str, Any]) -> "Load":
+        """The load that left this snapshot."""
+        load = cls()
+        load.in_flight, load.count, load.known, load._area, last = state["now"]
+        load._last = -math.inf if last is None else last
+        load._moments = list(state["moments"])
+        load._weights = load._solve()
+        load._recent = deque((pair[0], pair[1]) for pair in state["lengths"])
+        load._lengths = sorted(load._recent)
+        return load
+
+    def _move(self, now: float) -> None:
+        if now > self._last:
+            self._area += self.in_flight * (now - self._last) if self.in_flight else 0.0
+            self._last = now
+
+    @staticmethod
+    def _features(tokens: float, beside: float) -> list[float]:
+        return [1.0 / _SCALES[0], tokens / _SCALES[1], tokens * beside / _SCALES[2]]
+
+    def _regress(self, features: list[float], latency: float) -> None:
+        """Regress 1 on x = features ÷ latency."""
+        x = [min(entry / latency, 1e6) for entry in features]
+        fresh = [x[row] * x[column] for row in range(3) for column in range(row, 3)] + x
+        self._moments = [FORGETTING * old + new for old, new in zip(self._moments, fresh, strict=True)]
+        self._weights = self._solve()
+
+    def _solve(self) -> list[float]:
+        """The weights of the moments, by Cramer's rule."""
+        aa, ab, ac, bb, bc, cc, p, q, r = self._moments
+        aa, bb, cc = aa + RIDGE, bb + RIDGE, cc + RIDGE
+        one, two, three = bb * cc - bc * bc, ac * bc - ab * cc, ab * bc - ac * bb
+        four, five, six = aa * cc - ac * ac, ab * ac - aa * bc, aa * bb - ab * ab
+        determinant = aa * one + ab * two + ac * three
+        if not determinant > 0.0 or not math.isfinite(determinant):
+            return [0.0, 0.0, 0.0]
+        rows = ((one, two, three), (two, four, five), (three, five, six))
+        return [dot(row, (p, q, r)) / determinant for row in rows]
