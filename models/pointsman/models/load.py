@@ -6,8 +6,10 @@ from collections import deque
 from typing import Any
 
 from .decision import dot
+from .quantiles import SlidingQuantiles
 
 FORGETTING = 0.99
+FADING = 0.02
 RIDGE = 0.01
 LENGTHS = 512
 NEAREST = 8
@@ -21,7 +23,8 @@ class Load:
 
     That is processor sharing (and, beyond the slots, a queue): more in flight, fewer tokens a second for each. c, a, b minimise the squares of relative
     errors, with a memory of 100 outcomes and a ridge, so that what no request varies cannot drift; n̄ comes from the area under the in-flight count, so
-    that a burst that came during a request is in it. L of a new request is the median of the 8 recorded lengths nearest in log input tokens.
+    that a burst that came during a request is in it. L of a new request is the median of the 8 recorded lengths nearest in log input tokens,
+    or of all 512 where that was closer of late.
 
     >>> load, now = Load(), 0.0
     >>> for number in range(200):
@@ -37,7 +40,7 @@ class Load:
     [0.81, 1.71, 10.73]
     """
 
-    __slots__ = ("_area", "_last", "_lengths", "_moments", "_recent", "_weights", "count", "in_flight", "known")
+    __slots__ = ("_all", "_area", "_last", "_lengths", "_misses", "_moments", "_recent", "_weights", "count", "in_flight", "known")
 
     def __init__(self) -> None:
         self.in_flight = 0
@@ -49,6 +52,8 @@ class Load:
         self._moments = [0.0] * 9  # Σ of x xᵀ (upper triangle by rows), then Σ of x
         self._recent: deque[tuple[float, float]] = deque()
         self._lengths: list[tuple[float, float]] = []
+        self._all = SlidingQuantiles(LENGTHS)
+        self._misses = [0.0, 0.0]  # mean |log error| of late: of the nearest, of all
 
     def start(self, now: float) -> float:
         """A request starts; what is returned belongs to it and goes into `learn`."""
@@ -70,6 +75,10 @@ class Load:
         beside = max((self._area - area) / latency, 1.0)
         self.known = max(self.known, beside)
         self._regress(self._features(float(output_tokens), beside), latency)
+        if self._lengths:
+            for place, said in enumerate((self._nearest(input_tokens), self._all.get(0.5))):
+                self._misses[place] += FADING * (abs(math.log(output_tokens / said)) - self._misses[place])
+        self._all.update(float(output_tokens))
         if len(self._recent) >= LENGTHS:
             del self._lengths[bisect_left(self._lengths, self._recent.popleft())]
         pair = (round(math.log1p(input_tokens or 0), 4), float(output_tokens))
@@ -79,10 +88,12 @@ class Load:
 
     def length(self, input_tokens: int | None) -> float:
         """The output tokens to expect; 0 before the first success."""
-        lengths = self._lengths
-        if not lengths:
+        if not self._lengths:
             return 0.0
-        at = math.log1p(input_tokens or 0)
+        return self._nearest(input_tokens) if self._misses[0] < self._misses[1] else self._all.get(0.5)
+
+    def _nearest(self, input_tokens: int | None) -> float:
+        lengths, at = self._lengths, math.log1p(input_tokens or 0)
         low = high = bisect_left(lengths, (at, 0.0))
         while high - low < min(NEAREST, len(lengths)):
             if high == len(lengths) or (low > 0 and at - lengths[low - 1][0] <= lengths[high][0] - at):
@@ -108,6 +119,7 @@ class Load:
         return {
             "now": [self.in_flight, self.count, self.known, self._area, self._last if math.isfinite(self._last) else None],
             "moments": list(self._moments),
+            "misses": list(self._misses),
             "lengths": [list(pair) for pair in self._recent],
         }
 
@@ -121,6 +133,8 @@ class Load:
         load._weights = load._solve()
         load._recent = deque((pair[0], pair[1]) for pair in state["lengths"])
         load._lengths = sorted(load._recent)
+        load._all.restore([tokens for _, tokens in load._recent])
+        load._misses = list(state["misses"])
         return load
 
     def _move(self, now: float) -> None:
