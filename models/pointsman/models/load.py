@@ -37,7 +37,7 @@ class Load:
     ...         load.end(now + latency)
     ...     now += 60.0
     >>> [round(load.predict(800, in_flight), 2) for in_flight in (0, 9, 99)]
-    [0.81, 1.71, 10.73]
+    [0.8, 1.7, 10.63]
     """
 
     __slots__ = ("_all", "_area", "_last", "_lengths", "_misses", "_moments", "_recent", "_weights", "count", "in_flight", "known")
@@ -81,7 +81,7 @@ class Load:
         self._all.update(float(output_tokens))
         if len(self._recent) >= LENGTHS:
             del self._lengths[bisect_left(self._lengths, self._recent.popleft())]
-        pair = (round(math.log1p(input_tokens or 0), 4), float(output_tokens))
+        pair = (round(math.log1p(input_tokens or 0), 3), float(output_tokens))
         self._recent.append(pair)
         insort(self._lengths, pair)
         self.count += 1

@@ -1,6 +1,8 @@
 """Timeouts as conditional quantiles of TTFT and total latency, with the coverage they really had."""
 
+import base64
 import math
+import struct
 from collections import deque
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -51,7 +53,7 @@ class Timeout:
     ...     issued = timeout.issue(math.log(2_000.0), in_flight=3)
     ...     timeout.observe(issued, 2_000.0 + 100.0 * (7 * number % 100))
     >>> round(timeout.issue(math.log(2_000.0), in_flight=3).timeout_ms)
-    11405
+    11403
     >>> round(timeout.coverage() or 0.0, 3)
     0.95
     """
@@ -98,17 +100,17 @@ class Timeout:
                 loss = (settings.level - (actual < said)) * (max(elapsed_ms, 0.0) - math.exp(said)) / 1000.0
                 self._losses[place] = round(self._losses[place] + settings.fading * (loss - self._losses[place]), 9)
         one, other = (issued.by_prediction, issued.by_load) if censored else (actual, actual)
-        self._by_prediction.update(round(one - issued.prediction, 5))
-        self._by_load.update(round(other - issued.load, 5))
+        self._by_prediction.update(_rounded(one - issued.prediction))
+        self._by_load.update(_rounded(other - issued.load))
 
     def coverage(self) -> float | None:
         """The share of the last 500 learned timeouts within which the request finished; None before the first."""
         return sum(self._held) / len(self._held) if self._held else None
 
     def snapshot(self) -> dict[str, Any]:
-        """The state as plain values."""
+        """The state as plain values; residuals as little-endian int16 thousandths in base64, a quarter of their decimals."""
         return {
-            "residuals": [self._by_prediction.snapshot(), self._by_load.snapshot()],
+            "residuals": [_packed(self._by_prediction.snapshot()), _packed(self._by_load.snapshot())],
             "correction": self._correction,
             "losses": list(self._losses),
             "held": "".join("01"[held] for held in self._held),
@@ -118,8 +120,8 @@ class Timeout:
     def restore(cls, state: dict[str, Any], settings: TimeoutSettings | None = None) -> "Timeout":
         """The timeout that left this snapshot."""
         timeout = cls(settings)
-        timeout._by_prediction.restore(state["residuals"][0])
-        timeout._by_load.restore(state["residuals"][1])
+        timeout._by_prediction.restore(_unpacked(state["residuals"][0]))
+        timeout._by_load.restore(_unpacked(state["residuals"][1]))
         timeout._correction = state["correction"]
         timeout._losses = list(state["losses"])
         timeout._held.extend(mark == "1" for mark in state["held"])
@@ -127,3 +129,16 @@ class Timeout:
 
     def _bounded(self, logarithm: float) -> float:
         return max(math.log(self._settings.shortest_ms), min(math.log(self._settings.longest_ms), logarithm))
+
+
+def _rounded(residual: float) -> float:
+    return round(max(-32.0, min(32.0, residual)), 3)
+
+
+def _packed(residuals: list[float]) -> str:
+    return base64.b64encode(struct.pack(f"<{len(residuals)}h", *(round(1000.0 * one) for one in residuals))).decode()
+
+
+def _unpacked(text: str) -> list[float]:
+    data = base64.b64decode(text)
+    return [one / 1000.0 for one in struct.unpack(f"<{len(data) // 2}h", data)]
