@@ -5,7 +5,7 @@ from bisect import bisect_left, insort
 from collections import deque
 from typing import Any
 
-from .decision import dot
+from .arrays import dot
 from .quantiles import SlidingQuantiles
 
 FORGETTING = 0.99
