@@ -427,7 +427,7 @@ def print_cost(prompts: Sequence[str]) -> dict[str, float]:
         learner, x = core.scope("bench").routing.learner, context.vector()
         decided, worst = _median_us(partial(evaluator.decide, context, "bench", "r"), 2000)
         asked, slow = _median_us(partial(door.optimizer.recommend, "bench", text, "r"), 300)
-        learned, _ = _median_us(partial(learner.learn, "t0", x, evaluator, quality=0.8, log_latency=0.1, cost_usd=1e-5, success=1.0), 500)
+        learned, _ = _median_us(partial(learner.learn, "t0", x, evaluator.targets("t0", x), quality=0.8, log_latency=0.1, cost_usd=1e-5, success=1.0), 500)
         state = sum(map(len, core.snapshot("bench").values()))
         found |= {f"decide_{tracks}_us": decided, f"recommend_{tracks}_us": asked, f"learn_{tracks}_us": learned, f"state_{tracks}_bytes": state}
         print(f"{tracks} tracks: decide {decided:.1f} us (p99 {worst:.1f}), recommend with sketch and advice {asked:.0f} us (p99 {slow:.0f}),", end=" ")

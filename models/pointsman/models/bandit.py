@@ -5,6 +5,7 @@ regression has the shared one as its prior: with A = (alpha I + sum x x')^-1 and
 the shared one (the exact posterior mean under the prior N(theta, 1/alpha)). Both are updated by recursive least squares.
 """
 
+import base64
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -46,16 +47,26 @@ class Ridge:
     def learn(self, x: NDArray[np.float32], values: NDArray[np.float32], seen: NDArray[np.float32]) -> None:
         """One outcome; a target with `seen` 0 was not observed."""
         along = product(self.covariance, x)
-        scale = np.float32(1.0) / (np.float32(1.0) + np.add.reduce(along * x))
+        scale = np.float32(1.0 / (1.0 + max(float(np.add.reduce(along * x)), 0.0)))
         errors = (values - np.add.reduce(self.weights * x, axis=1)) * seen * scale
         self.weights += errors[:, None] * along
-        self.covariance -= (along[:, None] * along) * scale
+        along *= np.sqrt(scale)
+        self.covariance -= along[:, None] * along
 
     def learn_late(self, x: NDArray[np.float32], target: int, value: float) -> None:
         """A target of an outcome whose other targets were learned before: the covariance has its x already."""
         along = product(self.covariance, x)
         error = np.float32(value) - np.add.reduce(self.weights[target] * x)
         self.weights[target] += error * along
+
+    def snapshot(self) -> list[str]:
+        """The state as text."""
+        return [packed(self.covariance), base64.b64encode(self.weights.astype("<f4").tobytes()).decode("ascii")]
+
+    def restore(self, covariance: str, weights: str) -> None:
+        """Take up the state of a snapshot."""
+        self.covariance = unpacked(covariance)
+        self.weights = np.frombuffer(base64.b64decode(weights), "<f4").astype(np.float32).reshape(len(TARGETS), -1)
 
     def is_sound(self) -> bool:
         """Whether every number is finite."""
@@ -183,22 +194,18 @@ class Bandit:
         self.shared = Ridge(SIZE + len(self.arms), SHARED)
 
     def snapshot(self) -> dict[str, Any]:
-        """The state as plain values and packed arrays."""
-        return {
-            "shared": [packed(self.shared.covariance), self.shared.weights.tolist()],
-            "arms": {name: [packed(arm.ridge.covariance), arm.ridge.weights.tolist(), arm.count, arm.seen, arm.noise] for name, arm in self.arms.items()},
-            "levels": [self.levels, self.levels_seen, self.noise, self.count],
-        }
+        """The state as plain values and packed arrays: per track, and under no name what they share."""
+        parts: dict[str, Any] = {name: [*arm.ridge.snapshot(), arm.count, arm.seen, arm.noise] for name, arm in self.arms.items()}
+        return parts | {"": [*self.shared.snapshot(), self.levels, self.levels_seen, self.noise, self.count]}
 
     @classmethod
-    def restore(cls, state: dict[str, Any]) -> "Bandit":
+    def restore(cls, shared: list[Any], arms: dict[str, list[Any]]) -> "Bandit":
         """The bandit that left this snapshot."""
-        bandit = cls(list(state["arms"]))
-        bandit.shared.covariance = unpacked(state["shared"][0])
-        bandit.shared.weights = np.array(state["shared"][1], np.float32)
-        for name, (covariance, weights, count, seen, noise) in state["arms"].items():
-            arm = bandit.arms[name]
-            arm.ridge.covariance, arm.ridge.weights = unpacked(covariance), np.array(weights, np.float32)
+        bandit = cls(())
+        for name, (covariance, weights, count, seen, noise) in arms.items():
+            arm = bandit.arms[name] = Arm()
+            arm.ridge.restore(covariance, weights)
             arm.count, arm.seen, arm.noise = count, seen, noise
-        bandit.levels, bandit.levels_seen, bandit.noise, bandit.count = state["levels"]
+        bandit.shared.restore(shared[0], shared[1])
+        bandit.levels, bandit.levels_seen, bandit.noise, bandit.count = shared[2:]
         return bandit

@@ -18,6 +18,7 @@ OWN = ("log_input_tokens", "log_max_output_tokens", "category_a", "category_b", 
 FEATURES: tuple[str, ...] = (*(f"{block}_{place}" for block in BLOCKS for place in range(BLOCK)), *DENSE, *OWN)
 SIZE = len(FEATURES)
 CONSTANT = SIZE - 1
+LENGTH = FEATURES.index("log_input_tokens")
 FEATURES_NAME = f"pointsman-{SIZE}/1"
 
 Vector = NDArray[np.float64]
@@ -28,7 +29,8 @@ _NOTHING = np.zeros(SKETCHED)
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What is known of a request before it is sent. `features` are the sketch's, one signed byte each; `previous` the conversation's last track."""
+    """What is known of a request before it is sent. `features` are the sketch's, one signed byte each; `previous` the conversation's last track,
+    `running` how many requests are in flight on which track, where that is known better than the policy has it."""
 
     input_tokens: int | None = None
     max_output_tokens: int | None = None
@@ -36,6 +38,7 @@ class Context:
     features: bytes = b""
     attributes: bytes = b""
     previous: str | None = None
+    running: tuple[tuple[str, int], ...] = ()
 
     @classmethod
     def of(
@@ -46,13 +49,15 @@ class Context:
         sketch: Sketch | None = None,
         attributes: Mapping[str, Any] | None = None,
         previous: str | None = None,
+        running: Mapping[str, int] | None = None,
     ) -> Self:
         """The context of these fields of a request; the category is the sketch's where none is given."""
+        flying = tuple(running.items()) if running else ()
         if sketch is None:
-            return cls(input_tokens, max_output_tokens, category, b"", _hashed(attributes), previous)
+            return cls(input_tokens, max_output_tokens, category, b"", _hashed(attributes), previous, flying)
         features = bytes(value & 0xFF for value in sketch.features)
         tokens = sketch.tokens if input_tokens is None else input_tokens
-        return cls(tokens, max_output_tokens, category if category is not None else sketch.category, features, _hashed(attributes), previous)
+        return cls(tokens, max_output_tokens, category if category is not None else sketch.category, features, _hashed(attributes), previous, flying)
 
     def vector(self) -> Vector:
         """The vector x of `FEATURES`, each group of order one; a category is hashed to a sign on two places, attributes to four."""

@@ -6,17 +6,19 @@ the features x of the request and spread² = variance · x² + level_variance. `
 
 import hashlib
 import math
-from collections.abc import Mapping
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from pointsman.schemas import PolicyPublished, PolicyTarget, PolicyWorth
+from pointsman.schemas import PolicyLoad, PolicyPublished, PolicyTarget, PolicyWorth
 
 from .choice import OPTIMISM, probabilities
-from .context import FEATURES_NAME, Context, Vector
+from .context import FEATURES_NAME, LENGTH, Context, Vector
 
 MOST_LOG_COST = 6.0
+UNKNOWN = 3.0
 TARGETS: tuple[PolicyTarget, ...] = ("quality", "log_cost", "log_latency", "success")
 
 
@@ -59,10 +61,15 @@ class Evaluator:
         self.policy = policy
         self.tracks = [arm.track for arm in policy.arms]
         worth, arms = policy.worth, policy.arms
+        self._loads = [(place, arm.load) for place, arm in enumerate(arms) if arm.load is not None]
+        self._max_ms = worth.max_latency_ms
         shape = (len(arms), -1)
         quality, costs, latency, success = (np.array([arm.weights[name] for arm in arms]).reshape(shape) for name in TARGETS)
         values = worth.quality * quality - worth.latency * latency + worth.success * success
         self._offsets = [_worth_of(arm.offsets, worth) - arm.penalty for arm in arms]
+        for place, _ in self._loads:  # a track that slows down under load has its latency from there
+            values[place] += worth.latency * latency[place]
+            self._offsets[place] += worth.latency * arms[place].offsets["log_latency"]
         self._log_costs = [arm.offsets["log_cost"] for arm in arms]
         self._linear = np.concatenate([values, costs])
         self._targets = np.stack([quality, costs, latency, success], axis=1)
@@ -89,7 +96,7 @@ class Evaluator:
         """Per track the probability with which it is drawn, and its utility."""
         if not self.tracks:
             return {}, {}
-        utilities, spreads, costs = self.evaluate(context.vector(), context.previous)
+        utilities, spreads, costs = self.evaluate(context.vector(), context)
         named = dict(zip(self.tracks, utilities, strict=True))
         if self.policy.mode == "bypass":
             return {track: float(track == self.policy.default_track) for track in self.tracks}, named
@@ -101,9 +108,10 @@ class Evaluator:
             found[self.tracks[place]] = share
         return self._admit(found, utilities), named
 
-    def evaluate(self, x: Vector, previous: str | None = None) -> tuple[list[float], list[float], list[float]]:
+    def evaluate(self, x: Vector, context: Context) -> tuple[list[float], list[float], list[float]]:
         """Per track the utility, its spread, and the expected cost in USD, of a request with features x."""
-        policy, worth, count = self.policy, self.policy.worth, len(self.tracks)
+        policy, worth, count, previous = self.policy, self.policy.worth, len(self.tracks), context.previous
+        loaded = dict(self._log_latencies(context)) if self._loads else {}
         linear = np.add.reduce(self._linear * x, axis=1).tolist()
         variances = np.add.reduce(self._variance * (x * x), axis=1).tolist()
         utilities, spreads, costs = [], [], []
@@ -116,6 +124,8 @@ class Evaluator:
                 utility -= worth.cost * math.log1p(cost / worth.max_cost_usd)
             if previous is not None and previous != arm.track:
                 utility -= worth.switching
+            if place in loaded:
+                utility -= worth.latency * loaded[place]
             utilities.append(round(utility, 9))
             spreads.append(spread)
             costs.append(cost)
@@ -132,25 +142,42 @@ class Evaluator:
         found[0] -= arm.shift
         return found
 
-    def tables(self, sample: Vector) -> tuple[Vector, Vector, Vector]:
-        """For many requests (rows) and tracks (columns): utility before money has a price, spread, and cost in USD."""
+    def _log_latencies(self, context: Context) -> Iterator[tuple[int, float]]:
+        """ln(latency / max) of the tracks that slow down under load; e^3 times as much beyond the load that was lived through."""
+        length = math.log1p(context.input_tokens or 0)
+        known = dict(context.running)
+        for place, load in self._loads:
+            running = known.get(self.tracks[place], load.running)
+            yield place, _log_latency(load, length, running, self._max_ms)
+
+    def tables(self, sample: Vector, running: Mapping[str, Sequence[int]]) -> tuple[Vector, Vector, Vector]:
+        """For many requests (rows) and tracks (columns): utility before money has a price, spread, and cost in USD.
+
+        `running` has the number in flight at each request, by track.
+        """
         policy, count = self.policy, len(self.tracks)
         linear = np.add.reduce(sample[:, None, :] * self._linear, axis=2)
         ratios = np.clip(linear[:, count:] + np.array(self._log_costs), -MOST_LOG_COST, MOST_LOG_COST)
         costs = np.array([arm.price_usd for arm in policy.arms]) * np.exp(ratios)
         variances = np.add.reduce((sample * sample)[:, None, :] * self._variance, axis=2)
         spreads = np.sqrt(np.maximum(variances, 0.0) + np.array([arm.level_variance for arm in policy.arms]))
-        return linear[:, :count] + np.array(self._offsets) + OPTIMISM * spreads, spreads, costs
+        values = linear[:, :count] + np.array(self._offsets) + OPTIMISM * spreads
+        for place, load in self._loads:
+            lengths, flying = (8.0 * sample[:, LENGTH]).tolist(), running.get(self.tracks[place], [load.running] * len(sample))
+            found = [_log_latency(load, length, many, self._max_ms) for length, many in zip(lengths, flying, strict=True)]
+            values[:, place] -= policy.worth.latency * np.array(found)
+        return values, spreads, costs
 
     def expected(self, context: Context) -> dict[str, Expected]:
         """What the policy expects of a request, track by track, for people who want to know why."""
         x = context.vector()
-        utilities, spreads, costs = self.evaluate(x, context.previous)
+        utilities, spreads, costs = self.evaluate(x, context)
+        loaded = dict(self._log_latencies(context))
         found = {}
         for place, arm in enumerate(self.policy.arms):
             linear: list[float] = np.add.reduce(self._targets[place] * x, axis=1).tolist()
             quality, _, latency, success = (arm.offsets[name] + value for name, value in zip(TARGETS, linear, strict=True))
-            found[arm.track] = Expected(quality, latency, success, costs[place], arm.penalty, utilities[place], spreads[place])
+            found[arm.track] = Expected(quality, loaded.get(place, latency), success, costs[place], arm.penalty, utilities[place], spreads[place])
         return found
 
     def _open(self, costs: list[float]) -> list[int]:
@@ -186,6 +213,12 @@ class Evaluator:
             shares[heir] = round(shares[heir] + shares[track] - given, 9)
             shares[track] = given
         return shares
+
+
+def _log_latency(load: PolicyLoad, length: float, running: int, max_ms: float) -> float:
+    tokens = load.tokens[bisect_right(load.edges, length)]
+    seconds = load.constant_s + tokens * (load.per_token_s + load.per_token_running_s * (running + 1))
+    return math.log(max(1000.0 * seconds, 1.0) / max_ms) + (UNKNOWN if running >= load.limit else 0.0)
 
 
 def _worth_of(offsets: Mapping[PolicyTarget, float], worth: PolicyWorth) -> float:

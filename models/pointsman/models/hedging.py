@@ -93,8 +93,10 @@ def rescue(first: Candidate, second: Candidate, delay_ms: float, level: float, w
     return second.success * worth.latency * sooner
 
 
-def plan(first: Candidate, others: Iterable[Candidate], worth: Worth, level: float | None) -> Plan:
+def plan(first: Candidate, others: Iterable[Candidate], worth: Worth, level: float | None, *, parallel: bool = True) -> Plan:
     """The plan with the highest expected gain a request above its extra cost; `level` is `HedgeBudget.level()`, None where no hedge may be sent.
+
+    `parallel` says whether two at once may be advised at all.
 
     A hedge pays its copy only where it is sent, a share 1 - level of the time; and its copy's median finish must lie before the first's median given
     that the first still runs.
@@ -112,8 +114,9 @@ def plan(first: Candidate, others: Iterable[Candidate], worth: Worth, level: flo
     plans = [SINGLE]
     for second in others:
         cost = worth.per_usd * second.cost_usd
-        plans.append(Plan("parallel", second.track, None, round(faster(first, second, worth) - cost, 6), "first"))
-        plans.append(Plan("parallel", second.track, None, round(better(first, second, worth) - cost, 6), "better"))
+        if parallel:
+            plans.append(Plan("parallel", second.track, None, round(faster(first, second, worth) - cost, 6), "first"))
+            plans.append(Plan("parallel", second.track, None, round(better(first, second, worth) - cost, 6), "better"))
         if level is not None:
             delay = first.latency(level)
             if delay + second.latency(0.5) < first.latency(0.5 * (1.0 + level)):

@@ -26,6 +26,7 @@ class Attempt:
     predicted: dict[str, Prediction]
     timeouts: tuple[Issued, ...] = ()
     is_own: bool = False
+    area: float = 0.0
     expected_s: float = 0.0
 
     def __post_init__(self) -> None:
@@ -34,13 +35,13 @@ class Attempt:
 
     def snapshot(self) -> list[Any]:
         """The state as plain values."""
-        return [self.track, self.started_at, self.context.snapshot(), self.features, self.predicted, self.timeouts, self.is_own]
+        return [self.track, self.started_at, self.context.snapshot(), self.features, self.predicted, self.timeouts, self.is_own, self.area]
 
     @classmethod
     def restore(cls, state: list[Any]) -> "Attempt":
         """The attempt that left this snapshot."""
         predicted: dict[str, Prediction] = {metric: tuple(logs) for metric, logs in state[4].items()}
-        return cls(state[0], state[1], Context.restore(state[2]), state[3], predicted, tuple(Issued(*issued) for issued in state[5]), state[6])
+        return cls(state[0], state[1], Context.restore(state[2]), state[3], predicted, tuple(Issued(*issued) for issued in state[5]), state[6], state[7])
 
 
 Key = tuple[str, str]
@@ -54,7 +55,7 @@ class Join:
     def __init__(self) -> None:
         self.flying: dict[Key, Attempt] = {}
         self.orphans: dict[Key, RequestCompleted] = {}
-        self.done: dict[Key, Context] = {}
+        self.done: dict[Key, Context | None] = {}
         self.evicted = 0
 
     def start(self, request_id: str, attempt: Attempt) -> RequestCompleted | None:
@@ -90,8 +91,8 @@ class Join:
         key = (event.request_id, event.track)
         return key in self.done or key in self.orphans
 
-    def finish(self, request_id: str, track: str, context: Context) -> None:
-        """Remember what a late quality needs."""
+    def finish(self, request_id: str, track: str, context: Context | None) -> None:
+        """Remember that an attempt is done, and what a judgement that is still to come needs."""
         if len(self.done) >= MOST_DONE:
             self.done.pop(next(iter(self.done)))
         self.done[(request_id, track)] = context

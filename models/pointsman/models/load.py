@@ -3,7 +3,10 @@
 import math
 from bisect import bisect_left, insort
 from collections import deque
+from itertools import pairwise
 from typing import Any
+
+from pointsman.schemas import PolicyLoad
 
 from .arrays import dot
 from .quantiles import SlidingQuantiles
@@ -110,9 +113,41 @@ class Load:
         running = self.in_flight if in_flight is None else in_flight
         return max(dot([max(weight, 0.0) for weight in self._weights], self._features(self.length(input_tokens), running + 1.0)), 0.001)
 
+    def is_as_published(self, published: PolicyLoad) -> bool:
+        """Whether what was published still holds: the number in flight within 10 % or one, the expected seconds within 5 %."""
+        if abs(published.running - self.in_flight) > max(1.0, 0.1 * published.running) or published.limit < 2.0 * self.known + SLOW_START:
+            return False
+        tokens = published.tokens[len(published.tokens) // 2]
+        weights = [max(weight, 0.0) for weight in self._weights]
+        now = dot(weights, self._features(tokens, self.in_flight + 1.0))
+        then = published.constant_s + tokens * (published.per_token_s + published.per_token_running_s * (self.in_flight + 1))
+        return abs(now - then) <= 0.05 * then
+
     def is_known(self) -> bool:
         """Whether one more is within twice the load that was lived through (slow start): beyond it, a burst may teach a lesson that lasts."""
         return self.in_flight < 2.0 * self.known + SLOW_START
+
+    def published(self) -> PolicyLoad | None:
+        """The same for routers: lengths as medians of eight neighbours each; None while young."""
+        if self.count < YOUNG or not any(weight > 0.0 for weight in self._weights):
+            return None
+        constant, per_token, slowing = (max(weight, 0.0) / scale for weight, scale in zip(self._weights, _SCALES, strict=True))
+        if self._misses[0] < self._misses[1]:
+            groups = [self._lengths[place : place + NEAREST] for place in range(0, len(self._lengths), NEAREST)]
+            edges = tuple(round(0.5 * (one[-1][0] + other[0][0]), 4) for one, other in pairwise(groups))
+            tokens = tuple(sorted(length for _, length in group)[len(group) // 2] for group in groups)
+        else:
+            edges, tokens = (), (round(self._all.get(0.5), 1),)
+        limit = 2.0 * self.known + SLOW_START
+        return PolicyLoad.model_construct(
+            constant_s=_short(constant),
+            per_token_s=_short(per_token),
+            per_token_running_s=_short(slowing),
+            running=self.in_flight,
+            limit=_short(limit),
+            edges=edges,
+            tokens=tokens,
+        )
 
     def snapshot(self) -> dict[str, Any]:
         """The state as plain values."""
@@ -164,3 +199,7 @@ class Load:
             return [0.0, 0.0, 0.0]
         rows = ((one, two, three), (two, four, five), (three, five, six))
         return [dot(row, (p, q, r)) / determinant for row in rows]
+
+
+def _short(number: float) -> float:
+    return float(f"{number:.6g}")

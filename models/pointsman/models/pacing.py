@@ -6,6 +6,8 @@ The target is the allowance, raised or lowered by what was saved or overspent so
 """
 
 import math
+from collections import deque
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import numpy as np
@@ -36,16 +38,19 @@ Table = NDArray[np.float64]
 class Sample:
     """The last requests' features, in fortieths, and how far apart they came: what the next ones are taken to be like."""
 
-    __slots__ = ("gap_s", "last", "ring", "written")
+    __slots__ = ("gap_s", "last", "ring", "running", "written")
 
     def __init__(self, size: int) -> None:
         self.ring = np.zeros((RING, size), np.int8)
+        self.running: dict[str, deque[int]] = {}
         self.written = 0
         self.gap_s = 0.0
         self.last = -math.inf
 
-    def note(self, x: Table, now: float) -> None:
-        """A request has come, by whomever it was routed; `now` in seconds."""
+    def note(self, x: Table, now: float, running: Mapping[str, int] | None = None) -> None:
+        """A request has come, by whomever it was routed, at `now` seconds, with so many in flight on tracks that slow down."""
+        for track, count in (running or {}).items():
+            self.running.setdefault(track, deque(maxlen=RING)).append(count)
         self.ring[self.written % RING] = np.clip(np.rint(x * QUANTA), -127, 127)
         self.written += 1
         if now >= self.last:
@@ -54,12 +59,20 @@ class Sample:
             self.last = now
 
     def get(self) -> Table:
-        """The sample, shape (requests, features)."""
-        return self.ring[: min(self.written, RING)] / QUANTA
+        """The sample, shape (requests, features), the oldest first."""
+        if self.written <= RING:
+            return self.ring[: self.written] / QUANTA
+        return np.roll(self.ring, -(self.written % RING), axis=0) / QUANTA
+
+    def in_flight(self) -> dict[str, list[int]]:
+        """What ran at each of them, by track; tracks known for all of the sample only."""
+        return {track: list(counts) for track, counts in self.running.items() if len(counts) == min(self.written, RING)}
 
     def snapshot(self) -> list[Any]:
         """The state as plain values."""
-        return [self.ring[: min(self.written, RING)].tobytes().hex(), self.written, self.gap_s, self.last if math.isfinite(self.last) else None]
+        last = self.last if math.isfinite(self.last) else None
+        running = {track: list(counts) for track, counts in self.running.items()}
+        return [self.ring[: min(self.written, RING)].tobytes().hex(), self.written, self.gap_s, last, running]
 
     @classmethod
     def restore(cls, state: list[Any], size: int) -> "Sample":
@@ -69,6 +82,7 @@ class Sample:
         sample.ring[: len(rows)] = rows
         sample.written, sample.gap_s = state[1:3]
         sample.last = -math.inf if state[3] is None else state[3]
+        sample.running = {track: deque(counts, maxlen=RING) for track, counts in state[4].items()}
         return sample
 
 

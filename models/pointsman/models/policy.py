@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from pointsman.schemas import OptimizationConfig, PolicyArm, PolicyWorth, Track
+from pointsman.schemas import OptimizationConfig, PolicyArm, PolicyLoad, PolicyWorth, Track
 
 from . import objective
 from .bandit import LOG_COST, QUALITY, Bandit
@@ -99,9 +99,17 @@ class Policy:
     # learning
 
     def learn(
-        self, track: str, x: Vector, evaluator: Evaluator | None, *, quality: float | None, log_latency: float | None, cost_usd: float | None, success: float
+        self,
+        track: str,
+        x: Vector,
+        predicted: Sequence[float] | None,
+        *,
+        quality: float | None,
+        log_latency: float | None,
+        cost_usd: float | None,
+        success: float,
     ) -> str | None:
-        """One outcome. `evaluator` is of the policy in force when it came; says what the track's drift detector said."""
+        """One outcome. `predicted` is what the policy in force said of each target; says what the track's drift detector said."""
         prior = self.priors[track]
         if cost_usd and prior.price <= 0.0:
             prior.price = cost_usd
@@ -112,23 +120,22 @@ class Policy:
             log_latency - prior.log_latency if log_latency is not None else None,
             success - 1.0,
         ]
-        said = self._judge(track, x, evaluator, values, cost_usd)
+        said = self._judge(track, predicted, values, cost_usd)
         if self.drifts[track].is_shifted:
             values[QUALITY] = None
         self.bandit.learn(track, x, values)
         return said
 
-    def learn_quality(self, track: str, x: Vector, evaluator: Evaluator | None, quality: float) -> str | None:
+    def learn_quality(self, track: str, x: Vector, predicted: Sequence[float] | None, quality: float) -> str | None:
         """A judgement that came after its outcome was learned."""
         value = quality - self.priors[track].quality
-        said = self._judge(track, x, evaluator, [value, None, None, None], None)
+        said = self._judge(track, predicted, [value, None, None, None], None)
         if not self.drifts[track].is_shifted:
             self.bandit.learn_late(track, x, QUALITY, value)
         return said
 
-    def _judge(self, track: str, x: Vector, evaluator: Evaluator | None, values: list[float | None], cost_usd: float | None) -> str | None:
-        """Hold what the policy in force predicts against what came."""
-        predicted = evaluator.targets(track, x) if evaluator is not None else None
+    def _judge(self, track: str, predicted: Sequence[float] | None, values: list[float | None], cost_usd: float | None) -> str | None:
+        """Hold what the policy in force predicted against what came."""
         if predicted is None:
             return None
         prior, drift = self.priors[track], self.drifts[track]
@@ -152,11 +159,18 @@ class Policy:
 
     # publishing
 
-    def refreshed(self, arms: Iterable[PolicyArm], penalties: dict[str, float], admitted: dict[str, float]) -> tuple[PolicyArm, ...]:
+    def refreshed(
+        self, arms: Iterable[PolicyArm], penalties: dict[str, float], admitted: dict[str, float], loads: dict[str, PolicyLoad | None]
+    ) -> tuple[PolicyArm, ...]:
         """Coefficients published before, with what is known of health and load now."""
-        return tuple(arm.model_copy(update={"penalty": round(penalties.get(arm.track, 0.0), DIGITS), "admitted": admitted.get(arm.track, 1.0)}) for arm in arms)
+        return tuple(
+            arm.model_copy(
+                update={"penalty": round(penalties.get(arm.track, 0.0), DIGITS), "admitted": admitted.get(arm.track, 1.0), "load": loads.get(arm.track)}
+            )
+            for arm in arms
+        )
 
-    def arms(self, value: Worth, penalties: dict[str, float], admitted: dict[str, float]) -> tuple[PolicyArm, ...]:
+    def arms(self, value: Worth, penalties: dict[str, float], admitted: dict[str, float], loads: dict[str, PolicyLoad | None]) -> tuple[PolicyArm, ...]:
         """The coefficients of every track."""
         allowance = self.allowance()
         bandit, levels = self.bandit, self.bandit.levels
@@ -184,6 +198,7 @@ class Policy:
                     level_variance=round(level, 9),
                     probe=self._probe(drift, prior, allowance),
                     admitted=admitted.get(track, 1.0),
+                    load=loads.get(track),
                 )
             )
         return tuple(found)
@@ -196,6 +211,7 @@ class Policy:
             success=value.success,
             cost=0.0 if self.accounts else value.cost,
             max_cost_usd=config.constraints.max_cost_usd,
+            max_latency_ms=config.constraints.max_latency_ms,
             shadow_price=price,
             switching=value.switching,
         )
@@ -205,7 +221,7 @@ class Policy:
         sample = self.sample.get()
         if not len(sample) or not self.accounts:
             return max((account.price for account in self.accounts), default=0.0)
-        values, spreads, costs = evaluator.tables(sample)
+        values, spreads, costs = evaluator.tables(sample, self.sample.in_flight())
         probes = np.array([arm.probe for arm in evaluator.policy.arms])
         return max(account.solve(values, spreads, costs, probes, self.sample.gap_s) for account in self.accounts)
 
@@ -268,30 +284,30 @@ class Policy:
     # state
 
     def snapshot(self) -> dict[str, Any]:
-        """The state as plain values."""
-        return {
-            "bandit": self.bandit.snapshot(),
-            "tracks": {
-                name: [
-                    [prior.quality, prior.log_latency, prior.price, prior.is_declared],
-                    self.drifts[name].snapshot(),
-                    [self.calibrations[name].paid, self.calibrations[name].predicted],
-                ]
-                for name, prior in self.priors.items()
-            },
-            "sample": self.sample.snapshot(),
-            "accounts": [account.snapshot() for account in self.accounts],
+        """The state as plain values, in parts: one per track, one for what they share, one for money."""
+        bandit = self.bandit.snapshot()
+        arms = {
+            f"arm:{name}": [
+                bandit.pop(name),
+                [prior.quality, prior.log_latency, prior.price, prior.is_declared],
+                self.drifts[name].snapshot(),
+                [self.calibrations[name].paid, self.calibrations[name].predicted],
+            ]
+            for name, prior in self.priors.items()
         }
+        shared = {"bandit": bandit.pop(""), "tracks": list(self.priors)}
+        return arms | {"shared": shared, "money": [self.sample.snapshot(), [account.snapshot() for account in self.accounts]]}
 
     @classmethod
     def restore(cls, state: dict[str, Any], config: OptimizationConfig) -> "Policy":
         """The policy that left this snapshot."""
         policy = cls((), config)
-        policy.bandit = Bandit.restore(state["bandit"])
-        for name, (prior, drift, calibration) in state["tracks"].items():
+        rows = {name: state[f"arm:{name}"] for name in state["shared"]["tracks"]}
+        policy.bandit = Bandit.restore(state["shared"]["bandit"], {name: row[0] for name, row in rows.items()})
+        for name, (_, prior, drift, calibration) in rows.items():
             policy.priors[name], policy.drifts[name], policy.calibrations[name] = Prior(*prior), Drift.restore(drift), Calibration(*calibration)
-        policy.sample = Sample.restore(state["sample"], SIZE)
-        policy.accounts = [Account.restore(account) for account in state["accounts"]]
+        policy.sample = Sample.restore(state["money"][0], SIZE)
+        policy.accounts = [Account.restore(account) for account in state["money"][1]]
         return policy
 
 

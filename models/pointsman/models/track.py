@@ -7,6 +7,7 @@ from pointsman.schemas import Expectation, Interval, OptimizationConfig, Request
 
 from .context import Context
 from .hedging import Quantile
+from .load import Load
 from .predictor import METRICS, Forecaster, Prediction
 from .timeouts import Issued, Timeout, TimeoutSettings
 from .windows import Windows
@@ -14,7 +15,7 @@ from .windows import Windows
 FAST = 0.1
 HALF_LIFE_S = 60.0
 TIMED = ("latency_ms", "ttft_ms")
-TIMEOUTS = TimeoutSettings(residuals=250)
+TIMEOUTS = TimeoutSettings()
 
 
 class TrackState:
@@ -27,6 +28,7 @@ class TrackState:
         "forecasters",
         "in_flight",
         "latency_drift",
+        "load",
         "name",
         "overdue",
         "recent_success",
@@ -50,6 +52,7 @@ class TrackState:
         memory = config.intervals.window_outcomes
         self.forecasters = {metric: Forecaster(metric, defaults[metric], memory) for metric in METRICS}
         self.timeouts = {metric: Timeout(TIMEOUTS) for metric in TIMED}
+        self.load = Load() if settings.is_local else None
         self.in_flight = 0
         self.completed = 0
         self.recent_success = 1.0
@@ -81,6 +84,19 @@ class TrackState:
         """The same with the priors of the metrics never seen."""
         logs = {metric: predicted[metric][0] if metric in predicted else forecaster.default for metric, forecaster in self.forecasters.items()}
         return Expectation(**{metric: self.forecasters[metric].interval(value) for metric, value in logs.items()})
+
+    def take_off(self, now: float) -> float:
+        """A request starts here; what is returned belongs to its attempt."""
+        self.in_flight += 1
+        return self.load.start(now) if self.load is not None else 0.0
+
+    def land(self, now: float, started_at: float, area: float, event: RequestCompleted | None) -> None:
+        """A request ends here, completed or given up."""
+        self.in_flight = max(self.in_flight - 1, 0)
+        if self.load is not None:
+            if event is not None and event.success:
+                self.load.learn(now, started_at, area, event.input_tokens, event.output_tokens)
+            self.load.end(now)
 
     def issue_timeouts(self, predicted: dict[str, Prediction]) -> tuple[Issued, ...]:
         """Total and TTFT timeout, 99 % quantiles given what is expected of the request and how many run."""
@@ -149,6 +165,7 @@ class TrackState:
             "windows": self.windows.snapshot(),
             "forecasters": {metric: forecaster.snapshot() for metric, forecaster in self.forecasters.items()},
             "timeouts": {metric: timeout.snapshot() for metric, timeout in self.timeouts.items()},
+            "load": self.load.snapshot() if self.load is not None else None,
             "now": [self.in_flight, self.completed, self.recent_success, self.failed_at, self.latency_drift, self.drifted_at, self.overdue],
         }
 
@@ -160,6 +177,7 @@ class TrackState:
         for metric, forecaster in track.forecasters.items():
             forecaster.restore(state["forecasters"][metric])
         track.timeouts = {metric: Timeout.restore(timeout, TIMEOUTS) for metric, timeout in state["timeouts"].items()}
+        track.load = Load.restore(state["load"]) if state["load"] is not None else None
         track.in_flight, track.completed, track.recent_success, track.failed_at, track.latency_drift, track.drifted_at, track.overdue = state["now"]
         return track
 

@@ -1,7 +1,7 @@
 """Events, configuration and wire format: what producers, routers, the core and its shells agree on."""
 
 from .codec import INPUTS, OUTPUTS, AnyInput, Refused, dead_letter, decode, decode_fields, decode_output, encode, explain
-from .config import Budget, Constraints, Intervals, Mode, Objective, OptimizationConfig, Strategy, Track
+from .config import Budget, Constraints, Hedging, Intervals, Mode, Objective, OptimizationConfig, Strategy, Track
 from .envelope import Event, InputEvent, Origin, OutputEvent
 from .inputs import ConfigChanged, QualityAssessed, RequestCompleted, RequestStarted, ResourceSampled, Sketch, Tick
 from .outputs import (
@@ -12,6 +12,7 @@ from .outputs import (
     Expectation,
     Interval,
     PolicyArm,
+    PolicyLoad,
     PolicyPublished,
     PolicyTarget,
     PolicyWorth,
@@ -37,6 +38,7 @@ __all__ = [
     "Event",
     "EventRejected",
     "Expectation",
+    "Hedging",
     "InputEvent",
     "Interval",
     "Intervals",
@@ -46,6 +48,7 @@ __all__ = [
     "Origin",
     "OutputEvent",
     "PolicyArm",
+    "PolicyLoad",
     "PolicyPublished",
     "PolicyTarget",
     "PolicyWorth",

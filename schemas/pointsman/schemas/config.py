@@ -43,6 +43,13 @@ class Budget(_Section):
     hard: bool = False
 
 
+class Hedging(_Section):
+    """Second copies of a request: after a delay, at most this share of all requests; `parallel` also lets two start at once where that is worth it."""
+
+    share: Annotated[float, Field(ge=0, le=0.5)] = 0.03
+    parallel: bool = False
+
+
 class Constraints(_Section):
     """Bounds whose violation raises an alert and weighs on the tracks that cause it."""
 
@@ -86,6 +93,7 @@ class OptimizationConfig(_Section):
     tracks: Annotated[tuple[Track, ...], Field(max_length=64)] = ()
     budget: Budget = Budget()
     constraints: Constraints = Constraints()
+    hedging: Hedging = Hedging()
     intervals: Intervals = Intervals()
     objectives: Annotated[tuple[Objective, ...], Field(max_length=64)] = ()
 

@@ -68,6 +68,22 @@ class RecommendationIssued(OutputEvent):
     expires_at: float
 
 
+class PolicyLoad(BaseModel):
+    """How a track slows down: seconds = constant_s + tokens · (per_token_s + per_token_running_s · (running + 1)), tokens by the request's input.
+
+    The request's ln(1 + input tokens) lies below the first of `edges` that is larger: that one's place in `tokens`. Beyond `limit` in flight nothing is known.
+    """
+
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
+    constant_s: float
+    per_token_s: float
+    per_token_running_s: float
+    running: Count
+    limit: float
+    edges: tuple[float, ...]
+    tokens: tuple[float, ...]
+
+
 class PolicyArm(BaseModel):
     """One track's coefficients: per target, expected = offset + weights · x; cost = price_usd · exp(expected log_cost)."""
 
@@ -82,6 +98,7 @@ class PolicyArm(BaseModel):
     level_variance: float
     probe: Share = 0.0
     admitted: Share = 1.0
+    load: PolicyLoad | None = None
 
 
 class PolicyWorth(BaseModel):
@@ -93,6 +110,7 @@ class PolicyWorth(BaseModel):
     success: float
     cost: float
     max_cost_usd: float
+    max_latency_ms: float
     shadow_price: float = 0.0
     switching: float = 0.0
 

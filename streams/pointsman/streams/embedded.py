@@ -168,7 +168,7 @@ class Optimizer:
             core = self._core if scope in self._core else self._fresh
             state = core.peek(scope)
             previous = state.routing.previous(conversation_id)
-            context = Context.of(tokens, max_output_tokens, category, sketched, attributes, previous)
+            context = Context.of(tokens, max_output_tokens, category, sketched, attributes, previous, state.running())
             decision = core.decide(scope, context, request_id)
             rows = state.advice(context, decision)
             row = next(row for row in rows if row.track == decision.track)

@@ -4,18 +4,20 @@ import hashlib
 from typing import Any
 
 from pointsman.models import objective
-from pointsman.models.context import FEATURES_NAME, Context
+from pointsman.models.bandit import LOG_LATENCY
+from pointsman.models.context import FEATURES_NAME, Context, Vector
 from pointsman.models.decision import Decision, Evaluator
 from pointsman.models.health import Health
-from pointsman.models.hedging import SINGLE, Candidate, HedgeBudget, Plan, Worth, plan
+from pointsman.models.hedging import SINGLE, Candidate, HedgeBudget, HedgeSettings, Plan, Worth, plan
 from pointsman.models.policy import Policy
 from pointsman.models.track import TrackState
-from pointsman.schemas import OptimizationConfig, PolicyPublished, RequestCompleted, RequestStarted, Strategy, Track
+from pointsman.schemas import OptimizationConfig, PolicyLoad, PolicyPublished, RequestCompleted, RequestStarted, Strategy, Track
 
 MOST_CONVERSATIONS = 1024
 FEWEST_OUTCOMES = 8
 MOST_OUTCOMES = 64
 HEDGE_NEEDS = 50
+MOST_SECONDS = 2
 HEDGED = 1e-3
 
 
@@ -26,7 +28,7 @@ class Routing:
         self.config = config
         self.learner = Policy(config.tracks, config)
         self.health = Health(track.name for track in config.tracks)
-        self.hedges = HedgeBudget()
+        self.hedges = HedgeBudget(HedgeSettings(share=max(config.hedging.share, 1e-3)))
         self.strategy: Strategy = "balanced" if config.strategy == "adaptive" else config.strategy
         self.policy: PolicyPublished | None = None
         self.version = 0
@@ -45,14 +47,16 @@ class Routing:
 
     def configure(self, config: OptimizationConfig, tracks: dict[str, TrackState], changed: set[str]) -> None:
         """From here on this configuration holds; tracks that `changed` start again."""
-        self.config = config
         for name in [name for name in self.learner.priors if name not in tracks]:
             self.learner.remove(name)
         for name, track in tracks.items():
             if name in changed or name not in self.learner.priors:
                 self.learner.add(track.settings, config)
         self.learner.configure(config)
+        if config.hedging.share != self.config.hedging.share:
+            self.hedges = HedgeBudget(HedgeSettings(share=max(config.hedging.share, 1e-3)))
         self.is_urgent = True
+        self.config = config
         self.health.keep(self.learner.priors)
         self.strategy = "balanced" if config.strategy == "adaptive" else config.strategy
 
@@ -65,10 +69,10 @@ class Routing:
         """The track that this conversation took last."""
         return self.conversations.get(_digest(conversation_id)) if conversation_id else None
 
-    def started(self, event: RequestStarted, context: Context, *, is_copy: bool) -> None:
-        """A request goes its way, or asks for one."""
+    def started(self, event: RequestStarted, context: Context, running: dict[str, int], *, is_copy: bool) -> None:
+        """A request goes its way, or asks for one, `running` being in flight on the tracks that slow down."""
         if self.learner.accounts and not is_copy:
-            self.learner.sample.note(context.vector(), event.occurred_at)
+            self.learner.sample.note(context.vector(), event.occurred_at, running)
         if event.track is None:
             return
         self.hedges.observe(extra=is_copy)
@@ -96,10 +100,11 @@ class Routing:
             return None
         x = context.vector()
         ratio = objective.log_latency(event.latency_ms, self.config) if event.success and event.latency_ms is not None else None
-        if ratio is not None and self._evaluator is not None and (expected := self._evaluator.targets(event.track, x)) is not None:
-            track.note_latency_error(ratio - expected[2], now)
+        predicted = self._predicted(event.track, x)
+        if ratio is not None and predicted is not None:
+            track.note_latency_error(ratio - predicted[LOG_LATENCY], now)
         said = self.learner.learn(
-            event.track, x, self._evaluator, quality=event.quality_score, log_latency=ratio, cost_usd=event.cost_usd, success=float(event.success)
+            event.track, x, predicted, quality=event.quality_score, log_latency=ratio, cost_usd=event.cost_usd, success=float(event.success)
         )
         self.unpublished += 1
         self.is_urgent |= said is not None
@@ -107,15 +112,20 @@ class Routing:
 
     def learn_quality(self, track: str, context: Context, score: float) -> str | None:
         """A judgement that came after its completion."""
-        said = self.learner.learn_quality(track, context.vector(), self._evaluator, score)
+        x = context.vector()
+        said = self.learner.learn_quality(track, x, self._predicted(track, x), score)
         self.unpublished += 1
         self.is_urgent |= said is not None
         return said
 
     def lose(self, track: str, context: Context) -> None:
         """An attempt that never completed."""
-        self.learner.learn(track, context.vector(), self._evaluator, quality=None, log_latency=None, cost_usd=None, success=0.0)
+        x = context.vector()
+        self.learner.learn(track, x, self._predicted(track, x), quality=None, log_latency=None, cost_usd=None, success=0.0)
         self.unpublished += 1
+
+    def _predicted(self, track: str, x: Vector) -> list[float] | None:
+        return self._evaluator.targets(track, x) if self._evaluator is not None else None
 
     # what is published
 
@@ -130,8 +140,9 @@ class Routing:
         """
         value = objective.worth(self.strategy)
         learner, last = self.learner, self.policy
+        loads = {name: self._load(track) for name, track in tracks.items() if track.load is not None}
         penalties = {
-            name: value.latency * (max(track.latency_drift_at(now), 0.0) + track.overdue)
+            name: (0.0 if loads.get(name) else value.latency * (max(track.latency_drift_at(now), 0.0) + track.overdue))
             + value.resource * pressures.get(name, 0.0)
             + value.success * max(0.0, 1.0 - track.recent_success_at(now))
             for name, track in tracks.items()
@@ -139,10 +150,10 @@ class Routing:
         admitted = self.health.shares(now)
         hard = self.config.budget.hard
         if last is None or self.is_due() or last.strategy != self.strategy:
-            arms = learner.arms(value, penalties, admitted)
+            arms = learner.arms(value, penalties, admitted, loads)
             self.unpublished, self.is_urgent = 0, False
         else:
-            arms = learner.refreshed(last.arms, penalties, admitted)
+            arms = learner.refreshed(last.arms, penalties, admitted, loads)
             if arms == last.arms and last.expires_at > now + 0.5 * self.config.intervals.expiry_s:
                 return None
         self.version += 1
@@ -163,6 +174,13 @@ class Routing:
             policy["worth"] = learner.worth(value, self.config, learner.price(unpriced))
         return policy
 
+    def _load(self, track: TrackState) -> PolicyLoad | None:
+        """How a track slows down under load, as it was published before where that still holds."""
+        last = next((arm.load for arm in self.policy.arms if arm.track == track.name), None) if self.policy is not None else None
+        if track.load is None or (last is not None and track.load.is_as_published(last)):
+            return last
+        return track.load.published()
+
     def take_up(self, policy: PolicyPublished) -> None:
         """From here on this policy decides."""
         self.policy, self._evaluator = policy, Evaluator(policy)
@@ -179,37 +197,40 @@ class Routing:
         """Whether a second copy of this request is worth its cost, by what the tracks are expected to give."""
         shares = self.health.shares(self.policy.occurred_at if self.policy is not None else 0.0)
         able = [name for name, track in tracks.items() if shares.get(name, 1.0) == 1.0 and track.completed >= HEDGE_NEEDS]
-        if decision.track not in able or len(able) < 2 or self._evaluator is None:
+        hedging, level = self.config.hedging, self.hedges.level() if self.config.hedging.share > 0.0 else None
+        if decision.track not in able or len(able) < 2 or self._evaluator is None or (level is None and not hedging.parallel):
             return SINGLE
-        worth = self.evaluator().policy.worth
+        able = [decision.track, *sorted((name for name in able if name != decision.track), key=lambda name: -decision.utilities[name])[:MOST_SECONDS]]
+        worth = self._evaluator.policy.worth
         price = worth.shadow_price + worth.cost / worth.max_cost_usd
         found = {}
-        for name, expected in self.evaluator().expected(context).items():
+        for name, expected in self._evaluator.expected(context).items():
             if name in able:
                 value = worth.quality * expected.quality - expected.penalty
                 latency = tracks[name].latency_quantile(context, queues.get(name, 0.0))
                 found[name] = Candidate(name, latency, value, expected.spread, min(max(expected.success, 0.0), 1.0), expected.cost_usd)
         first = found.pop(decision.track)
-        chosen = plan(first, found.values(), Worth(worth.latency, worth.success, price), self.hedges.level())
+        chosen = plan(first, found.values(), Worth(worth.latency, worth.success, price), level, parallel=hedging.parallel)
         return chosen if chosen.gain > HEDGED else SINGLE
 
     # state
 
     def snapshot(self) -> dict[str, Any]:
-        """The state as plain values; the policy in force is kept beside it."""
-        return {
-            "learner": self.learner.snapshot(),
+        """The state as plain values, in parts; the policy in force is kept beside it."""
+        now = {
             "health": self.health.snapshot(),
             "hedges": self.hedges.snapshot(),
             "now": [self.strategy, self.version, self.unpublished, self.is_urgent],
             "conversations": [[digest, track] for digest, track in self.conversations.items()],
         }
+        return {"now": now} | self.learner.snapshot()
 
     def restore(self, state: dict[str, Any], policy: PolicyPublished | None) -> None:
         """Take up the state of a snapshot."""
-        self.learner = Policy.restore(state["learner"], self.config)
+        self.learner = Policy.restore(state, self.config)
+        state = state["now"]
         self.health = Health.restore(state["health"])
-        self.hedges = HedgeBudget.restore(state["hedges"])
+        self.hedges = HedgeBudget.restore(state["hedges"], HedgeSettings(share=max(self.config.hedging.share, 1e-3)))
         self.strategy, self.version, self.unpublished, self.is_urgent = state["now"]
         self.conversations = {digest: track for digest, track in state["conversations"]}
         if policy is not None:

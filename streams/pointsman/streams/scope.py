@@ -194,7 +194,7 @@ class Scope:
     def _started(self, event: RequestStarted) -> None:
         context = self.routing.context(event)
         track = self._track(event.track) if event.track is not None else None
-        self.routing.started(event, context, is_copy=self.join.is_copy(event.request_id, event.track, self.tracks))
+        self.routing.started(event, context, self.running(), is_copy=self.join.is_copy(event.request_id, event.track, self.tracks))
         self._note_segment(event.category)
         if self.policy is None:
             self._publish()
@@ -208,7 +208,7 @@ class Scope:
         attempt = Attempt(event.track, event.occurred_at, context, x, predicted, track.issue_timeouts(predicted), event.policy_version is not None)
         completion = self.join.start(event.request_id, attempt)
         if completion is None:
-            track.in_flight += 1
+            attempt.area = track.take_off(self.clock)
             self._emit(PredictionIssued, request_id=event.request_id, track=event.track, **track.intervals(predicted))
         else:
             self._learn(completion, Attempt(event.track, event.occurred_at, context, x, {}))
@@ -225,13 +225,14 @@ class Scope:
             asked.track = event.track
             asked.features = track.features(asked.context, self._queue(track))
             self.join.flying[(event.request_id, event.track)] = asked
-            track.in_flight += 1
+            asked.area = track.take_off(self.clock)
         attempt = self.join.complete(event)
         track.observe(event, self.clock)
         is_own = attempt is not None and attempt.is_own
         self.routing.ended(event, self.clock, is_own=is_own, started_at=attempt.started_at if attempt is not None else None)
         if attempt is not None:
-            track.in_flight = max(track.in_flight - 1, 0)
+            known = event if event.input_tokens is not None else event.model_copy(update={"input_tokens": attempt.context.input_tokens})
+            track.land(self.clock, attempt.started_at, attempt.area, known)
             self._learn(event, attempt)
         self._check_budgets()
         self._arm_policy()
@@ -242,7 +243,7 @@ class Scope:
         waited = event.latency_ms if event.latency_ms is not None else 1000.0 * max(event.occurred_at - attempt.started_at, 0.0)
         track.learn(event, attempt.features or track.features(attempt.context, 0.0), attempt.predicted, attempt.timeouts, waited)
         self._tell_drift(event.track, self.routing.learn(event, attempt.context, track, self.clock))
-        self.join.finish(event.request_id, event.track, attempt.context)
+        self.join.finish(event.request_id, event.track, attempt.context if event.quality_score is None else None)
         self._publish_if_due()
 
     def _assessed(self, event: QualityAssessed) -> None:
@@ -345,7 +346,7 @@ class Scope:
         for _, attempt in lost:
             if attempt.track in self.tracks:
                 track = self.tracks[attempt.track]
-                track.in_flight = max(track.in_flight - 1, 0)
+                track.land(self.clock, attempt.started_at, attempt.area, None)
                 track.recent_success = 0.9 * track.recent_success_at(self.clock)
                 track.failed_at = self.clock
                 self.routing.lose(attempt.track, attempt.context)
@@ -497,6 +498,10 @@ class Scope:
     def decide(self, context: Context, request_id: str) -> Decision:
         """The draw of one request under the policy in force; reads only. Raises `LookupError` before there is one."""
         return self.routing.evaluator().decide(context, self.name, request_id)
+
+    def running(self) -> dict[str, int]:
+        """How many requests are in flight on the tracks that slow down under load."""
+        return {name: track.in_flight for name, track in self.tracks.items() if track.load is not None}
 
     def plan(self, context: Context, decision: Decision) -> Plan:
         """Whether a second copy of the request is worth its cost; reads only."""

@@ -31,10 +31,10 @@ def take(scope: Scope, config: OptimizationConfig) -> dict[str, bytes]:
     join = scope.join
     flying = [[*key, attempt.snapshot()] for key, attempt in join.flying.items()]
     orphans = [json.loads(encode(event)) for event in join.orphans.values()]
-    done = [[*key, context.snapshot()] for key, context in join.done.items()]
+    done = [[*key, context.snapshot() if context is not None else None] for key, context in join.done.items()]
     parts: dict[str, Any] = {f"track:{name}": track.snapshot() for name, track in scope.tracks.items()}
     parts["hosts"] = [json.loads(encode(sample)) for sample in scope.hosts.values()]
-    parts["routing"] = scope.routing.snapshot()
+    parts |= {f"routing:{name}": state for name, state in scope.routing.snapshot().items()}
     parts["policy"] = json.loads(encode(scope.policy)) if scope.policy else None
     every: dict[str, list[Any]] = {"seen": list(scope.seen), "flying": flying, "orphans": orphans, "done": done}
     for name, rows in every.items():
@@ -75,7 +75,8 @@ def _build(name: str, head: dict[str, Any], state: dict[str, Any]) -> Scope:
     scope = Scope(name, own)
     scope.tracks = {track: TrackState.restore(state[f"track:{track}"], own) for track in head["tracks"]}
     scope.hosts = {fields["host"]: ResourceSampled.model_validate(fields) for fields in state["hosts"]}
-    scope.routing.restore(state["routing"], PolicyPublished.model_validate(state["policy"]) if state["policy"] is not None else None)
+    routing = {part.removeprefix("routing:"): found for part, found in state.items() if part.startswith("routing:")}
+    scope.routing.restore(routing, PolicyPublished.model_validate(state["policy"]) if state["policy"] is not None else None)
 
     def rows(kind: str) -> list[Any]:
         return [row for part in _in_order(head["parts"], kind) for row in state[part]]
@@ -85,7 +86,7 @@ def _build(name: str, head: dict[str, Any], state: dict[str, Any]) -> Scope:
     scope.join.flying = {(row[0], row[1]): Attempt.restore(row[2]) for row in rows("flying")}
     orphans = [RequestCompleted.model_validate(fields) for fields in rows("orphans")]
     scope.join.orphans = {(event.request_id, event.track): event for event in orphans}
-    scope.join.done = {(row[0], row[1]): Context.restore(row[2]) for row in rows("done")}
+    scope.join.done = {(row[0], row[1]): Context.restore(row[2]) if row[2] is not None else None for row in rows("done")}
     scope.join.evicted = head["evicted"]
     scope.sequence, scope.clock, scope.duplicates = head["sequence"], head["clock"], head["duplicates"]
     scope.origins, scope.segments, scope.due = head["origins"], head["segments"], head["due"]
