@@ -55,7 +55,12 @@ def uniform(scope: str, request_id: str, version: int) -> float:
 class Evaluator:
     """Decides by one published policy; holds no other state. Raises `ValueError` for features of another version."""
 
-    def __init__(self, policy: PolicyPublished) -> None:
+    _linear: Vector
+    _targets: Vector
+    _variance: Vector
+
+    def __init__(self, policy: PolicyPublished, last: "Evaluator | None" = None) -> None:
+        """`last` lends its tables where its policy has the same coefficients."""
         if policy.features != FEATURES_NAME:
             raise ValueError(f"the policy is for features {policy.features!r}, this version knows {FEATURES_NAME!r}: upgrade the older side")
         self.policy = policy
@@ -63,19 +68,31 @@ class Evaluator:
         worth, arms = policy.worth, policy.arms
         self._loads = [(place, arm.load) for place, arm in enumerate(arms) if arm.load is not None]
         self._max_ms = worth.max_latency_ms
+        self._probes = [arm.probe for arm in arms]
+        self._places = {track: place for place, track in enumerate(self.tracks)}
+        self._log_costs = [arm.offsets["log_cost"] for arm in arms]
+        self._offsets = [_worth_of(arm.offsets, worth) - arm.penalty for arm in arms]
+        for place, _ in self._loads:  # a track that slows down under load has its latency from there
+            self._offsets[place] += worth.latency * arms[place].offsets["log_latency"]
+        if last is not None and self._has_tables_of(last):
+            self._linear, self._variance, self._targets = last._linear, last._variance, last._targets
+            return
         shape = (len(arms), -1)
         quality, costs, latency, success = (np.array([arm.weights[name] for arm in arms]).reshape(shape) for name in TARGETS)
         values = worth.quality * quality - worth.latency * latency + worth.success * success
-        self._offsets = [_worth_of(arm.offsets, worth) - arm.penalty for arm in arms]
-        for place, _ in self._loads:  # a track that slows down under load has its latency from there
+        for place, _ in self._loads:
             values[place] += worth.latency * latency[place]
-            self._offsets[place] += worth.latency * arms[place].offsets["log_latency"]
-        self._log_costs = [arm.offsets["log_cost"] for arm in arms]
         self._linear = np.concatenate([values, costs])
         self._targets = np.stack([quality, costs, latency, success], axis=1)
-        self._places = {track: place for place, track in enumerate(self.tracks)}
         self._variance = np.array([arm.variance for arm in arms]).reshape(shape)
-        self._probes = [arm.probe for arm in arms]
+
+    def _has_tables_of(self, last: "Evaluator") -> bool:
+        one, other = self.policy, last.policy
+        if self.tracks != last.tracks or (one.strategy, one.worth.quality, one.worth.latency) != (other.strategy, other.worth.quality, other.worth.latency):
+            return False
+        if [place for place, _ in self._loads] != [place for place, _ in last._loads]:
+            return False
+        return all(arm.weights is before.weights for arm, before in zip(one.arms, other.arms, strict=True))
 
     def decide(self, context: Context, scope: str, request_id: str) -> Decision:
         """Draw a track for one request."""

@@ -18,6 +18,7 @@ LENGTHS = 512
 NEAREST = 8
 YOUNG = 20
 SLOW_START = 4
+RENEWED = 32
 _SCALES = (1.0, 100.0, 2000.0)  # so that weights are of order one
 
 
@@ -127,12 +128,15 @@ class Load:
         """Whether one more is within twice the load that was lived through (slow start): beyond it, a burst may teach a lesson that lasts."""
         return self.in_flight < 2.0 * self.known + SLOW_START
 
-    def published(self) -> PolicyLoad | None:
-        """The same for routers: lengths as medians of eight neighbours each; None while young."""
+    def published(self, last: PolicyLoad | None = None) -> PolicyLoad | None:
+        """The same for routers: lengths as medians of eight neighbours each, renewed every 32 outcomes; None while young."""
         if self.count < YOUNG or not any(weight > 0.0 for weight in self._weights):
             return None
         constant, per_token, slowing = (max(weight, 0.0) / scale for weight, scale in zip(self._weights, _SCALES, strict=True))
-        if self._misses[0] < self._misses[1]:
+        outcomes = self.count
+        if last is not None and self.count < last.outcomes + RENEWED:
+            edges, tokens, outcomes = last.edges, last.tokens, last.outcomes
+        elif self._misses[0] < self._misses[1]:
             groups = [self._lengths[place : place + NEAREST] for place in range(0, len(self._lengths), NEAREST)]
             edges = tuple(round(0.5 * (one[-1][0] + other[0][0]), 4) for one, other in pairwise(groups))
             tokens = tuple(sorted(length for _, length in group)[len(group) // 2] for group in groups)
@@ -145,6 +149,7 @@ class Load:
             per_token_running_s=_short(slowing),
             running=self.in_flight,
             limit=_short(limit),
+            outcomes=outcomes,
             edges=edges,
             tokens=tokens,
         )

@@ -90,12 +90,12 @@ class TrackState:
         self.in_flight += 1
         return self.load.start(now) if self.load is not None else 0.0
 
-    def land(self, now: float, started_at: float, area: float, event: RequestCompleted | None) -> None:
-        """A request ends here, completed or given up."""
+    def land(self, now: float, started_at: float, area: float, input_tokens: int | None, output_tokens: int | None) -> None:
+        """A request ends here; without `output_tokens` it did not succeed, or does not say how long its answer is."""
         self.in_flight = max(self.in_flight - 1, 0)
         if self.load is not None:
-            if event is not None and event.success:
-                self.load.learn(now, started_at, area, event.input_tokens, event.output_tokens)
+            if output_tokens is not None:
+                self.load.learn(now, started_at, area, input_tokens, output_tokens)
             self.load.end(now)
 
     def issue_timeouts(self, predicted: dict[str, Prediction]) -> tuple[Issued, ...]:

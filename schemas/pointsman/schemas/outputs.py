@@ -80,6 +80,7 @@ class PolicyLoad(BaseModel):
     per_token_running_s: float
     running: Count
     limit: float
+    outcomes: Count
     edges: tuple[float, ...]
     tokens: tuple[float, ...]
 

@@ -179,11 +179,11 @@ class Routing:
         last = next((arm.load for arm in self.policy.arms if arm.track == track.name), None) if self.policy is not None else None
         if track.load is None or (last is not None and track.load.is_as_published(last)):
             return last
-        return track.load.published()
+        return track.load.published(last)
 
     def take_up(self, policy: PolicyPublished) -> None:
         """From here on this policy decides."""
-        self.policy, self._evaluator = policy, Evaluator(policy)
+        self.policy, self._evaluator = policy, Evaluator(policy, self._evaluator)
 
     # what is asked
 

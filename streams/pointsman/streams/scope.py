@@ -231,8 +231,8 @@ class Scope:
         is_own = attempt is not None and attempt.is_own
         self.routing.ended(event, self.clock, is_own=is_own, started_at=attempt.started_at if attempt is not None else None)
         if attempt is not None:
-            known = event if event.input_tokens is not None else event.model_copy(update={"input_tokens": attempt.context.input_tokens})
-            track.land(self.clock, attempt.started_at, attempt.area, known)
+            tokens = event.input_tokens if event.input_tokens is not None else attempt.context.input_tokens
+            track.land(self.clock, attempt.started_at, attempt.area, tokens, event.output_tokens if event.success else None)
             self._learn(event, attempt)
         self._check_budgets()
         self._arm_policy()
@@ -346,7 +346,7 @@ class Scope:
         for _, attempt in lost:
             if attempt.track in self.tracks:
                 track = self.tracks[attempt.track]
-                track.land(self.clock, attempt.started_at, attempt.area, None)
+                track.land(self.clock, attempt.started_at, attempt.area, None, None)
                 track.recent_success = 0.9 * track.recent_success_at(self.clock)
                 track.failed_at = self.clock
                 self.routing.lose(attempt.track, attempt.context)
