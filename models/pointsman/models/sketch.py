@@ -35,6 +35,7 @@ FEATURES = BLOCK * len(BLOCKS) + len(DENSE)
 SIGNATURE = 16
 EDGE_WORDS = 6
 LARGEST = 127
+LONGEST_EMBEDDING = 8192
 _HALF = 2048
 _CHARACTERS_PER_TOKEN = 4
 _STANDARD = ((5.6, 0.8), (3.8, 0.6), (0.02, 0.03), (0.04, 0.03), (0.06, 0.03), (0.01, 0.01), (1.2, 0.9), (0.5, 0.3), (0.8, 1.0), (0.0, 0.05), (1.0, 0.8))
@@ -58,7 +59,8 @@ _MULTIPLIERS = np.array([_mixed(place + 1) | 1 for place in range(SIGNATURE)], n
 _LOWER = np.array([byte + 32 if 65 <= byte <= 90 else byte for byte in range(256)], np.uint8)
 _IS_WORD = np.array([chr(byte).isalnum() or byte >= 128 for byte in range(256)], np.bool_)
 _IS_WORD[128:] = True
-_LOG = np.log1p(np.arange(2 * _HALF + 1))
+_LOG = np.array([math.log1p(count) for count in range(2 * _HALF + 1)])
+_TIE = 0.5 + 1e-9  # halves are common here (four words: 63.5): without a margin the last bit of a logarithm would decide
 _PLACES = np.arange(2 * _HALF)
 _OUTSIDE = np.zeros(1, np.bool_)
 _TOP = np.uint64(52)
@@ -135,28 +137,41 @@ def describe(fields: dict[str, Any], query: str | None = None, embedding: Sequen
     if query is not None and fields.get("sketch") is None:
         fields["sketch"] = sketch(query)
     if embedding is not None:
-        known = fields.get("sketch") or Sketch(tokens=fields.get("input_tokens") or 0, characters=0)
+        known = Sketch.model_validate(fields.get("sketch") or {"tokens": fields.get("input_tokens") or 0, "characters": 0})
         fields["sketch"] = known.model_copy(update={"features": embed(embedding)})
     if (tokens := tokens_of(query, fields.get("input_tokens"))) is not None:
         fields["input_tokens"] = tokens
 
 
 def embed(vector: Sequence[float]) -> tuple[int, ...]:
-    """An application's own embedding of any length, in place of the hashed features: folded with signs to 64 places, its size normed.
+    """An application's own embedding, in place of the hashed features: folded with signs to 64 places, its size normed.
+
+    Raises `ValueError` for anything but 1 to 8,192 finite numbers.
 
     >>> len(embed([0.1, -0.2, 0.3])), max(embed([0.1, -0.2, 0.3]))
     (75, 68)
     """
-    entries = np.asarray(vector, np.float64)
-    if entries.ndim != 1 or not len(entries) or not np.isfinite(entries).all():
-        raise ValueError("an embedding is a list of finite numbers")
+    entries = _entries(vector)
     size = BLOCK * len(BLOCKS)
     hashes = [_mixed((place + 1) * _GOLDEN & _MASK) for place in range(len(entries))]
     places = np.arange(len(entries)) if len(entries) <= size else np.array([value % size for value in hashes])
     signs = np.array([1.0 if value >> 63 else -1.0 for value in hashes])
     folded = np.bincount(places, entries * signs, size)
     norm = math.sqrt(float(np.add.reduce(folded * folded)))
-    return (*(np.rint(folded * (LARGEST / norm)).astype(int).tolist() if norm > 0.0 else [0] * size), *([0] * len(DENSE)))
+    return (*(np.floor(folded * LARGEST / norm + _TIE).astype(int).tolist() if norm > 0.0 else [0] * size), *([0] * len(DENSE)))
+
+
+def _entries(vector: Sequence[float]) -> NDArray[np.float64]:
+    """The numbers of an embedding, the largest of size one, so that no sum of squares overflows."""
+    try:
+        given = np.asarray(vector)
+    except ValueError:  # rows of unequal length
+        given = np.zeros(0)
+    if given.ndim != 1 or given.dtype.kind not in "iuf" or not 0 < len(given) <= LONGEST_EMBEDDING or not np.isfinite(given).all():
+        raise ValueError(f"an embedding is a list of 1 to {LONGEST_EMBEDDING} finite numbers")
+    entries = given.astype(np.float64)
+    largest = float(np.abs(entries).max())
+    return entries / largest if largest > 0.0 else entries
 
 
 def _word_hashes(lower: NDArray[np.uint8], values: Hashes) -> Hashes:
@@ -195,7 +210,7 @@ def _folded(hashes: Hashes) -> list[int]:
         buckets = every.nonzero()[0]
         folded = np.bincount(_SLOT[buckets], _SIGN[buckets] * _LOG[every[buckets]], BLOCK).tolist()
     norm = math.sqrt(dot(folded, folded))
-    return [round(entry * LARGEST / norm) for entry in folded] if norm > 1e-9 else [0] * BLOCK
+    return [math.floor(entry * LARGEST / norm + _TIE) for entry in folded] if norm > 1e-9 else [0] * BLOCK
 
 
 def _dense(below: list[int], length: int, words: int) -> list[int]:
@@ -217,7 +232,7 @@ def _dense(below: list[int], length: int, words: int) -> list[int]:
         wide / total,
         math.log1p(below[41] - below[40]),
     )
-    return [round(max(-3.0, min(3.0, (value - centre) / spread)) * LARGEST / 3.0) for value, (centre, spread) in zip(found, _STANDARD, strict=True)]
+    return [math.floor(max(-3.0, min(3.0, (value - centre) / spread)) * LARGEST / 3.0 + _TIE) for value, (centre, spread) in zip(found, _STANDARD, strict=True)]
 
 
 def _signature(words: Hashes) -> tuple[int, ...]:
