@@ -1,10 +1,12 @@
 """Small builders and Hypothesis strategies for event streams."""
 
 import random
+from collections.abc import Callable
 from typing import Any
 
 from hypothesis import strategies as st
 
+from pointsman.models.sketch import sketch
 from pointsman.schemas import (
     AnyInput,
     QualityAssessed,
@@ -15,6 +17,12 @@ from pointsman.schemas import (
 )
 
 START = 1_700_000_000.0
+PROMPTS = {
+    "code": "Write a Python function that sorts a list of {} records",
+    "mail": "Write a friendly email to {} customers about the delay",
+    "sum": "How many apples are left of {} after eating 7? Solve step by step.",
+}
+COSTS = {"local": 0.0, "api": 0.001, "large": 0.01}
 
 
 def started(request: str, at: float, track: str | None = "local", **fields: Any) -> RequestStarted:
@@ -76,10 +84,58 @@ def stream(seed: int, requests: int) -> list[AnyInput]:
     return events
 
 
+def traffic(seed: int, requests: int) -> list[AnyInput]:
+    """A second one, of the tracks in `COSTS` and one scope: sketches, conversations, attributes, money, decisions of our own, copies, quality that
+    comes minutes late. `api` fails in the fifth tenth of it, and `large` is worse from then on.
+    """
+    draw = random.Random(seed)
+    events: list[AnyInput] = []
+    now = START
+    for number in range(requests):
+        now += draw.expovariate(0.5)
+        name, kind = f"t{number}", draw.choice(list(PROMPTS))
+        track = draw.choice(list(COSTS))
+        is_out = track == "api" and 0.4 < number / requests < 0.5
+        fields: dict[str, Any] = {
+            "sketch": sketch(PROMPTS[kind].format(draw.randrange(100))),
+            "conversation_id": draw.choice((None, f"c{draw.randrange(5)}")),
+            "attributes": draw.choice((None, {"tier": "gold", "images": draw.randrange(4)})),
+            "policy_version": draw.choice((None, 1)),
+        }
+        asked = draw.random() < 0.2
+        events.append(RequestStarted(event_id=f"{name}s", scope="chat", occurred_at=now, request_id=name, track=None if asked else track, **fields))
+        copies = [track] if draw.random() < 0.9 else [track, draw.choice([other for other in COSTS if other != track])]
+        for place, used in enumerate(copies):
+            if place:
+                events.append(RequestStarted(event_id=f"{name}s2", scope="chat", occurred_at=now + 0.1, request_id=name, track=used, **fields))
+            latency = draw.lognormvariate(6.5, 0.5)
+            is_lost = place == 1 and draw.random() < 0.5
+            events.append(
+                RequestCompleted(
+                    event_id=f"{name}c{place}",
+                    scope="chat",
+                    occurred_at=now + latency / 1000.0,
+                    request_id=name,
+                    track=used,
+                    latency_ms=latency,
+                    cost_usd=COSTS[used] * draw.uniform(0.5, 1.5),
+                    success=not (is_out or is_lost),
+                    failure_class="cancelled" if is_lost else "provider" if is_out else None,
+                    error_type="429 Too Many Requests" if is_out and draw.random() < 0.3 else None,
+                )
+            )
+        if draw.random() < 0.7:
+            base = 0.3 if track == "large" and number > 0.4 * requests else 0.5 + 0.2 * (kind == "code") * (track != "local") + 0.2 * (track == "large")
+            score, late = min(max(base + draw.gauss(0.0, 0.1), 0.0), 1.0), draw.choice((1.0, 60.0, 200.0))
+            events.append(QualityAssessed(event_id=f"{name}q", scope="chat", occurred_at=now + late, request_id=name, track=track, score=score))
+    events.sort(key=lambda event: event.occurred_at)
+    return events
+
+
 @st.composite
-def streams(choose: st.DrawFn) -> list[AnyInput]:
+def streams(choose: st.DrawFn, make: Callable[[int, int], list[AnyInput]] = stream) -> list[AnyInput]:
     """Any stream of up to 60 requests, with some of its events moved out of order."""
-    events = stream(choose(st.integers(0, 10_000)), choose(st.integers(1, 60)))
+    events = make(choose(st.integers(0, 10_000)), choose(st.integers(1, 60)))
     for _ in range(choose(st.integers(0, 10))):
         place = choose(st.integers(0, len(events) - 1))
         events.insert(choose(st.integers(0, len(events) - 1)), events.pop(place))

@@ -1,0 +1,113 @@
+"""A router that follows docs/policy.md decides as the core does."""
+
+import json
+import re
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+from events import COSTS, traffic
+from hypothesis import given
+from hypothesis import strategies as st
+from policy_reference import decide, expected, probabilities, vector
+
+from pointsman.models.context import Context
+from pointsman.models.decision import Evaluator
+from pointsman.schemas import Budget, OptimizationConfig, PolicyPublished, RequestStarted, Sketch, Strategy, Track, encode
+from pointsman.streams.core import Core
+
+DOCUMENT = Path(__file__).parent.parent / "docs" / "policy.md"
+TRACKS = tuple(Track(name=name, cost_per_request_usd=cost) for name, cost in COSTS.items())
+STRATEGIES: tuple[Strategy, ...] = ("balanced", "latency", "throughput", "resource", "quality", "cost", "adaptive")
+CONFIGS = {strategy: OptimizationConfig(strategy=strategy, tracks=TRACKS) for strategy in STRATEGIES} | {
+    "usd_per_request": OptimizationConfig(tracks=TRACKS, budget=Budget(usd_per_request=0.002)),
+    "usd_per_hour": OptimizationConfig(tracks=TRACKS, budget=Budget(usd_per_hour=4.0)),
+    "hard": OptimizationConfig(tracks=TRACKS, budget=Budget(usd_per_hour=1.0, hard=True)),
+    "bypass": OptimizationConfig(tracks=TRACKS, mode="bypass"),
+    "observe": OptimizationConfig(tracks=TRACKS, mode="observe"),
+}
+
+
+@cache
+def policies(name: str) -> list[PolicyPublished]:
+    """Every seventh policy of a fold."""
+    core = Core(CONFIGS[name])
+    return [output for event in traffic(1, 400) for output in core.step(event) if isinstance(output, PolicyPublished)][::7]
+
+
+def requests() -> Iterator[tuple[dict[str, Any], Context]]:
+    """Requests as the wire and as the core have them, within a conversation and outside."""
+    for number, event in enumerate(event for event in traffic(2, 12) if isinstance(event, RequestStarted)):
+        previous = (None, "api", "local")[number % 3]
+        context = Context.of(event.input_tokens, event.max_output_tokens, event.category, event.sketch, event.attributes, previous)
+        yield json.loads(encode(event)) | {"previous": previous}, context
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_utilities_propensities_and_draws_are_the_cores(name: str) -> None:
+    asked = list(requests())
+    for policy in policies(name):
+        evaluator, published = Evaluator(policy), json.loads(encode(policy))
+        for number, (request, context) in enumerate(asked):
+            own, rows = evaluator.decide(context, "chat", f"r{number}"), expected(published, request)
+            assert {arm["track"]: row["utility"] for arm, row in zip(published["arms"], rows, strict=True)} == pytest.approx(own.utilities, abs=1.5e-9)
+            assert probabilities(published, rows) == pytest.approx(list(own.propensities.values()), rel=1e-5, abs=2e-9)
+            assert decide(published, request, f"r{number}") == (own.track, pytest.approx(own.propensity, rel=1e-5))
+
+
+def test_these_policies_have_everything_in_them() -> None:
+    every = [policy for name in CONFIGS for policy in policies(name)]
+    arms = [arm for policy in every for arm in policy.arms]
+    assert any(arm.probe for arm in arms) and any(arm.shift for arm in arms) and any(arm.penalty for arm in arms)
+    assert {0.0, 0.05, 0.25, 1.0} == {arm.admitted for arm in arms}
+    for name in ("usd_per_request", "usd_per_hour", "hard"):
+        assert any(policy.worth.shadow_price > 0.0 and policy.ceiling_usd is not None for policy in policies(name))
+    assert any(policy.hard_ceiling_usd == 0.0 for policy in policies("hard"))
+
+
+REQUESTS = st.fixed_dictionaries(
+    {},
+    optional={
+        "input_tokens": st.integers(0, 10**12),
+        "max_output_tokens": st.integers(0, 10**12),
+        "category": st.text(min_size=1, max_size=20),
+        "attributes": st.dictionaries(
+            st.text(min_size=1, max_size=9), st.integers(-(10**9), 10**9) | st.floats(-1e9, 1e9) | st.booleans() | st.text(max_size=9), max_size=16
+        ),
+        "sketch": st.fixed_dictionaries(
+            {"tokens": st.integers(0, 10**6), "characters": st.just(0), "features": st.lists(st.integers(-127, 127), min_size=75, max_size=75) | st.just([])},
+            optional={"category": st.text(min_size=1, max_size=20)},
+        ),
+    },
+)
+
+
+@given(REQUESTS)
+def test_any_request_has_the_vector_of_the_document(request: dict[str, Any]) -> None:
+    sketch = Sketch.model_validate(request["sketch"]) if "sketch" in request else None
+    context = Context.of(request.get("input_tokens"), request.get("max_output_tokens"), request.get("category"), sketch, request.get("attributes"))
+    assert vector(request) == pytest.approx(context.vector().tolist(), abs=1e-12)
+
+
+def wide(sparse: dict[str, float]) -> list[float]:
+    return [sparse.get(str(place), 0.0) for place in range(84)]
+
+
+def test_the_documents_example_is_true() -> None:
+    text = DOCUMENT.read_text()
+    policy, request = (json.loads(block) for block in re.findall(r"```json\n(.*?)```", text, re.DOTALL))
+    for arm in policy["arms"]:
+        arm["weights"] = {target: wide(row) for target, row in arm["weights"].items()}
+        arm["variance"] = wide(arm["variance"])
+    full = json.dumps(policy | {"type": "policy.published/1", "event_id": "p", "occurred_at": 1_700_000_000.0, "caused_by": "e"})
+    evaluator = Evaluator(PolicyPublished.model_validate_json(full))
+    context = Context.of(request["input_tokens"], None, request["category"], None, request["attributes"], request["previous"])
+    for number in (0, 5):
+        own = evaluator.decide(context, "chat", f"r{number}")
+        assert decide(policy, request, f"r{number}") == (own.track, own.propensity)
+        assert f"`{own.track}` with {own.propensity}" in text
+    assert [row["utility"] for row in expected(policy, request)] == list(own.utilities.values())
+    for track, row in zip(own.utilities, expected(policy, request), strict=True):
+        assert f"| {row['utility']:.9f} |" in text and f"| {own.propensities[track]:.6f} |" in text
