@@ -54,7 +54,8 @@ def test_utilities_propensities_and_draws_are_the_cores(name: str) -> None:
             own, rows = evaluator.decide(context, "chat", f"r{number}"), expected(published, request)
             assert {arm["track"]: row["utility"] for arm, row in zip(published["arms"], rows, strict=True)} == pytest.approx(own.utilities, abs=1.5e-9)
             assert probabilities(published, rows) == pytest.approx(list(own.propensities.values()), rel=1e-5, abs=2e-9)
-            assert decide(published, request, f"r{number}") == (own.track, pytest.approx(own.propensity, rel=1e-5))
+            track, propensity = decide(published, request, f"r{number}")
+            assert track == own.track and propensity == pytest.approx(own.propensity, rel=1e-5)
 
 
 def test_these_policies_have_everything_in_them() -> None:
