@@ -26,6 +26,8 @@ DEAR = 3.0
 STEPS = 24
 QUANTA = 40.0
 GAPS = 200.0
+PAUSE_S = 60.0
+PAUSE_GAPS = 10.0
 _WIDEST = 20.0
 
 Kind = Literal["usd_per_request", "usd_per_hour", "usd_per_day"]
@@ -117,7 +119,7 @@ class Account:
     def spend(self, cost: float, now: float, *, is_own: bool, gap_s: float) -> None:
         """A completion was paid for. A budget a request counts our own decisions, one an hour or day whatever is spent.
 
-        Savings are capped, so that a quiet hour does not pay for a wild one.
+        Savings are capped, and so is what a pause grants (at 10 usual gaps, at least a minute), so that a quiet hour does not pay for a wild one.
         """
         if not PERIODS[self.kind]:
             if not is_own:
@@ -126,7 +128,8 @@ class Account:
         else:
             self.roll(now)
             self.spent += cost
-            granted = self.limit * min(max(now - self.since, 0.0), 60.0) / PERIODS[self.kind] if math.isfinite(self.since) else 0.0
+            pause = max(PAUSE_S, PAUSE_GAPS * gap_s)
+            granted = self.limit * min(max(now - self.since, 0.0), pause) / PERIODS[self.kind] if math.isfinite(self.since) else 0.0
             most = max(MOST_SAVED * self.allowance(gap_s), SAVED_SHARE * self.limit)
         self.since = max(now, self.since)
         self.decided += 1
