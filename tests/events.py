@@ -118,6 +118,7 @@ def traffic(seed: int, requests: int) -> list[AnyInput]:
                     request_id=name,
                     track=used,
                     latency_ms=latency,
+                    output_tokens=round(latency / draw.uniform(4.0, 6.0)),
                     cost_usd=COSTS[used] * draw.uniform(0.5, 1.5),
                     success=not (is_out or is_lost),
                     failure_class="cancelled" if is_lost else "provider" if is_out else None,

@@ -16,8 +16,7 @@ def vector(request: dict[str, Any]) -> list[float]:
     if len(features) == 75:
         x[:64] = [feature / 254 for feature in features[:64]]
         x[64:75] = [feature * 0.6 / 127 for feature in features[64:]]
-    tokens = request.get("input_tokens")
-    x[75] = math.log(1 + (tokens if tokens is not None else sketch.get("tokens", 0))) / 8
+    x[75] = math.log(1 + input_tokens(request)) / 8
     x[76] = math.log(1 + (request.get("max_output_tokens") or 0)) / 8
     category = request.get("category") or sketch.get("category")
     if category is not None:
@@ -27,6 +26,12 @@ def vector(request: dict[str, Any]) -> list[float]:
     x[79:83] = attributes(request.get("attributes") or {})
     x[83] = 1.0
     return x
+
+
+def input_tokens(request: dict[str, Any]) -> int:
+    """Those that were counted, else those of the sketch."""
+    counted = request.get("input_tokens")
+    return int((request.get("sketch") or {}).get("tokens", 0) if counted is None else counted)
 
 
 def attributes(given: dict[str, Any]) -> list[float]:
@@ -54,6 +59,8 @@ def expected(policy: dict[str, Any], request: dict[str, Any]) -> list[dict[str, 
     found = []
     for arm in policy["arms"]:
         row = {target: arm["offsets"][target] + inner(arm["weights"][target], x) for target in TARGETS}
+        if (load := arm.get("load")) is not None:
+            row["log_latency"] = loaded(load, request, (request.get("running") or {}).get(arm["track"], load["running"]), worth["max_latency_ms"])
         row["cost"] = arm["price_usd"] * math.exp(min(max(row["log_cost"], -6), 6))
         row["spread"] = math.sqrt(max(inner(arm["variance"], squares), 0.0) + arm["level_variance"])
         utility = worth["quality"] * row["quality"] - worth["latency"] * row["log_latency"] + worth["success"] * row["success"]
@@ -65,6 +72,14 @@ def expected(policy: dict[str, Any], request: dict[str, Any]) -> list[dict[str, 
         row["utility"] = round(utility, 9)
         found.append(row)
     return found
+
+
+def loaded(load: dict[str, Any], request: dict[str, Any], running: int, max_ms: float) -> float:
+    """ln(latency / max) of a track that slows down under load."""
+    length = math.log(1 + input_tokens(request))
+    tokens = load["tokens"][sum(edge <= length for edge in load["edges"])]
+    seconds = load["constant_s"] + tokens * (load["per_token_s"] + load["per_token_running_s"] * (running + 1))
+    return math.log(max(1000 * seconds, 1) / max_ms) + (3 if running >= load["limit"] else 0)
 
 
 def probabilities(policy: dict[str, Any], rows: list[dict[str, float]]) -> list[float]:

@@ -32,17 +32,17 @@ CONFIGS = {strategy: OptimizationConfig(strategy=strategy, tracks=TRACKS) for st
 
 @cache
 def policies(name: str) -> list[PolicyPublished]:
-    """Every seventh policy of a fold."""
+    """Every eleventh policy of a fold."""
     core = Core(CONFIGS[name])
-    return [output for event in traffic(1, 400) for output in core.step(event) if isinstance(output, PolicyPublished)][::7]
+    return [output for event in traffic(1, 400) for output in core.step(event) if isinstance(output, PolicyPublished)][::11]
 
 
 def requests() -> Iterator[tuple[dict[str, Any], Context]]:
     """Requests as the wire and as the core have them, within a conversation and outside."""
     for number, event in enumerate(event for event in traffic(2, 12) if isinstance(event, RequestStarted)):
-        previous = (None, "api", "local")[number % 3]
-        context = Context.of(event.input_tokens, event.max_output_tokens, event.category, event.sketch, event.attributes, previous)
-        yield json.loads(encode(event)) | {"previous": previous}, context
+        previous, running = (None, "api", "local")[number % 3], (None, {"local": number}, {"local": 100 * number, "api": 1})[number % 3]
+        context = Context.of(event.input_tokens, event.max_output_tokens, event.category, event.sketch, event.attributes, previous, running)
+        yield json.loads(encode(event)) | {"previous": previous, "running": running}, context
 
 
 @pytest.mark.parametrize("name", CONFIGS)
@@ -62,6 +62,7 @@ def test_these_policies_have_everything_in_them() -> None:
     every = [policy for name in CONFIGS for policy in policies(name)]
     arms = [arm for policy in every for arm in policy.arms]
     assert any(arm.probe for arm in arms) and any(arm.shift for arm in arms) and any(arm.penalty for arm in arms)
+    assert any(arm.load is not None for arm in arms)
     assert {0.0, 0.05, 0.25, 1.0} == {arm.admitted for arm in arms}
     for name in ("usd_per_request", "usd_per_hour", "hard"):
         assert any(policy.worth.shadow_price > 0.0 and policy.ceiling_usd is not None for policy in policies(name))

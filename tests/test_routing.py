@@ -9,7 +9,7 @@ from events import START, completed, started, ticked
 
 from pointsman.models.context import Context
 from pointsman.models.sketch import sketch
-from pointsman.schemas import AlertRaised, AlertResolved, ConfigChanged, OptimizationConfig, PolicyPublished, RecommendationIssued, Strategy, Track
+from pointsman.schemas import AlertRaised, AlertResolved, ConfigChanged, Hedging, OptimizationConfig, PolicyPublished, RecommendationIssued, Strategy, Track
 from pointsman.streams.core import Core
 
 TWO = (Track(name="a"), Track(name="b"))
@@ -207,14 +207,15 @@ def test_a_rarer_tail_is_hedged_as_well() -> None:
     assert hangs(Core(OptimizationConfig(strategy="latency", tracks=TWO)), every=25).plan == "hedged"
 
 
-def test_unreliable_tracks_run_in_parallel_where_a_second_answer_is_worth_it() -> None:
-    core = Core(OptimizationConfig(tracks=TWO))
+@pytest.mark.parametrize(("allowed", "plan"), [(True, "parallel"), (False, "single")])
+def test_unreliable_tracks_run_in_parallel_where_that_is_allowed_and_worth_it(allowed: bool, plan: str) -> None:
+    core = Core(OptimizationConfig(tracks=TWO, hedging=Hedging(parallel=allowed)))
     drive(core, range(401), lambda track, n: {"success": n % 5 > 0, "failure_class": "provider" if n % 5 == 0 else None}, gap_s=2.0, follow="ab")
-    assert asked(core, 803.0).plan == "parallel"
+    assert asked(core, 803.0).plan == plan
 
 
 def test_steady_tracks_run_alone() -> None:
-    core = Core(OptimizationConfig(tracks=TWO))
+    core = Core(OptimizationConfig(tracks=TWO, hedging=Hedging(parallel=True)))
     drive(core, range(200), lambda track, n: {"quality_score": 0.8, "cost_usd": 0.001}, follow="ab")
     assert asked(core, 201.0).plan == "single"
 
