@@ -9,22 +9,23 @@ TARGETS = ("quality", "log_cost", "log_latency", "success")
 
 
 def vector(request: dict[str, Any]) -> list[float]:
-    """The 84 numbers of a request: `input_tokens`, `max_output_tokens`, `category`, `sketch`, `attributes`, all optional."""
+    """The 68 numbers of a request: `input_tokens`, `max_output_tokens`, `category`, `sketch`, `attributes`, all optional."""
     sketch = request.get("sketch") or {}
     features = sketch.get("features", [])
-    x = [0.0] * 84
-    if len(features) == 75:
-        x[:64] = [feature / 254 for feature in features[:64]]
-        x[64:75] = [feature * 0.6 / 127 for feature in features[64:]]
-    x[75] = math.log(1 + input_tokens(request)) / 8
-    x[76] = math.log(1 + (request.get("max_output_tokens") or 0)) / 8
+    x = [0.0] * 68
+    if len(features) == 59:
+        x[:20] = [feature * 0.4 / 127 for feature in features[:20]]
+        x[20:48] = [feature * 0.58 / 127 for feature in features[20:48]]
+        x[48:59] = [feature * 0.6 / 127 for feature in features[48:]]
+    x[59] = math.log(1 + input_tokens(request)) / 8
+    x[60] = math.log(1 + (request.get("max_output_tokens") or 0)) / 8
     category = request.get("category") or sketch.get("category")
     if category is not None:
         bits = zlib.crc32(category.encode())
-        x[77] = 0.3 if bits & 1 else -0.3
-        x[78] = 0.3 if bits & 2 else -0.3
-    x[79:83] = attributes(request.get("attributes") or {})
-    x[83] = 1.0
+        x[61] = 0.3 if bits & 1 else -0.3
+        x[62] = 0.3 if bits & 2 else -0.3
+    x[63:67] = attributes(request.get("attributes") or {})
+    x[67] = 1.0
     return x
 
 

@@ -84,16 +84,16 @@ def gram_hash(gram: bytes) -> int:
     return mix(total)
 
 
-def block(hashes: list[int]) -> list[int]:
-    """Sixteen signed bytes."""
+def block(hashes: list[int], size: int) -> list[int]:
+    """So many signed bytes."""
     counts: dict[int, int] = {}
     for value in hashes:
         counts[value >> 52] = counts.get(value >> 52, 0) + 1
-    sums = [0.0] * 16
+    sums = [0.0] * size
     for bucket in sorted(counts):
-        sums[bucket % 16] += math.log(1 + counts[bucket]) * (1 if bucket & 16 else -1)
+        sums[bucket % size] += math.log(1 + counts[bucket]) * (1 if bucket // size % 2 else -1)
     norm = math.sqrt(sum(entry * entry for entry in sums))
-    return [nearest(entry * 127 / norm) for entry in sums] if norm > 1e-9 else [0] * 16
+    return [nearest(entry * 127 / norm) for entry in sums] if norm > 1e-9 else [0] * size
 
 
 def dense(window: bytes, length: int, count: int) -> list[int]:
@@ -160,7 +160,7 @@ def reference(text: str) -> dict[str, Any]:
         "tokens": -(-len(whole) // 4),
         "characters": len(text),
         "minhash": minhash(hashes),
-        "features": [*block(hashes), *block(grams), *block(hashes[:6]), *block(hashes[-6:]), *dense(window, len(whole), len(hashes))],
+        "features": [*block(hashes, 10), *block(grams, 10), *block(hashes[:6], 14), *block(hashes[-6:], 14), *dense(window, len(whole), len(hashes))],
         "script": script(window),
         "language": language(lower),
         "category": category(lower),
@@ -171,9 +171,9 @@ def reference(text: str) -> dict[str, Any]:
 def folded(embedding: list[float]) -> list[int]:
     """An embedding's features."""
     largest = max(map(abs, embedding))
-    sums = [0.0] * 64
+    sums = [0.0] * 48
     for place, value in enumerate(embedding):
         bits = number(place)
-        sums[place if len(embedding) <= 64 else bits % 64] += (value / largest if largest else 0.0) * (1 if bits >> 63 else -1)
+        sums[place if len(embedding) <= 48 else bits % 48] += (value / largest if largest else 0.0) * (1 if bits >> 63 else -1)
     norm = math.sqrt(sum(entry * entry for entry in sums))
     return [nearest(entry * 127 / norm) if norm else 0 for entry in sums] + [0] * 11

@@ -43,7 +43,7 @@ def test_two_contents_that_two_tracks_serve_differently_are_told_apart() -> None
 
 def test_an_embedding_tells_contents_apart_as_well() -> None:
     core = Core(OptimizationConfig(tracks=TWO))
-    vectors = [{"sketch": sketch("").model_copy(update={"features": features})} for features in ((90, 90, *[0] * 73), (90, -90, *[0] * 73))]
+    vectors = [{"sketch": sketch("").model_copy(update={"features": features})} for features in ((90, 90, *[0] * 57), (90, -90, *[0] * 57))]
     drive(core, range(300), lambda track, n: judged(0.8 if (track == "a") == (n % 2 == 0) else 0.4, track, n), lambda n: vectors[n % 2])
     assert propensities(core, **vectors[0])["a"] > 0.95 and propensities(core, **vectors[1])["b"] > 0.95
 

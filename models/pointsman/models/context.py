@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from pointsman.schemas import Sketch
 
-from .sketch import BLOCK, BLOCKS, DENSE, LARGEST
+from .sketch import BLOCKS, DENSE, LARGEST
 from .sketch import FEATURES as SKETCHED
 
 OWN = ("log_input_tokens", "log_max_output_tokens", "category_a", "category_b", "attribute_a", "attribute_b", "attribute_c", "attribute_d", "constant")
-FEATURES: tuple[str, ...] = (*(f"{block}_{place}" for block in BLOCKS for place in range(BLOCK)), *DENSE, *OWN)
+FEATURES: tuple[str, ...] = (*(f"{block}_{place}" for block, size in BLOCKS.items() for place in range(size)), *DENSE, *OWN)
 SIZE = len(FEATURES)
 CONSTANT = SIZE - 1
 LENGTH = FEATURES.index("log_input_tokens")
@@ -23,7 +23,8 @@ FEATURES_NAME = f"pointsman-{SIZE}/1"
 
 Vector = NDArray[np.float64]
 
-_SCALE = np.concatenate([np.full(BLOCK * len(BLOCKS), 1.0 / (LARGEST * math.sqrt(len(BLOCKS)))), np.full(len(DENSE), 0.2 * 3.0 / LARGEST)])
+_WEIGHTS = {"words": 0.4, "byte_4grams": 0.4, "head_words": 0.58, "tail_words": 0.58}
+_SCALE = np.concatenate([*(np.full(size, _WEIGHTS[block] / LARGEST) for block, size in BLOCKS.items()), np.full(len(DENSE), 0.2 * 3.0 / LARGEST)])
 _NOTHING = np.zeros(SKETCHED)
 
 

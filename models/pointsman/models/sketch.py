@@ -16,8 +16,8 @@ from pointsman.schemas import Sketch
 from .arrays import dot
 from .categories import DEFAULT, Categories
 
-BLOCK = 16
-BLOCKS = ("words", "byte_4grams", "head_words", "tail_words")
+BLOCKS = {"words": 10, "byte_4grams": 10, "head_words": 14, "tail_words": 14}
+HASHED = sum(BLOCKS.values())
 DENSE = (
     "log_bytes",
     "log_words",
@@ -31,7 +31,7 @@ DENSE = (
     "non_ascii_share",
     "log_brackets",
 )
-FEATURES = BLOCK * len(BLOCKS) + len(DENSE)
+FEATURES = HASHED + len(DENSE)
 SIGNATURE = 16
 EDGE_WORDS = 6
 LARGEST = 127
@@ -64,8 +64,8 @@ _TIE = 0.5 + 1e-9  # halves are common here (four words: 63.5): without a margin
 _PLACES = np.arange(2 * _HALF)
 _OUTSIDE = np.zeros(1, np.bool_)
 _TOP = np.uint64(52)
-_SIGN = np.array([1.0 if bucket & BLOCK else -1.0 for bucket in range(4096)])
-_SLOT = np.arange(4096) % BLOCK
+_SIGN = {size: np.where(np.arange(4096) // size % 2 == 1, 1.0, -1.0) for size in BLOCKS.values()}
+_SLOT = {size: np.arange(4096) % size for size in BLOCKS.values()}
 _SCRIPTS = (
     ("latin", ((0x41, 0x5B), (0x61, 0x7B), (0xC3, 0xCA))),
     ("greek", ((0xCE, 0xD0),)),
@@ -113,13 +113,13 @@ def sketch(text: str, categories: Categories = DEFAULT) -> Sketch:
     values = _BYTES[lower]
     words = _word_hashes(lower, values)
     below = [0, *np.bincount(raw, minlength=256).cumsum().tolist()]
-    edges = _folded(words[:EDGE_WORDS]) + _folded(words[-EDGE_WORDS:])
+    edges = _folded(words[:EDGE_WORDS], "head_words") + _folded(words[-EDGE_WORDS:], "tail_words")
     low = lower.tobytes()
     return Sketch.model_construct(
         tokens=math.ceil(len(whole) / _CHARACTERS_PER_TOKEN),
         characters=len(text),
         minhash=_signature(words),
-        features=(*_folded(words), *_folded(_4gram_hashes(values)), *edges, *_dense(below, len(whole), len(words))),
+        features=(*_folded(words, "words"), *_folded(_4gram_hashes(values), "byte_4grams"), *edges, *_dense(below, len(whole), len(words))),
         script=_script(below),
         language=_language(low),
         category=categories.find(low),
@@ -144,15 +144,15 @@ def describe(fields: dict[str, Any], query: str | None = None, embedding: Sequen
 
 
 def embed(vector: Sequence[float]) -> tuple[int, ...]:
-    """An application's own embedding, in place of the hashed features: folded with signs to 64 places, its size normed.
+    """An application's own embedding, in place of the hashed features: folded with signs to 48 places, its size normed.
 
     Raises `ValueError` for anything but 1 to 8,192 finite numbers.
 
     >>> len(embed([0.1, -0.2, 0.3])), max(embed([0.1, -0.2, 0.3]))
-    (75, 68)
+    (59, 68)
     """
     entries = _entries(vector)
-    size = BLOCK * len(BLOCKS)
+    size = HASHED
     hashes = [_mixed((place + 1) * _GOLDEN & _MASK) for place in range(len(entries))]
     places = np.arange(len(entries)) if len(entries) <= size else np.array([value % size for value in hashes])
     signs = np.array([1.0 if value >> 63 else -1.0 for value in hashes])
@@ -199,18 +199,19 @@ def _mix(hashes: Hashes) -> Hashes:
     return hashes ^ (hashes >> np.uint64(31))
 
 
-def _folded(hashes: Hashes) -> list[int]:
-    """Counts in 4,096 buckets, their log1p folded with signs to 16 places, of Euclidean length 127, rounded."""
-    folded = [0.0] * BLOCK
+def _folded(hashes: Hashes, block: str) -> list[int]:
+    """Counts in 4,096 buckets, their log1p folded with signs to the block's places, of Euclidean length 127, rounded."""
+    size = BLOCKS[block]
+    folded = [0.0] * size
     if len(hashes) <= EDGE_WORDS:
         for bucket, count in Counter((hashes >> _TOP).tolist()).items():
-            folded[bucket % BLOCK] += _LOG[count] if bucket & BLOCK else -_LOG[count]
+            folded[bucket % size] += _LOG[count] if bucket // size % 2 else -_LOG[count]
     else:
         every = np.bincount((hashes >> _TOP).view(np.int64), minlength=4096)
         buckets = every.nonzero()[0]
-        folded = np.bincount(_SLOT[buckets], _SIGN[buckets] * _LOG[every[buckets]], BLOCK).tolist()
+        folded = np.bincount(_SLOT[size][buckets], _SIGN[size][buckets] * _LOG[every[buckets]], size).tolist()
     norm = math.sqrt(dot(folded, folded))
-    return [math.floor(entry * LARGEST / norm + _TIE) for entry in folded] if norm > 1e-9 else [0] * BLOCK
+    return [math.floor(entry * LARGEST / norm + _TIE) for entry in folded] if norm > 1e-9 else [0] * size
 
 
 def _dense(below: list[int], length: int, words: int) -> list[int]:

@@ -19,7 +19,7 @@ class Sketch(BaseModel):
     tokens: Count
     characters: Count
     minhash: Annotated[tuple[Hash, ...], Field(max_length=32)] = ()
-    features: Annotated[tuple[Feature, ...], Field(max_length=75)] = ()
+    features: Annotated[tuple[Feature, ...], Field(max_length=59)] = ()
     script: ShortText | None = None
     language: ShortText | None = None
     category: Identifier | None = None
