@@ -8,6 +8,8 @@ from typing import Any, Literal, NamedTuple
 Quantile = Callable[[float], float]
 """Level (0..1) → latency in ms, increasing."""
 LEVELS = tuple((number + 0.5) / 15 for number in range(15))
+LATER = (0.9, 0.95, 0.98, 0.99)
+"""Quantiles after which a hedge is tried as well where the budget would allow an earlier one."""
 _SHORTEST_MS = 0.01
 
 
@@ -98,7 +100,7 @@ def plan(first: Candidate, others: Iterable[Candidate], worth: Worth, level: flo
 
     `parallel` says whether two at once may be advised at all.
 
-    A hedge pays its copy only where it is sent, a share 1 - level of the time; and its copy's median finish must lie before the first's median given
+    A hedge pays its copy only where it is sent, a share 1 - level of the time, or later still where that gains more; and its copy's median finish must lie before the first's median given
     that the first still runs.
 
     >>> api = Candidate("api", lambda level: 1000.0 if level < 0.97 else 20_000.0, success=0.99)
@@ -117,10 +119,10 @@ def plan(first: Candidate, others: Iterable[Candidate], worth: Worth, level: flo
         if parallel:
             plans.append(Plan("parallel", second.track, None, round(faster(first, second, worth) - cost, 6), "first"))
             plans.append(Plan("parallel", second.track, None, round(better(first, second, worth) - cost, 6), "better"))
-        if level is not None:
-            delay = first.latency(level)
-            if delay + second.latency(0.5) < first.latency(0.5 * (1.0 + level)):
-                gain = (1.0 - level) * (rescue(first, second, delay, level, worth) - cost)
+        for late in (level, *(one for one in LATER if one > level)) if level is not None else ():
+            delay = first.latency(late)
+            if delay + second.latency(0.5) < first.latency(0.5 * (1.0 + late)):
+                gain = (1.0 - late) * (rescue(first, second, delay, late, worth) - cost)
                 plans.append(Plan("hedged", second.track, round(delay, 3), round(gain, 6)))
     return max(plans, key=lambda one: one.gain)
 
