@@ -70,9 +70,21 @@ def expected(policy: dict[str, Any], request: dict[str, Any]) -> list[dict[str, 
             utility -= worth["cost"] * math.log(1 + row["cost"] / worth["max_cost_usd"])
         if request.get("previous") not in (None, arm["track"]):
             utility -= worth["switching"]
+        for objective in worth.get("objectives", []):
+            utility -= objective["price"] * breach(objective, row, arm["noise"])
         row["utility"] = round(utility, 9)
         found.append(row)
     return found
+
+
+def breach(objective: dict[str, Any], row: dict[str, float], noise: dict[str, float]) -> float:
+    """The probability that a request breaks an objective."""
+    target = objective["target"]
+    if target == "success":
+        return min(max(1 - row["success"], 0), 1)
+    mean = math.log(max(row["cost"], 1e-12)) if target == "log_cost" else row[target]
+    z = (objective["bound"] - mean if objective["is_floor"] else mean - objective["bound"]) / noise[target]
+    return 1 / (1 + math.exp(-1.702 * z)) if z > -60 / 1.702 else 0.0
 
 
 def loaded(load: dict[str, Any], request: dict[str, Any], running: int, max_ms: float) -> float:

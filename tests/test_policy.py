@@ -15,7 +15,7 @@ from policy_reference import decide, expected, probabilities, vector
 
 from pointsman.models.context import Context
 from pointsman.models.decision import Evaluator
-from pointsman.schemas import Budget, OptimizationConfig, PolicyPublished, RequestStarted, Sketch, Strategy, Track, encode
+from pointsman.schemas import Budget, Objective, OptimizationConfig, PolicyPublished, RequestStarted, Sketch, Strategy, Track, encode
 from pointsman.streams.core import Core
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "policy.md"
@@ -25,6 +25,15 @@ CONFIGS = {strategy: OptimizationConfig(strategy=strategy, tracks=TRACKS) for st
     "usd_per_request": OptimizationConfig(tracks=TRACKS, budget=Budget(usd_per_request=0.002)),
     "usd_per_hour": OptimizationConfig(tracks=TRACKS, budget=Budget(usd_per_hour=4.0)),
     "hard": OptimizationConfig(tracks=TRACKS, budget=Budget(usd_per_hour=1.0, hard=True)),
+    "objectives": OptimizationConfig(
+        tracks=TRACKS,
+        objectives=(
+            Objective(metric="latency_ms", bound=400.0, share=0.95),
+            Objective(metric="success", bound=1.0, share=0.999),
+            Objective(metric="quality_score", bound=0.95, share=0.9),
+            Objective(metric="cost_usd", bound=0.0005, share=0.9),
+        ),
+    ),
     "bypass": OptimizationConfig(tracks=TRACKS, mode="bypass"),
     "observe": OptimizationConfig(tracks=TRACKS, mode="observe"),
 }
@@ -66,6 +75,7 @@ def test_these_policies_have_everything_in_them() -> None:
     assert {0.0, 0.05, 0.25, 1.0} == {arm.admitted for arm in arms}
     for name in ("usd_per_request", "usd_per_hour", "hard"):
         assert any(policy.worth.shadow_price > 0.0 and policy.ceiling_usd is not None for policy in policies(name))
+    assert {one.target for policy in policies("objectives") for one in policy.worth.objectives} == {"log_latency", "success", "quality", "log_cost"}
     assert any(policy.hard_ceiling_usd == 0.0 for policy in policies("hard"))
 
 

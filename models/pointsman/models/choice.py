@@ -15,7 +15,7 @@ LOSS = 5e-5
 FLOOR = 0.02
 MOST_EXPLORED = 0.9
 OPTIMISM = 0.5
-_LOGISTIC = 1.702
+LOGISTIC = 1.702
 
 Table = NDArray[np.float64]
 
@@ -35,7 +35,7 @@ def probabilities(utilities: Sequence[float], spreads: Sequence[float], probes: 
             continue
         gap = top - utility
         width = SHARPNESS * math.sqrt(spreads[place] ** 2 + sure)
-        chance = 1.0 / (1.0 + math.exp(min(_LOGISTIC * gap / width, 60.0))) if width > 0.0 else 0.0
+        chance = 1.0 / (1.0 + math.exp(min(LOGISTIC * gap / width, 60.0))) if width > 0.0 else 0.0
         shares.append(max(chance, LOSS / (gap + LOSS / FLOOR), probes[place]))
     explored = 0.0
     for share in shares:
@@ -57,7 +57,7 @@ def expected_cost(values: Table, spreads: Table, costs: Table, probes: Table, pr
     gaps = utilities[rows, best][:, None] - utilities
     sure = spreads[rows, best][:, None]
     widths = SHARPNESS * np.sqrt(spreads * spreads + sure * sure) + 1e-12
-    shares = 1.0 / (1.0 + np.exp(np.minimum(_LOGISTIC * gaps / widths, 60.0)))
+    shares = 1.0 / (1.0 + np.exp(np.minimum(LOGISTIC * gaps / widths, 60.0)))
     shares = np.maximum(np.maximum(shares, LOSS / (gaps + LOSS / FLOOR)), probes)
     shares[rows, best] = 0.0
     explored = np.add.reduce(shares, axis=1)

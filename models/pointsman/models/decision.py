@@ -14,7 +14,7 @@ import numpy as np
 
 from pointsman.schemas import PolicyLoad, PolicyPublished, PolicyTarget, PolicyWorth
 
-from .choice import OPTIMISM, probabilities
+from .choice import LOGISTIC, OPTIMISM, probabilities
 from .context import FEATURES_NAME, LENGTH, Context, Vector
 
 MOST_LOG_COST = 6.0
@@ -143,6 +143,8 @@ class Evaluator:
                 utility -= worth.switching
             if place in loaded:
                 utility -= worth.latency * loaded[place]
+            if worth.objectives:
+                utility -= self._breach(place, x, loaded.get(place), math.log(max(cost, 1e-12)))
             utilities.append(round(utility, 9))
             spreads.append(spread)
             costs.append(cost)
@@ -158,6 +160,24 @@ class Evaluator:
         found = [arm.offsets[name] + value for name, value in zip(TARGETS, linear, strict=True)]
         found[0] -= arm.shift
         return found
+
+    def _breach(self, place: int, x: Vector, log_latency: float | None, log_cost: float) -> float:
+        """What the probabilities of breaking objectives cost on one track; `log_latency` is that under load, where that is known."""
+        arm, total = self.policy.arms[place], 0.0
+        expected = dict(zip(TARGETS, np.add.reduce(self._targets[place] * x, axis=1).tolist(), strict=True))
+        for objective in self.policy.worth.objectives:
+            mean = arm.offsets[objective.target] + expected[objective.target]
+            if objective.target == "log_cost":
+                mean = log_cost
+            elif objective.target == "log_latency" and log_latency is not None:
+                mean = log_latency
+            if objective.target == "success":
+                share = min(max(1.0 - mean, 0.0), 1.0)
+            else:
+                beyond = (objective.bound - mean if objective.is_floor else mean - objective.bound) / arm.noise[objective.target]
+                share = 1.0 / (1.0 + math.exp(-LOGISTIC * min(beyond, 60.0))) if beyond > -60.0 / LOGISTIC else 0.0
+            total += objective.price * share
+        return total
 
     def _log_latencies(self, context: Context) -> Iterator[tuple[int, float]]:
         """ln(latency / max) of the tracks that slow down under load; e^3 times as much beyond the load that was lived through."""

@@ -100,8 +100,8 @@ def plan(first: Candidate, others: Iterable[Candidate], worth: Worth, level: flo
 
     `parallel` says whether two at once may be advised at all.
 
-    A hedge pays its copy only where it is sent, a share 1 - level of the time, or later still where that gains more; and its copy's median finish must lie before the first's median given
-    that the first still runs.
+    A hedge pays its copy only where it is sent, a share 1 - level of the time (or later, where that gains more), and its copy's median finish must lie
+    before the first's median given that the first still runs.
 
     >>> api = Candidate("api", lambda level: 1000.0 if level < 0.97 else 20_000.0, success=0.99)
     >>> spare = Candidate("spare", lambda level: 1500.0, value=-0.1, cost_usd=0.001)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from pointsman.schemas import OptimizationConfig, PolicyArm, PolicyLoad, PolicyWorth, Track
+from pointsman.schemas import OptimizationConfig, PolicyArm, PolicyLoad, PolicyObjective, PolicyWorth, Track
 
 from . import objective
 from .bandit import LOG_COST, QUALITY, Bandit
@@ -16,6 +16,7 @@ from .decision import MOST_LOG_COST, TARGETS, Evaluator
 from .drift import Drift
 from .objective import Worth
 from .pacing import Account, Sample, accounts
+from .slo import ACTED_ON, Slo
 
 PRIOR_OUTCOMES = 20.0
 PRIOR_DROPPED = 200
@@ -71,6 +72,7 @@ class Policy:
         self.calibrations: dict[str, Calibration] = {}
         self.sample = Sample(SIZE)
         self.accounts = accounts(config.budget)
+        self.slos = _slos(config)
         for track in tracks:
             self.add(track, config)
 
@@ -93,6 +95,8 @@ class Policy:
         """Other bounds or budgets hold from here on; what was learned stays, and so do the accounts of budgets that did not change."""
         kept = {(account.kind, account.limit): account for account in self.accounts}
         self.accounts = [kept.get((account.kind, account.limit), account) for account in accounts(config.budget)]
+        standing = {slo.objective: slo for slo in self.slos}
+        self.slos = [standing.get(slo.objective, slo) for slo in _slos(config)]
         for track in config.tracks:
             self.priors[track.name].log_latency = objective.log_latency(track.latency_ms, config)
 
@@ -196,6 +200,7 @@ class Policy:
                     shift=round(drift.shift, 6),
                     variance=tuple(variance),
                     level_variance=round(level, 9),
+                    noise={name: round(math.sqrt(arm.noise[place]), 6) for place, name in enumerate(TARGETS)},
                     probe=self._probe(drift, prior, allowance),
                     admitted=admitted.get(track, 1.0),
                     load=loads.get(track),
@@ -213,6 +218,7 @@ class Policy:
             max_cost_usd=config.constraints.max_cost_usd,
             max_latency_ms=config.constraints.max_latency_ms,
             shadow_price=price,
+            objectives=tuple(_published(slo, config) for slo in self.slos if slo.price > 0.0),
             switching=value.switching,
         )
 
@@ -232,6 +238,10 @@ class Policy:
     def ceiling(self) -> float | None:
         """A request dearer than this is left to exploration, USD."""
         return min((account.ceiling(self.sample.gap_s) for account in self.accounts), default=None)
+
+    def objectives(self) -> list[dict[str, Any]]:
+        """How every objective that routing can do something for stands: the share held of late, and the price of breaking it."""
+        return [slo.objective.model_dump() | {"held": round(slo.held, 6), "price": slo.price} for slo in self.slos]
 
     def budgets(self, now: float) -> dict[str, dict[str, float]]:
         """How every budget stands: its limit and spending in USD, and the shadow price in utility per USD."""
@@ -296,7 +306,8 @@ class Policy:
             for name, prior in self.priors.items()
         }
         shared = {"bandit": bandit.pop(""), "tracks": list(self.priors)}
-        return arms | {"shared": shared, "money": [self.sample.snapshot(), [account.snapshot() for account in self.accounts]]}
+        money = [self.sample.snapshot(), [account.snapshot() for account in self.accounts], [slo.snapshot() for slo in self.slos]]
+        return arms | {"shared": shared, "money": money}
 
     @classmethod
     def restore(cls, state: dict[str, Any], config: OptimizationConfig) -> "Policy":
@@ -308,7 +319,23 @@ class Policy:
             policy.priors[name], policy.drifts[name], policy.calibrations[name] = Prior(*prior), Drift.restore(drift), Calibration(*calibration)
         policy.sample = Sample.restore(state["money"][0], SIZE)
         policy.accounts = [Account.restore(account) for account in state["money"][1]]
+        policy.slos = [Slo.restore(slo) for slo in state["money"][2]]
         return policy
+
+
+def _slos(config: OptimizationConfig) -> list[Slo]:
+    return [Slo(objective) for objective in config.objectives if objective.metric in ACTED_ON]
+
+
+def _published(slo: Slo, config: OptimizationConfig) -> PolicyObjective:
+    """An objective in the units of the policy's targets."""
+    metric, bound = slo.objective.metric, slo.objective.bound
+    price = float(f"{slo.price:.4g}")
+    if metric == "latency_ms":
+        return PolicyObjective(target="log_latency", bound=round(objective.log_latency(bound, config), 6), is_floor=False, price=price)
+    if metric == "cost_usd":
+        return PolicyObjective(target="log_cost", bound=round(math.log(max(bound, 1e-12)), 6), is_floor=False, price=price)
+    return PolicyObjective(target="success" if metric == "success" else "quality", bound=bound, is_floor=True, price=price)
 
 
 def _log_ratio(cost: float, price: float) -> float:

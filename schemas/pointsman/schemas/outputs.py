@@ -97,9 +97,20 @@ class PolicyArm(BaseModel):
     shift: float = 0.0
     variance: tuple[float, ...]
     level_variance: float
+    noise: dict[PolicyTarget, float]
     probe: Share = 0.0
     admitted: Share = 1.0
     load: PolicyLoad | None = None
+
+
+class PolicyObjective(BaseModel):
+    """An objective that is being broken: `price` times the probability that a request breaks it is subtracted from a track's utility."""
+
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
+    target: PolicyTarget
+    bound: float
+    is_floor: bool
+    price: float
 
 
 class PolicyWorth(BaseModel):
@@ -113,6 +124,7 @@ class PolicyWorth(BaseModel):
     max_cost_usd: float
     max_latency_ms: float
     shadow_price: float = 0.0
+    objectives: tuple[PolicyObjective, ...] = ()
     switching: float = 0.0
 
 

@@ -101,6 +101,7 @@ class Core:
             "policy_version": state.routing.version,
             "alerts": state.constraints.standing(),
             "budgets": state.routing.learner.budgets(state.clock),
+            "objectives": state.routing.learner.objectives(),
             "hedged_share": state.routing.hedges.realised(),
             "tracks": {
                 name: {

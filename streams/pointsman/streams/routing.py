@@ -11,7 +11,7 @@ from pointsman.models.health import Health
 from pointsman.models.hedging import SINGLE, Candidate, HedgeBudget, HedgeSettings, Plan, Worth, plan
 from pointsman.models.policy import Policy
 from pointsman.models.track import TrackState
-from pointsman.schemas import OptimizationConfig, PolicyLoad, PolicyPublished, RequestCompleted, RequestStarted, Strategy, Track
+from pointsman.schemas import OptimizationConfig, PolicyLoad, PolicyObjective, PolicyPublished, RequestCompleted, RequestStarted, Strategy, Track
 
 MOST_CONVERSATIONS = 1024
 FEWEST_OUTCOMES = 8
@@ -89,6 +89,10 @@ class Routing:
         self.health.observe(event.track, now, event.success, event.failure_class, event.error_type, started_at)
         if self.health.share(event.track, now) != before:
             self.is_urgent = True
+        for slo in self.learner.slos:
+            broken = slo.is_broken(event)
+            if broken is not None:
+                slo.observe(is_broken=broken)
         for account in self.learner.accounts:
             account.spend(event.cost_usd or 0.0, now, is_own=is_own, gap_s=self.learner.sample.gap_s)
             if self.config.budget.hard and account.remaining(0.0) < 0.1 * account.limit:
@@ -112,6 +116,9 @@ class Routing:
 
     def learn_quality(self, track: str, context: Context, score: float) -> str | None:
         """A judgement that came after its completion."""
+        for slo in self.learner.slos:
+            if slo.objective.metric == "quality_score":
+                slo.observe(is_broken=score < slo.objective.bound)
         x = context.vector()
         said = self.learner.learn_quality(track, x, self._predicted(track, x), score)
         self.unpublished += 1
@@ -154,7 +161,7 @@ class Routing:
             self.unpublished, self.is_urgent = 0, False
         else:
             arms = learner.refreshed(last.arms, penalties, admitted, loads)
-            if arms == last.arms and last.expires_at > now + 0.5 * self.config.intervals.expiry_s:
+            if arms == last.arms and not self._has_moved(last.worth.objectives) and last.expires_at > now + 0.5 * self.config.intervals.expiry_s:
                 return None
         self.version += 1
         policy: dict[str, Any] = {
@@ -173,6 +180,11 @@ class Routing:
             unpriced = Evaluator(PolicyPublished.model_construct(event_id="", scope="", occurred_at=now, caused_by="", **policy))
             policy["worth"] = learner.worth(value, self.config, learner.price(unpriced))
         return policy
+
+    def _has_moved(self, published: tuple[PolicyObjective, ...]) -> bool:
+        """Whether the price of an objective is another by more than a tenth of a unit."""
+        now, then = (sum(prices) for prices in ([slo.price for slo in self.learner.slos], [one.price for one in published]))
+        return abs(now - then) > 0.1
 
     def _load(self, track: TrackState) -> PolicyLoad | None:
         """How a track slows down under load, as it was published before where that still holds."""

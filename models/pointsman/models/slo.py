@@ -1,0 +1,59 @@
+"""Service level objectives as constraints: the price of breaking one rises while too many requests do, and falls while few enough do."""
+
+from typing import Any
+
+from pointsman.schemas import Objective, RequestCompleted
+
+RATE = 0.05
+DEAREST = 5.0
+FADING = 0.005
+ACTED_ON = ("latency_ms", "success", "quality_score", "cost_usd")
+
+
+class Slo:
+    """One objective: `observe` takes every completion and returns the price, in utility per request that breaks it.
+
+    price <- clamp(price + RATE (broken - (1 - share)), 0, DEAREST): dual ascent, whose rest point is the share asked for.
+
+    >>> slo = Slo(Objective(metric="latency_ms", bound=1500.0, share=0.9))
+    >>> for number in range(100):
+    ...     price = slo.observe(is_broken=number % 2 == 0)
+    >>> round(price, 2), round(slo.held, 2)
+    (2.0, 0.8)
+    """
+
+    __slots__ = ("held", "objective", "price")
+
+    def __init__(self, objective: Objective) -> None:
+        self.objective = objective
+        self.price = 0.0
+        self.held = 1.0
+
+    def observe(self, *, is_broken: bool) -> float:
+        """One completion that this objective applies to."""
+        self.held += FADING * ((not is_broken) - self.held)
+        self.price = round(max(0.0, min(DEAREST, self.price + RATE * (is_broken - (1.0 - self.objective.share)))), 9)
+        return self.price
+
+    def is_broken(self, event: RequestCompleted) -> bool | None:
+        """Whether a completion breaks the objective; None where it says nothing about it."""
+        metric, bound = self.objective.metric, self.objective.bound
+        if metric == "success":
+            return not event.success if event.success or event.failure_class not in ("client", "cancelled") else None
+        if not event.success:
+            return None
+        value = {"latency_ms": event.latency_ms, "quality_score": event.quality_score, "cost_usd": event.cost_usd}.get(metric)
+        if value is None:
+            return None
+        return value < bound if metric == "quality_score" else value > bound
+
+    def snapshot(self) -> list[Any]:
+        """The state as plain values."""
+        return [self.objective.model_dump(), self.price, self.held]
+
+    @classmethod
+    def restore(cls, state: list[Any]) -> "Slo":
+        """The objective that left this snapshot."""
+        slo = cls(Objective.model_validate(state[0]))
+        slo.price, slo.held = state[1:]
+        return slo
