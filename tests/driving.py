@@ -1,7 +1,7 @@
 """The core in a closed loop: each request goes where the policy in force draws it, and its outcome comes back when its latency is over."""
 
 import heapq
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from events import completed, started
@@ -28,12 +28,12 @@ def drive(
     serve: Callable[[str, int], Fields],
     ask: Callable[[int], Fields] = lambda number: {},
     gap_s: float = 1.0,
-    follow: str = "",
+    follow: Sequence[str] = "",
     start: float = 0.0,
 ) -> list[Routed]:
     """Request n leaves at `start` + n · `gap_s` with the fields `ask(n)`; `serve(track, n)` gives the fields of its completion.
 
-    With `follow` somebody else routes: to the tracks named by its letters, in turns.
+    With `follow` somebody else routes: to these tracks in turns.
     """
     routed: list[Routed] = []
     running: list[tuple[float, int, str, Fields]] = []
