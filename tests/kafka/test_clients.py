@@ -12,6 +12,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from deployment import Deployment
 
 from pointsman.models.context import Context
+from pointsman.models.sketch import embed
 from pointsman.schemas import OptimizationConfig, RequestStarted, Track, decode
 from pointsman.schemas.settings import KafkaSettings
 from pointsman.sinks.router_view import RouterView
@@ -54,6 +55,18 @@ def test_events_arrive_in_order_with_their_scope_as_key_and_without_the_prompt(b
     assert {record.key for record in found} == {b"chat"} and {event.source for event in events} == {"gateway"}
     assert dict(found[0].headers)["ce_type"] == b"request.started/1"
     assert not any(b"mail" in record.value for record in found)
+
+
+def test_an_embedding_arrives_as_features_and_a_bad_one_not_at_all(bootstrap: str, tmp_path: Path) -> None:
+    deployment = Deployment(bootstrap, "embedded", tmp_path, CONFIG)
+    with SyncProducer(deployment.settings) as producer:
+        with pytest.raises(ValueError, match="finite numbers"):
+            producer.request_started(scope="chat", request_id="r0", track="local", embedding=[float("nan")])
+        producer.request_started(scope="chat", request_id="r1", track="local", embedding=[0.25, -0.5])
+    (record,) = asyncio.run(records(deployment.settings, "events", 1))
+    event = decode(record.value)
+    assert isinstance(event, RequestStarted) and event.sketch is not None and event.sketch.features == embed([0.25, -0.5])
+    assert b"embedding" not in record.value
 
 
 def test_eight_threads_lose_nothing(bootstrap: str, tmp_path: Path) -> None:

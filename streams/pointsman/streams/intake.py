@@ -4,9 +4,11 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
+from pydantic import ValidationError
+
 from pointsman.models.redact import redact
 from pointsman.models.sketch import describe
-from pointsman.schemas import AnyInput, EventRejected, Origin, QualityAssessed, Refused, RequestCompleted, RequestStarted, Sketch, dead_letter, decode
+from pointsman.schemas import AnyInput, EventRejected, Origin, QualityAssessed, Refused, RequestCompleted, RequestStarted, Sketch, dead_letter, decode, explain
 from pointsman.schemas.cloudevents import event_fields
 
 AHEAD_S = 300.0
@@ -30,10 +32,12 @@ def accept(
     the key must be there and be the scope. With `now` (epoch seconds) a time more than 5 minutes ahead of it is refused.
     A dead letter keeps the bytes, a prompt's text in well-formed JSON sketched all the same.
     """
-    body = value or b""
+    body, problem = value or b"", None
     if b'"query"' in body or b'"prompt"' in body or b'"embedding"' in body:
-        body = _sketched(body)
+        body, problem = _sketched(body)
     try:
+        if problem is not None:
+            raise Refused("invalid_field", problem)
         event = _event(body, headers, key)
         if keyed and (key is None or key != event.scope.encode("utf-8", "replace")):
             said = "no key" if key is None else "a key that is not its scope"
@@ -61,28 +65,29 @@ def _event(body: bytes, headers: Iterable[tuple[str, bytes]], key: bytes | None)
         return decode(filled)
 
 
-def _sketched(body: bytes) -> bytes:
-    """The body with the text of a prompt, or its embedding, replaced by its sketch; what is no JSON object comes back as it is."""
+def _sketched(body: bytes) -> tuple[bytes, str | None]:
+    """The body with the text of a prompt, or its embedding, replaced by its sketch, and what is wrong with them; no JSON object comes back as it is."""
     try:
         fields = json.loads(body)
     except (ValueError, RecursionError):
-        return body
+        return body, None
     if not isinstance(fields, dict):
-        return body
+        return body, None
     texts = [text for name in TEXT_FIELDS if isinstance(text := fields.pop(name, None), str)]
-    embedding = fields.pop("embedding", None)
-    if fields.get("sketch") is None:
-        try:
-            describe(fields, texts[0] if texts else None, embedding)
-        except (ValueError, TypeError) as error:
-            fields["sketch"] = f"no sketch: {error}"
-        made = fields.get("sketch")
-        if isinstance(made, Sketch):
-            fields["sketch"] = made.model_dump()
+    embedding, problem = fields.pop("embedding", None), None
     try:
-        return json.dumps(fields, separators=(",", ":")).encode()
+        describe(fields, texts[0] if texts else None, embedding)
+    except ValidationError as error:
+        problem = f"no sketch: {explain(error)}"
+    except ValueError as error:
+        problem = str(error)
+    made = fields.get("sketch")
+    if isinstance(made, Sketch):
+        fields["sketch"] = made.model_dump()
+    try:
+        return json.dumps(fields, separators=(",", ":")).encode(), problem
     except (ValueError, RecursionError, UnicodeEncodeError):
-        return body
+        return body, problem
 
 
 def _redacted(event: AnyInput) -> dict[str, Any]:
