@@ -124,16 +124,16 @@ def probabilities(policy: dict[str, Any], rows: list[dict[str, float]]) -> list[
         found[place] = float(f"{share * shrink:.6g}")
         rest -= found[place]
     found[best] = round(rest, 9)
-    return admitted(arms, found, rows)
+    return admitted(arms, found, worth)
 
 
-def admitted(arms: list[dict[str, Any]], shares: list[float], rows: list[dict[str, float]]) -> list[float]:
+def admitted(arms: list[dict[str, Any]], shares: list[float], worth: dict[int, float]) -> list[float]:
     """Tracks that recover take a part of their share only."""
     partial = [place for place, arm in enumerate(arms) if 0 < arm["admitted"] < 1]
     heirs = [place for place, share in enumerate(shares) if place not in partial and share > 0]
     if not partial or not heirs:
         return shares
-    heir = max(heirs, key=lambda place: rows[place]["utility"])
+    heir = max(heirs, key=lambda place: worth[place])
     for place in partial:
         given = float(f"{shares[place] * arms[place]['admitted']:.6g}")
         shares[heir] = round(shares[heir] + shares[place] - given, 9)

@@ -107,19 +107,35 @@ def wide(sparse: dict[str, float]) -> list[float]:
     return [sparse.get(str(place), 0.0) for place in range(68)]
 
 
-def test_the_documents_example_is_true() -> None:
-    text = DOCUMENT.read_text()
-    policy, request = (json.loads(block) for block in re.findall(r"```json\n(.*?)```", text, re.DOTALL))
+def example() -> tuple[dict[str, Any], dict[str, Any]]:
+    """The document's policy, its weights written out, and its request."""
+    policy, request = (json.loads(block) for block in re.findall(r"```json\n(.*?)```", DOCUMENT.read_text(), re.DOTALL))
     for arm in policy["arms"]:
         arm["weights"] = {target: wide(row) for target, row in arm["weights"].items()}
         arm["variance"] = wide(arm["variance"])
-    full = json.dumps(policy | {"type": "policy.published/1", "event_id": "p", "occurred_at": 1_700_000_000.0, "caused_by": "e"})
-    evaluator = Evaluator(PolicyPublished.model_validate_json(full))
+    return policy, request
+
+
+def evaluator(policy: dict[str, Any]) -> Evaluator:
+    envelope = {"type": "policy.published/1", "event_id": "p", "occurred_at": 1_700_000_000.0, "caused_by": "e"}
+    return Evaluator(PolicyPublished.model_validate_json(json.dumps(policy | envelope)))
+
+
+def test_the_documents_example_is_true() -> None:
+    text, (policy, request) = DOCUMENT.read_text(), example()
     context = Context.of(request["input_tokens"], None, request["category"], None, request["attributes"], request["previous"])
     for number in (0, 5):
-        own = evaluator.decide(context, "chat", f"r{number}")
+        own = evaluator(policy).decide(context, "chat", f"r{number}")
         assert decide(policy, request, f"r{number}") == (own.track, own.propensity)
         assert f"`{own.track}` with {own.propensity}" in text
     assert [row["utility"] for row in expected(policy, request)] == list(own.utilities.values())
     for track, row in zip(own.utilities, expected(policy, request), strict=True):
         assert f"| {row['utility']:.9f} |" in text and f"| {own.propensities[track]:.6f} |" in text
+
+
+def test_what_a_recovering_track_may_not_take_goes_to_one_that_can_be_paid() -> None:
+    policy, _ = example()
+    policy["arms"][2]["offsets"]["quality"] = 1.5
+    shares, utilities = evaluator(policy).propensities(Context(500))
+    assert utilities["large"] > utilities["api"] > utilities["local"]
+    assert shares["large"] < 0.011 and shares["local"] > 0.7

@@ -123,7 +123,7 @@ class Evaluator:
         found = dict.fromkeys(self.tracks, 0.0)
         for place, share in zip(places, shares, strict=True):
             found[self.tracks[place]] = share
-        return self._admit(found, utilities), named
+        return self._admit(found, chosen), named
 
     def evaluate(self, x: Vector, context: Context) -> tuple[list[float], list[float], list[float]]:
         """Per track the utility, its spread, and the expected cost in USD, of a request with features x."""
