@@ -15,7 +15,7 @@ from policy_reference import decide, expected, probabilities, vector
 
 from pointsman.models.context import Context
 from pointsman.models.decision import Evaluator
-from pointsman.schemas import Budget, Objective, OptimizationConfig, PolicyPublished, RequestStarted, Sketch, Strategy, Track, encode
+from pointsman.schemas import Budget, Objective, OptimizationConfig, PolicyPublished, RecommendationIssued, RequestStarted, Sketch, Strategy, Track, encode
 from pointsman.streams.core import Core
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "policy.md"
@@ -139,3 +139,22 @@ def test_what_a_recovering_track_may_not_take_goes_to_one_that_can_be_paid() -> 
     shares, utilities = evaluator(policy).propensities(Context(500))
     assert utilities["large"] > utilities["api"] > utilities["local"]
     assert shares["large"] < 0.011 and shares["local"] > 0.7
+
+
+@pytest.mark.parametrize("name", ["balanced", "usd_per_hour", "hard"])
+def test_a_router_that_hears_outputs_only_gives_the_cores_recommendations(name: str) -> None:
+    core, policy, conversations, compared = Core(CONFIGS[name]), {}, dict[str, str](), 0
+    for event in traffic(3, 300):
+        outputs = core.step(event)
+        advised = next((output for output in outputs if isinstance(output, RecommendationIssued) and output.request_id), None)
+        policy = next((json.loads(encode(output)) for output in reversed(outputs) if isinstance(output, PolicyPublished)), policy)
+        if not isinstance(event, RequestStarted):
+            continue
+        previous = conversations.get(event.conversation_id or "")
+        if advised is not None:
+            track, propensity = decide(policy, json.loads(encode(event)) | {"previous": previous}, event.request_id)
+            assert (track, policy["version"]) == (advised.track, advised.policy_version) and propensity == pytest.approx(advised.propensity, rel=1e-5)
+            compared += 1
+        elif event.track is not None and event.conversation_id is not None and not event.event_id.endswith("s2"):
+            conversations[event.conversation_id] = event.track
+    assert compared > 30
