@@ -143,7 +143,8 @@ def test_what_a_recovering_track_may_not_take_goes_to_one_that_can_be_paid() -> 
 
 @pytest.mark.parametrize("name", ["balanced", "usd_per_hour", "hard"])
 def test_a_router_that_hears_outputs_only_gives_the_cores_recommendations(name: str) -> None:
-    core, policy, conversations, compared = Core(CONFIGS[name]), {}, dict[str, str](), 0
+    core, conversations, compared = Core(CONFIGS[name]), dict[str, str](), 0
+    policy: dict[str, Any] = {}
     for event in traffic(3, 300):
         outputs = core.step(event)
         advised = next((output for output in outputs if isinstance(output, RecommendationIssued) and output.request_id), None)

@@ -116,7 +116,6 @@ def test_a_silent_degradation_is_alarmed_avoided_and_forgotten_when_it_is_over()
     assert share(routed[200:300], "a") > 0.9 and share(routed[350:600], "a") < 0.2 and share(routed[800:], "a") > 0.9
 
 
-@pytest.mark.xfail(strict=True, reason="both figures of the alert start from the declared quality, whatever was learned since")
 def test_the_alert_says_what_was_usual_and_what_is_now() -> None:
     core = Core(OptimizationConfig(tracks=TWO))
     routed = drive(core, range(330), lambda track, n: judged(0.9 if n < 300 else 0.5, track, n), follow="a")

@@ -24,8 +24,12 @@ MOST_SAVED = 25.0
 SAVED_SHARE = 0.05
 DEAR = 3.0
 STEPS = 24
+YOUNG = 100
 QUANTA = 40.0
 GAPS = 200.0
+COSTS = 1000.0
+UNKNOWN_SHARE = 0.01
+SURE = 3.0
 PAUSE_S = 60.0
 PAUSE_GAPS = 10.0
 _WIDEST = 20.0
@@ -98,7 +102,7 @@ class Account:
     (-1.01, 0.00743)
     """
 
-    __slots__ = ("bank", "decided", "kind", "limit", "mean", "period", "price", "since", "spent")
+    __slots__ = ("bank", "decided", "kind", "limit", "mean", "period", "price", "since", "spent", "variance")
 
     def __init__(self, kind: Kind, limit: float) -> None:
         self.kind: Kind = kind
@@ -107,6 +111,7 @@ class Account:
         self.decided = 0
         self.price = 0.0
         self.mean = 0.0
+        self.variance = 0.0
         self.period = -1
         self.spent = 0.0
         self.since = -math.inf
@@ -114,7 +119,7 @@ class Account:
     def allowance(self, gap_s: float) -> float:
         """What one request may cost in the mean, USD, where they come `gap_s` apart."""
         length = PERIODS[self.kind]
-        return self.limit if not length else self.limit * max(gap_s, 1e-6) / length
+        return self.limit * (max(gap_s, 1e-6) / length if gap_s > 0.0 else UNKNOWN_SHARE) if length else self.limit
 
     def spend(self, cost: float, now: float, *, is_own: bool, gap_s: float) -> None:
         """A completion was paid for. A budget a request counts our own decisions, one an hour or day whatever is spent.
@@ -133,7 +138,9 @@ class Account:
             most = max(MOST_SAVED * self.allowance(gap_s), SAVED_SHARE * self.limit)
         self.since = max(now, self.since)
         self.decided += 1
-        self.mean += (cost - self.mean) / min(self.decided, GAPS)
+        memory = min(self.decided, COSTS)
+        self.variance += ((cost - self.mean) ** 2 - self.variance) / memory
+        self.mean += (cost - self.mean) / memory
         self.bank = min(self.bank + RESERVE * granted - cost, most)
 
     def roll(self, now: float) -> None:
@@ -172,6 +179,12 @@ class Account:
         left = (self.period + 1) * length - now
         return (self.spent + self.mean * left / max(gap_s, 1e-6)) / self.limit
 
+    def will_not_last(self, now: float, gap_s: float) -> bool:
+        """Whether the projection is more than 5 % beyond the budget, and so by three standard errors of the mean cost."""
+        projected = self.projected(now, gap_s)
+        error = math.sqrt(self.variance / max(min(self.decided, COSTS), 1.0)) / max(self.mean, 1e-12)
+        return self.decided >= YOUNG and projected > 1.05 and projected * (1.0 - SURE * error) > 1.0
+
     def solve(self, values: Table, spreads: Table, costs: Table, probes: Table, gap_s: float) -> float:
         """The shadow price in utility per USD; each table has shape (requests, tracks). 0 where everything is affordable."""
         allowance, target = self.allowance(gap_s), self.target(gap_s)
@@ -206,7 +219,7 @@ class Account:
     def snapshot(self) -> list[Any]:
         """The state as plain values."""
         since = self.since if math.isfinite(self.since) else None
-        return [self.kind, self.limit, self.bank, self.decided, self.price, self.mean, self.period, self.spent, since]
+        return [self.kind, self.limit, self.bank, self.decided, self.price, self.mean, self.period, self.spent, since, self.variance]
 
     @classmethod
     def restore(cls, state: list[Any]) -> "Account":
@@ -214,6 +227,7 @@ class Account:
         account = cls(state[0], state[1])
         account.bank, account.decided, account.price, account.mean, account.period, account.spent = state[2:8]
         account.since = -math.inf if state[8] is None else state[8]
+        account.variance = state[9]
         return account
 
 

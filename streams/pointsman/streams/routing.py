@@ -4,7 +4,7 @@ import hashlib
 from typing import Any
 
 from pointsman.models import objective
-from pointsman.models.bandit import LOG_LATENCY
+from pointsman.models.bandit import LOG_LATENCY, QUALITY
 from pointsman.models.context import FEATURES_NAME, Context, Vector
 from pointsman.models.decision import Decision, Evaluator
 from pointsman.models.health import Health
@@ -97,6 +97,17 @@ class Routing:
             account.spend(event.cost_usd or 0.0, now, is_own=is_own, gap_s=self.learner.sample.gap_s)
             if self.config.budget.hard and account.remaining(0.0) < 0.1 * account.limit:
                 self.is_urgent = True
+
+    def recognise(self, event: RequestCompleted, now: float) -> None:
+        """A completion that came before its start turns out to be of a decision of ours: budgets per request count it now."""
+        for account in self.learner.accounts:
+            if account.kind == "usd_per_request":
+                account.spend(event.cost_usd or 0.0, now, is_own=True, gap_s=self.learner.sample.gap_s)
+
+    def usual_quality(self, track: str) -> float:
+        """What a usual request would get on a track whose level had not changed."""
+        predicted = self._predicted(track, Context(500, 500).vector())
+        return predicted[QUALITY] if predicted is not None else self.learner.priors[track].quality
 
     def learn(self, event: RequestCompleted, context: Context, track: TrackState, now: float) -> str | None:
         """A joined outcome; says what the drift detector said."""

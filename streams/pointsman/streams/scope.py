@@ -211,6 +211,8 @@ class Scope:
             attempt.area = track.take_off(self.clock)
             self._emit(PredictionIssued, request_id=event.request_id, track=event.track, **track.intervals(predicted))
         else:
+            if attempt.is_own:
+                self.routing.recognise(completion, self.clock)
             self._learn(completion, Attempt(event.track, event.occurred_at, context, x, {}))
         self._arm_policy()
         self._check_concurrency(track)
@@ -260,7 +262,7 @@ class Scope:
         if said is None:
             return
         drift = self.routing.learner.drifts[track]
-        usual = self.routing.learner.priors[track].quality
+        usual = self.routing.usual_quality(track)
         self._alert(f"{track}/quality", "drift", usual + drift.shift, usual, is_broken=said == "shifted", at_once=True)
 
     def _check_budgets(self) -> None:
@@ -272,8 +274,8 @@ class Scope:
                 name = f"budget/{account.kind}/{100 * level:.0f}"
                 self._alert(name, "budget", share or 0.0, level, is_broken=(share or 0.0) >= level, at_once=True, severity=severity)
             projected = account.projected(self.clock, learner.sample.gap_s)
-            if account.decided >= 100:
-                self._alert(f"budget/{account.kind}/projected", "budget", projected, 1.0, is_broken=projected > 1.05)
+            broken = account.will_not_last(self.clock, learner.sample.gap_s)
+            self._alert(f"budget/{account.kind}/projected", "budget", projected, 1.0, is_broken=broken)
 
     def _sampled(self, event: ResourceSampled) -> None:
         if event.host not in self.hosts and len(self.hosts) >= MOST_HOSTS:
