@@ -25,6 +25,9 @@ LEVEL = 0.15
 LEVEL_OUTCOMES = 50
 NOISE = (0.02, 0.1, 0.1, 0.02)
 MEMORY = 500.0
+EVERY = 64
+FORGETTING = 0.9998**-EVERY
+MOST_UNSURE = 0.9
 
 Matrix = NDArray[np.float32]
 
@@ -38,9 +41,10 @@ def product(matrix: Matrix, x: NDArray[np.float32]) -> NDArray[np.float32]:
 class Ridge:
     """Recursive least squares with several targets on one covariance, in single precision."""
 
-    __slots__ = ("covariance", "weights")
+    __slots__ = ("alpha", "covariance", "weights")
 
     def __init__(self, size: int, alpha: float) -> None:
+        self.alpha = alpha
         self.covariance: Matrix = np.eye(size, dtype=np.float32) / np.float32(alpha)
         self.weights: Matrix = np.zeros((len(TARGETS), size), np.float32)
 
@@ -67,6 +71,11 @@ class Ridge:
         """Take up the state of a snapshot."""
         self.covariance = unpacked(covariance)
         self.weights = np.frombuffer(base64.b64decode(weights), "<f4").astype(np.float32).reshape(len(TARGETS), -1)
+
+    def forget(self) -> None:
+        """Count what was learned 64 outcomes ago a little less, so that about the last 5,000 decide; never less sure than at the start."""
+        if float(np.add.reduce(self.covariance.diagonal())) < MOST_UNSURE * len(self.covariance) / self.alpha:
+            self.covariance *= np.float32(FORGETTING)
 
     def is_sound(self) -> bool:
         """Whether every number is finite."""
@@ -151,8 +160,12 @@ class Bandit:
         arm.ridge.learn(z[:SIZE], y, mask)
         arm.count += 1
         self.count += 1
-        if not (arm.count & 63) and not (self.shared.is_sound() and arm.ridge.is_sound()):
-            self._start_again(track)
+        if not self.count % EVERY:
+            self.shared.forget()
+        if not arm.count % EVERY:
+            arm.ridge.forget()
+            if not (self.shared.is_sound() and arm.ridge.is_sound()):
+                self._start_again(track)
 
     def learn_late(self, track: str, x: Vector, target: int, value: float) -> None:
         """One target of an outcome learned before, for example a judgement that took minutes."""
