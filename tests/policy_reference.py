@@ -91,7 +91,8 @@ def loaded(load: dict[str, Any], request: dict[str, Any], running: int, max_ms: 
     """ln(latency / max) of a track that slows down under load."""
     length = math.log(1 + input_tokens(request))
     tokens = load["tokens"][sum(edge <= length for edge in load["edges"])]
-    seconds = load["constant_s"] + tokens * (load["per_token_s"] + load["per_token_running_s"] * (running + 1))
+    n = running + 1
+    seconds = load["constant_s"] + load.get("per_running_s", 0) * n + tokens * (load["per_token_s"] + load["per_token_running_s"] * n)
     return math.log(max(1000 * seconds, 1) / max_ms) + (3 if running >= load["limit"] else 0)
 
 

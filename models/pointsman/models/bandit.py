@@ -18,8 +18,8 @@ from .context import CONSTANT, SIZE, Vector
 from .decision import TARGETS
 
 QUALITY, LOG_COST, LOG_LATENCY, SUCCESS = range(len(TARGETS))
-SHARED = 10.0
-OWN = 30.0
+SHARED = 5.0
+OWN = 45.0
 MARK = 3.0
 LEVEL = 0.15
 LEVEL_OUTCOMES = 50

@@ -16,6 +16,7 @@ from pointsman.schemas import PolicyLoad, PolicyPublished, PolicyTarget, PolicyW
 
 from .choice import LOGISTIC, OPTIMISM, probabilities
 from .context import FEATURES_NAME, LENGTH, Context, Vector
+from .load import seconds
 
 MOST_LOG_COST = 6.0
 UNKNOWN = 3.0
@@ -254,8 +255,7 @@ class Evaluator:
 
 def _log_latency(load: PolicyLoad, length: float, running: int, max_ms: float) -> float:
     tokens = load.tokens[bisect_right(load.edges, length)]
-    seconds = load.constant_s + tokens * (load.per_token_s + load.per_token_running_s * (running + 1))
-    return math.log(max(1000.0 * seconds, 1.0) / max_ms) + (UNKNOWN if running >= load.limit else 0.0)
+    return math.log(max(1000.0 * seconds(load, tokens, running), 1.0) / max_ms) + (UNKNOWN if running >= load.limit else 0.0)
 
 
 def _worth_of(offsets: Mapping[PolicyTarget, float], worth: PolicyWorth) -> float:

@@ -30,18 +30,18 @@ class Attempt:
     expected_s: float = 0.0
 
     def __post_init__(self) -> None:
-        if "latency_ms" in self.predicted:
+        if self.expected_s == 0.0 and "latency_ms" in self.predicted:
             self.expected_s = math.exp(self.predicted["latency_ms"][0]) / 1000.0
 
     def snapshot(self) -> list[Any]:
         """The state as plain values."""
-        return [self.track, self.started_at, self.context.snapshot(), self.features, self.predicted, self.timeouts, self.is_own, self.area]
+        return [self.track, self.started_at, self.context.snapshot(), self.features, self.predicted, self.timeouts, self.is_own, self.area, self.expected_s]
 
     @classmethod
     def restore(cls, state: list[Any]) -> "Attempt":
         """The attempt that left this snapshot."""
         predicted: dict[str, Prediction] = {metric: tuple(logs) for metric, logs in state[4].items()}
-        return cls(state[0], state[1], Context.restore(state[2]), state[3], predicted, tuple(Issued(*issued) for issued in state[5]), state[6], state[7])
+        return cls(state[0], state[1], Context.restore(state[2]), state[3], predicted, tuple(Issued(*issued) for issued in state[5]), *state[6:])
 
 
 Key = tuple[str, str]

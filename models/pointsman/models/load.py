@@ -19,16 +19,18 @@ NEAREST = 8
 YOUNG = 20
 SLOW_START = 4
 RENEWED = 32
-_SCALES = (1.0, 100.0, 2000.0)  # so that weights are of order one
+RECENT = 100
+_SCALES = (1.0, 20.0, 100.0, 2000.0)  # so that weights are of order one
+_SIZE = len(_SCALES)
 
 
 class Load:
-    """latency = c + L · (a + b · n̄): L output tokens, n̄ the mean number in flight on the track while the request ran (seconds throughout).
+    """latency = c + d · n̄ + L · (a + b · n̄): L output tokens, n̄ the mean number in flight on the track while the request ran (seconds throughout).
 
-    That is processor sharing (and, beyond the slots, a queue): more in flight, fewer tokens a second for each. c, a, b minimise the squares of relative
-    errors, with a memory of 100 outcomes and a ridge, so that what no request varies cannot drift; n̄ comes from the area under the in-flight count, so
-    that a burst that came during a request is in it. L of a new request is the median of the 8 recorded lengths nearest in log input tokens,
-    or of all 512 where that was closer of late.
+    That is a queue and processor sharing: more in flight, a longer wait and fewer tokens a second for each. c, d, a, b minimise the squares of relative
+    errors (below the median latency of absolute ones, so that answers from a cache count no more than others), with a memory of 100 outcomes and a ridge, so
+    that what no request varies cannot drift; n̄ comes from the area under the in-flight count, so that a burst that came during a request is in it. L of a
+    new request is the median of the 8 recorded lengths nearest in log input tokens, or of all 512 where that was closer of late.
 
     >>> load, now = Load(), 0.0
     >>> for number in range(200):
@@ -41,10 +43,10 @@ class Load:
     ...         load.end(now + latency)
     ...     now += 60.0
     >>> [round(load.predict(800, in_flight), 2) for in_flight in (0, 9, 99)]
-    [0.8, 1.7, 10.63]
+    [0.8, 1.69, 10.62]
     """
 
-    __slots__ = ("_all", "_area", "_last", "_lengths", "_misses", "_moments", "_recent", "_weights", "count", "in_flight", "known")
+    __slots__ = ("_all", "_area", "_last", "_latencies", "_lengths", "_misses", "_moments", "_recent", "_weights", "count", "in_flight", "known")
 
     def __init__(self) -> None:
         self.in_flight = 0
@@ -52,8 +54,9 @@ class Load:
         self.known = 0.0
         self._area = 0.0
         self._last = -math.inf
-        self._weights = [0.0, 0.0, 0.0]
-        self._moments = [0.0] * 9  # Σ of x xᵀ (upper triangle by rows), then Σ of x
+        self._weights = [0.0] * _SIZE
+        self._moments = [0.0] * (_SIZE * (_SIZE + 3) // 2)  # Σ of x xᵀ (upper triangle by rows), then Σ of x y
+        self._latencies = SlidingQuantiles(RECENT)
         self._recent: deque[tuple[float, float]] = deque()
         self._lengths: list[tuple[float, float]] = []
         self._all = SlidingQuantiles(LENGTHS)
@@ -78,7 +81,9 @@ class Load:
             return
         beside = max((self._area - area) / latency, 1.0)
         self.known = max(self.known, beside)
-        self._regress(self._features(float(output_tokens), beside), latency)
+        usual = self._latencies.get(0.5) if self._latencies.ordered else latency
+        self._regress(self._features(float(output_tokens), beside), latency, max(latency, usual))
+        self._latencies.update(round(latency, 4))
         if self._lengths:
             for place, said in enumerate((self._nearest(input_tokens), self._all.get(0.5))):
                 self._misses[place] += FADING * (abs(math.log(output_tokens / said)) - self._misses[place])
@@ -121,7 +126,7 @@ class Load:
         tokens = published.tokens[len(published.tokens) // 2]
         weights = [max(weight, 0.0) for weight in self._weights]
         now = dot(weights, self._features(tokens, self.in_flight + 1.0))
-        then = published.constant_s + tokens * (published.per_token_s + published.per_token_running_s * (self.in_flight + 1))
+        then = seconds(published, tokens, self.in_flight)
         return abs(now - then) <= 0.05 * then
 
     def is_known(self) -> bool:
@@ -132,7 +137,7 @@ class Load:
         """The same for routers: lengths as medians of eight neighbours each, renewed every 32 outcomes; None while young."""
         if self.count < YOUNG or not any(weight > 0.0 for weight in self._weights):
             return None
-        constant, per_token, slowing = (max(weight, 0.0) / scale for weight, scale in zip(self._weights, _SCALES, strict=True))
+        constant, queueing, per_token, slowing = (max(weight, 0.0) / scale for weight, scale in zip(self._weights, _SCALES, strict=True))
         outcomes = self.count
         if last is not None and self.count < last.outcomes + RENEWED:
             edges, tokens, outcomes = last.edges, last.tokens, last.outcomes
@@ -147,6 +152,7 @@ class Load:
             constant_s=_short(constant),
             per_token_s=_short(per_token),
             per_token_running_s=_short(slowing),
+            per_running_s=_short(queueing),
             running=self.in_flight,
             limit=_short(limit),
             outcomes=outcomes,
@@ -159,6 +165,7 @@ class Load:
         return {
             "now": [self.in_flight, self.count, self.known, self._area, self._last if math.isfinite(self._last) else None],
             "moments": list(self._moments),
+            "latencies": self._latencies.snapshot(),
             "misses": list(self._misses),
             "lengths": [list(pair) for pair in self._recent],
         }
@@ -171,6 +178,7 @@ class Load:
         load._last = -math.inf if last is None else last
         load._moments = list(state["moments"])
         load._weights = load._solve()
+        load._latencies.restore(state["latencies"])
         load._recent = deque((pair[0], pair[1]) for pair in state["lengths"])
         load._lengths = sorted(load._recent)
         load._all.restore([tokens for _, tokens in load._recent])
@@ -184,26 +192,42 @@ class Load:
 
     @staticmethod
     def _features(tokens: float, beside: float) -> list[float]:
-        return [1.0 / _SCALES[0], tokens / _SCALES[1], tokens * beside / _SCALES[2]]
+        return [1.0 / _SCALES[0], beside / _SCALES[1], tokens / _SCALES[2], tokens * beside / _SCALES[3]]
 
-    def _regress(self, features: list[float], latency: float) -> None:
-        """Regress 1 on x = features ÷ latency."""
-        x = [min(entry / latency, 1e6) for entry in features]
-        fresh = [x[row] * x[column] for row in range(3) for column in range(row, 3)] + x
+    def _regress(self, features: list[float], latency: float, scale: float) -> None:
+        """Regress y = latency ÷ scale on x = features ÷ scale."""
+        x, y = [min(entry / scale, 1e6) for entry in features], latency / scale
+        fresh = [*(x[row] * x[column] for row in range(_SIZE) for column in range(row, _SIZE)), *(y * entry for entry in x)]
         self._moments = [FORGETTING * old + new for old, new in zip(self._moments, fresh, strict=True)]
         self._weights = self._solve()
 
     def _solve(self) -> list[float]:
-        """The weights of the moments, by Cramer's rule."""
-        aa, ab, ac, bb, bc, cc, p, q, r = self._moments
-        aa, bb, cc = aa + RIDGE, bb + RIDGE, cc + RIDGE
-        one, two, three = bb * cc - bc * bc, ac * bc - ab * cc, ab * bc - ac * bb
-        four, five, six = aa * cc - ac * ac, ab * ac - aa * bc, aa * bb - ab * ab
-        determinant = aa * one + ab * two + ac * three
-        if not determinant > 0.0 or not math.isfinite(determinant):
-            return [0.0, 0.0, 0.0]
-        rows = ((one, two, three), (two, four, five), (three, five, six))
-        return [dot(row, (p, q, r)) / determinant for row in rows]
+        """The weights of the moments, by Gaussian elimination; the ridge keeps the pivots positive."""
+        moments = iter(self._moments)
+        rows = [[0.0] * (_SIZE + 1) for _ in range(_SIZE)]
+        for row in range(_SIZE):
+            for column in range(row, _SIZE):
+                rows[row][column] = rows[column][row] = next(moments) + (RIDGE if row == column else 0.0)
+        for row in range(_SIZE):
+            rows[row][_SIZE] = next(moments)
+        for place in range(_SIZE):
+            pivot = rows[place][place]
+            if not pivot > 0.0 or not math.isfinite(pivot):
+                return [0.0] * _SIZE
+            for row in range(place + 1, _SIZE):
+                factor = rows[row][place] / pivot
+                rows[row] = [entry - factor * above for entry, above in zip(rows[row], rows[place], strict=True)]
+        weights = [0.0] * _SIZE
+        for place in reversed(range(_SIZE)):
+            known = dot(rows[place][place + 1 : _SIZE], weights[place + 1 :])
+            weights[place] = (rows[place][_SIZE] - known) / rows[place][place]
+        return weights
+
+
+def seconds(load: PolicyLoad, tokens: float, running: int) -> float:
+    """What one more request would take by a published load."""
+    beside = running + 1
+    return load.constant_s + load.per_running_s * beside + tokens * (load.per_token_s + load.per_token_running_s * beside)
 
 
 def _short(number: float) -> float:

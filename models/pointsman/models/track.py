@@ -90,6 +90,10 @@ class TrackState:
         self.in_flight += 1
         return self.load.start(now) if self.load is not None else 0.0
 
+    def expected_s(self, context: Context) -> float | None:
+        """Seconds that a request would take by what is in flight, where the track slows down under load and that is known."""
+        return self.load.predict(context.input_tokens) if self.load is not None else None
+
     def land(self, now: float, started_at: float, area: float, input_tokens: int | None, output_tokens: int | None) -> None:
         """A request ends here; without `output_tokens` it did not succeed, or does not say how long its answer is."""
         self.in_flight = max(self.in_flight - 1, 0)

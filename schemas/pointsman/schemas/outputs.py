@@ -69,15 +69,17 @@ class RecommendationIssued(OutputEvent):
 
 
 class PolicyLoad(BaseModel):
-    """How a track slows down: seconds = constant_s + tokens · (per_token_s + per_token_running_s · (running + 1)), tokens by the request's input.
+    """How a track slows down: seconds = constant_s + per_running_s · n + tokens · (per_token_s + per_token_running_s · n), n = running + 1.
 
-    The request's ln(1 + input tokens) lies below the first of `edges` that is larger: that one's place in `tokens`. Beyond `limit` in flight nothing is known.
+    Tokens go by the request's input: ln(1 + input tokens) lies below the first of `edges` that is larger, and `tokens` has them at its place.
+    Beyond `limit` in flight nothing is known.
     """
 
     model_config = ConfigDict(frozen=True, allow_inf_nan=False)
     constant_s: float
     per_token_s: float
     per_token_running_s: float
+    per_running_s: float = 0.0
     running: Count
     limit: float
     outcomes: Count

@@ -160,7 +160,7 @@ class Routing:
         learner, last = self.learner, self.policy
         loads = {name: self._load(track) for name, track in tracks.items() if track.load is not None}
         penalties = {
-            name: (0.0 if loads.get(name) else value.latency * (max(track.latency_drift_at(now), 0.0) + track.overdue))
+            name: value.latency * ((0.0 if loads.get(name) else max(track.latency_drift_at(now), 0.0)) + track.overdue)
             + value.resource * pressures.get(name, 0.0)
             + value.success * max(0.0, 1.0 - track.recent_success_at(now))
             for name, track in tracks.items()

@@ -208,6 +208,7 @@ class Scope:
         attempt = Attempt(event.track, event.occurred_at, context, x, predicted, track.issue_timeouts(predicted), event.policy_version is not None)
         completion = self.join.start(event.request_id, attempt)
         if completion is None:
+            attempt.expected_s = track.expected_s(context) or attempt.expected_s
             attempt.area = track.take_off(self.clock)
             self._emit(PredictionIssued, request_id=event.request_id, track=event.track, **track.intervals(predicted))
         else:
