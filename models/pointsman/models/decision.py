@@ -218,6 +218,13 @@ class Evaluator:
             found[arm.track] = Expected(quality, loaded.get(place, latency), success, costs[place], arm.penalty, utilities[place], spreads[place])
         return found
 
+    def standing(self, context: Context) -> dict[str, float]:
+        """The utilities that the draw goes by: of the tracks that health and a hard budget leave open, one that is too dear behind the others."""
+        utilities, _, costs = self.evaluate(context.vector(), context.previous)
+        places = self._open(costs)
+        chosen = self._affordable(places, utilities, costs)
+        return {self.tracks[place]: chosen[place] for place in places}
+
     def _open(self, costs: list[float]) -> list[int]:
         """The tracks that health admits and a hard budget can pay; where none is left, the cheapest of those admitted."""
         admitted = [place for place, arm in enumerate(self.policy.arms) if arm.admitted > 0.0] or list(range(len(self.tracks)))

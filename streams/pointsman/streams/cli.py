@@ -177,6 +177,26 @@ def evaluate(
 
 
 @main.command()
+@click.argument("request_id")
+@click.argument("recording")
+@_CONFIG
+@_SET
+@click.option("--scope", help="The scope of the request, where several have one of this id.")
+@click.option("--json", "as_json", is_flag=True, help="Print the explanation as JSON.")
+def explain(request_id: str, recording: str, config: Path | None, flags: tuple[str, ...], scope: str | None, as_json: bool) -> None:
+    """Say why a request took its track, and what would have changed that.
+
+    RECORDING is what `pointsman replay` takes; it is folded up to the request. A database brings the configuration that it began with.
+    """
+    from .explain import explain_recording
+    from .replay import stored_config
+
+    own = None if config or flags else stored_config(recording)
+    found = explain_recording(recording, request_id, config=own or _optimization(config, flags), scope=scope)
+    click.echo(found.json() if as_json else str(found), nl=False)
+
+
+@main.command()
 @click.option("--output", type=FILE, required=True, help="The recording to write; .gz and .zst are compressed.")
 @click.option("--database", type=FILE, help="The database of an embedded optimizer, instead of Kafka.")
 @_KAFKA

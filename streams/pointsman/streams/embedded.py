@@ -37,6 +37,7 @@ from pointsman.schemas import (
 )
 
 from .core import Core
+from .explain import Explanation, explain_recent
 from .intake import accept
 from .journal import Journal
 
@@ -203,6 +204,15 @@ class Optimizer:
         """Per scope what is known, as plain values."""
         with self._lock:
             return {scope: self._core.status(scope) for scope in self._core.scopes()}
+
+    def explain(self, scope: str, request_id: str) -> Explanation:
+        """Why a recent request took its track, by the policy that decided it; `str()` of it is text. Raises `LookupError` where it is not in the journal.
+
+        Among the scope's last 10,000 events; `pointsman explain` finds any. Intervals are as wide as the published policy's, shared out among the
+        targets as the learner has it now.
+        """
+        with self._lock:
+            return explain_recent(self._journal, self._core.scope(scope), request_id)
 
     def outputs(self, after: int = 0) -> Iterator[tuple[int, bytes]]:
         """Numbers and lines of the outputs emitted after a number."""

@@ -121,6 +121,14 @@ class Journal:
         """Numbers and outputs after a number, in the order in which they were emitted."""
         yield from self._connection.execute("SELECT number, line FROM outputs WHERE number > ? ORDER BY number", (after,))
 
+    def newest(self, scope: str) -> Iterator[tuple[int, bytes]]:
+        """Positions and events of a scope, the newest first."""
+        yield from self._connection.execute("SELECT position, line FROM journal WHERE scope = ? ORDER BY position DESC", (scope,))
+
+    def newest_outputs(self, position: int) -> Iterator[tuple[int, bytes]]:
+        """Positions of the causes and outputs up to a position, the newest first."""
+        yield from self._connection.execute("SELECT position, line FROM outputs WHERE position <= ? ORDER BY number DESC", (position,))
+
     def close(self) -> None:
         """Let go of the file."""
         self._connection.close()
