@@ -197,6 +197,51 @@ def explain(request_id: str, recording: str, config: Path | None, flags: tuple[s
 
 
 @main.command()
+@click.argument("recording")
+@_CONFIG
+@_SET
+@click.option("--scope", help="This scope only.")
+@click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
+def shadow(recording: str, config: Path | None, flags: tuple[str, ...], scope: str | None, as_json: bool) -> None:
+    """Say what another configuration would have gained, as a shadow that watches the same events.
+
+    RECORDING is what `pointsman replay` takes; the configuration is the shadow's. The gain is over what was logged, in the
+    last 2,000 choices that carry a propensity, by the utility of the recording's own strategy.
+    """
+    from .shadow import shadow_recording
+
+    if not config and not flags:
+        raise click.UsageError("give the shadow's configuration with --config, or settings of it with --set")
+    found = shadow_recording(recording, _optimization(config, flags), scope)
+    if as_json:
+        click.echo(json.dumps({name: said.as_dict() for name, said in found.items()}, indent=2))
+    else:
+        click.echo("\n\n".join(f"scope {name}: {said}" for name, said in found.items()))
+
+
+@main.command()
+@click.argument("database", type=FILE)
+@_CONFIG
+@_SET
+def promote(database: Path, config: Path | None, flags: tuple[str, ...]) -> None:
+    """Make a configuration the active one in every scope of an embedded database, from now on.
+
+    It is journaled as config.changed. No other process may have the database open; one that does promotes its own shadow.
+    """
+    from .embedded import Optimizer
+    from .replay import ReplayError
+
+    if not config and not flags:
+        raise click.UsageError("give the configuration to promote with --config, or settings of it with --set")
+    if not database.is_file():
+        raise ReplayError(f"{database}: no such database; give the file that Optimizer.open was given")
+    with Optimizer.open(str(database)) as optimizer:
+        optimizer.adopt(_optimization(config, flags))
+        scopes = list(optimizer.status())
+    click.echo(f"{config or 'the configuration'} is in force in {', '.join(scopes) or 'every scope to come'}")
+
+
+@main.command()
 @click.option("--output", type=FILE, required=True, help="The recording to write; .gz and .zst are compressed.")
 @click.option("--database", type=FILE, help="The database of an embedded optimizer, instead of Kafka.")
 @_KAFKA

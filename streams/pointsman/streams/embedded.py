@@ -40,6 +40,7 @@ from .core import Core
 from .explain import Explanation, explain_recent
 from .intake import accept
 from .journal import Journal
+from .shadow import Shadow, ShadowError, follow, refused_places, report
 
 log = logging.getLogger(__name__)
 Item = TypeVar("Item")
@@ -97,14 +98,18 @@ class Optimizer:
         self._snapshot_cost = 0.0
         self._last_snapshot = time.monotonic()
         self._dirty: set[str] = set()
+        self._shadow: Shadow | None = None
 
     @classmethod
-    def open(cls, path: str, config: OptimizationConfig | None = None, *, clock: Callable[[], float] = time.time) -> "Optimizer":
+    def open(
+        cls, path: str, config: OptimizationConfig | None = None, *, clock: Callable[[], float] = time.time, shadow: OptimizationConfig | None = None
+    ) -> "Optimizer":
         """Open a database, or start one; `:memory:` leaves no file. Raises `JournalError` for a file it cannot use.
 
         The first configuration of a file is its base; another one given later is journaled as `config.changed` for every scope in it,
         and ahead of the first event of every scope that comes. On the wall clock a thread journals a tick where something is due and
-        nothing else happens; with a clock of your own, call `tick`.
+        nothing else happens; with a clock of your own, call `tick`. `shadow` is a second configuration that only watches: `status` has its
+        estimated gain, `promote` makes it the active one. Its first opening folds the whole journal.
         """
         journal = Journal.open(path)
         stored = journal.noted("config")
@@ -117,19 +122,13 @@ class Optimizer:
             journal.commit()
         optimizer._recover()
         if config is not None and config.model_dump_json() != journal.noted("latest"):
-            for scope in optimizer._core.scopes():
-                optimizer.change_config(config, scope=scope, occurred_at=max(clock(), optimizer._core.scope(scope).clock))
-            with optimizer._lock:
-                journal.begin()
-                journal.note("latest", config.model_dump_json())
-                if not optimizer._core.scopes():
-                    journal.note("config", config.model_dump_json())
-                    optimizer._config, optimizer._core = config, Core(config)
-                journal.commit()
+            optimizer.adopt(config)
         latest = journal.noted("latest")
         if latest is not None:
             optimizer._latest = OptimizationConfig.model_validate_json(latest)
             optimizer._fresh = Core(optimizer._latest)
+        if shadow is not None:
+            optimizer._watch(shadow)
         if clock is time.time:
             optimizer._ticker = threading.Thread(target=optimizer._keep_ticking, name="pointsman-ticks", daemon=True)
             optimizer._ticker.start()
@@ -201,9 +200,13 @@ class Optimizer:
         )
 
     def status(self) -> dict[str, Any]:
-        """Per scope what is known, as plain values."""
+        """Per scope what is known, as plain values; with a shadow its estimated gain over what happened, with 95 % intervals, under `shadow`."""
         with self._lock:
-            return {scope: self._core.status(scope) for scope in self._core.scopes()}
+            found = {scope: self._core.status(scope) for scope in self._core.scopes()}
+            views = {scope: self._shadow.view(scope) for scope in self._shadow.scopes()} if self._shadow is not None else {}
+        for scope, view in views.items():
+            found[scope]["shadow"] = report(view).as_dict()
+        return found
 
     def explain(self, scope: str, request_id: str) -> Explanation:
         """Why a recent request took its track, by the policy that decided it; `str()` of it is text. Raises `LookupError` where it is not in the journal.
@@ -311,6 +314,29 @@ class Optimizer:
             ConfigChanged(event_id=_identity(f"config/{moment!r}", config.model_dump_json()), scope=scope, occurred_at=moment, source="embedded", config=config)
         )
 
+    def adopt(self, config: OptimizationConfig) -> list[Event]:
+        """From here on every scope follows this configuration, and so do those that come."""
+        with self._lock:
+            scopes = self._core.scopes()
+            moments = {scope: max(self._clock(), self._core.scope(scope).clock) for scope in scopes}
+            outputs = [output for scope in scopes for output in self.change_config(config, scope=scope, occurred_at=moments[scope])]
+            self._journal.begin()
+            self._journal.note("latest", config.model_dump_json())
+            if not scopes:
+                self._journal.note("config", config.model_dump_json())
+                self._config, self._core = config, Core(config)
+            self._journal.commit()
+            self._latest, self._fresh = config, Core(config)
+        return outputs
+
+    def promote(self) -> list[Event]:
+        """The shadow's configuration becomes the active one, by a `config.changed` in every scope. Raises `ShadowError` where there is no shadow."""
+        with self._lock:
+            if self._shadow is None:
+                raise ShadowError("there is no shadow to promote: give one to Optimizer.open(path, config, shadow=...)")
+            config, self._shadow = self._shadow.config, None
+            return self.adopt(config)
+
     def tick(self, scope: str, occurred_at: float | None = None) -> list[Event]:
         """Time has passed, and nothing else may have said so."""
         moment = self._now(occurred_at)
@@ -401,7 +427,10 @@ class Optimizer:
                 line = encode(event)
                 self._position = position = self._position + 1
                 entries.append((position, event.scope, line))
-                for output in self._core.step(event):
+                emitted = self._core.step(event)
+                if self._shadow is not None and not any(isinstance(output, EventRejected) for output in emitted):
+                    self._cast(event)
+                for output in emitted:
                     if isinstance(output, EventRejected):
                         place, moment = f"journal:{position}", output.occurred_at
                         letter = dead_letter(place, line, output.reason, occurred_at=moment, scope=output.scope)
@@ -423,8 +452,34 @@ class Optimizer:
             self._journal.rollback()
             self._core = Core(self._config)
             self._recover()
+            if self._shadow is not None:
+                self._watch(self._shadow.config)
             raise
         return outputs
+
+    def _cast(self, event: AnyInput) -> None:
+        """Let the shadow see an event; whatever goes wrong there, the active policy goes on."""
+        try:
+            if self._shadow is not None:
+                self._shadow.step(event)
+        except Exception:
+            log.exception("the shadow has stopped: open the database again to have it back")
+            self._shadow = None
+
+    def _watch(self, config: OptimizationConfig) -> None:
+        """Take up the shadow where its snapshot left it, or at the journal's beginning, and bring it to the end."""
+        shadow, position = Shadow(config, self._config), 0
+        self._journal.keep_shadows()
+        known = json.loads(self._journal.noted("shadow") or "{}")
+        if known.get("fingerprint") == shadow.fingerprint():
+            snapshots = self._journal.snapshots("shadows")
+            position = known["position"]
+            if not all(shadow.restore(scope, parts) for scope, parts in snapshots.items()):
+                shadow, position = Shadow(config, self._config), 0
+        lines = ((f"journal:{place}", line) for place, line in self._journal.read(position))
+        follow(shadow, lines, refused_places(self._journal.dead_letters()))
+        self._shadow = shadow
+        self._dirty |= set(self._core.scopes())
 
     def _introduced(self, events: list[AnyInput]) -> Iterator[AnyInput]:
         """The events, those of a new scope behind the configuration in force where it is not the file's first one."""
@@ -443,7 +498,11 @@ class Optimizer:
         began = time.monotonic()
         for scope in sorted(self._dirty):
             self._journal.save(scope, self._core.snapshot(scope))
+            if self._shadow is not None and scope in self._shadow.scopes():
+                self._journal.save(scope, self._shadow.snapshot(scope), "shadows")
         self._journal.note("position", str(self._position))
+        if self._shadow is not None:
+            self._journal.note("shadow", json.dumps({"fingerprint": self._shadow.fingerprint(), "position": self._position}))
         self._dirty.clear()
         self._since_snapshot = 0
         self._last_snapshot = time.monotonic()

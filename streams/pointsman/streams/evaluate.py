@@ -61,7 +61,7 @@ class Evaluation:
 
     def json(self) -> str:
         """The same as a JSON document; an end that is not finite is null."""
-        return json.dumps(_plain(asdict(self)), indent=2) + "\n"
+        return json.dumps(plain(asdict(self)), indent=2) + "\n"
 
     def __str__(self) -> str:
         return "\n".join(_lines(self))
@@ -90,10 +90,9 @@ def evaluate(
         except EvaluationError:
             if spec in given:
                 raise  # what is only a baseline is left out where the recording cannot give it
-    wanted = [metric for metric in METRICS if metric in (metrics or METRICS) and _observed(recording, metric).any()]
+    wanted = [metric for metric in metrics or METRICS if _observed(recording, metric).any()]
     if not wanted:
         raise EvaluationError(f"{source}: no completion reports {' or '.join(metrics)}: choose another --metric, or record it")
-    expected = {metric: _expected(recording, metric) for metric in wanted}
     return Evaluation(
         recording=source,
         requests=len(recording.requests),
@@ -103,8 +102,14 @@ def evaluate(
         full_information=recording.is_full,
         level=LEVEL,
         largest_weight=largest_weight,
-        policies=[_verdict(policy, recording, expected, largest_weight) for policy in found],
+        policies=judge(recording, found, wanted, largest_weight),
     )
+
+
+def judge(recording: Recording, policies: Sequence[Candidate], metrics: Sequence[str] = METRICS, largest_weight: float = MOST_WEIGHT) -> list[Verdict]:
+    """Estimate policies on a recording by those of the metrics that it reports."""
+    expected = {metric: _expected(recording, metric) for metric in METRICS if metric in metrics and _observed(recording, metric).any()}
+    return [_verdict(policy, recording, expected, largest_weight) for policy in policies]
 
 
 def _chosen(recording: Recording, metric: str) -> Floats:
@@ -178,11 +183,12 @@ def _truth(policy: Candidate, recording: Recording, metric: str) -> float | None
     return float((shares * np.nan_to_num(outcomes)).sum()) / total if total else None
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """The same for JSON: a number that is not finite is null."""
     if isinstance(value, dict):
-        return {name: _plain(entry) for name, entry in value.items()}
+        return {name: plain(entry) for name, entry in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(entry) for entry in value]
+        return [plain(entry) for entry in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
@@ -205,12 +211,13 @@ def _lines(result: Evaluation) -> list[str]:
 
 
 def _cells(figures: Figures, *, is_full: bool) -> list[str]:
-    shown = [_estimate(figures.dr), _short(figures.snips), _short(figures.ips), _estimate(figures.against_logged, sign="+")]
-    shown.append(f"{figures.effective_requests:.0f}")
-    return [*shown, *([_number(figures.truth) if figures.truth is not None else "-"] if is_full else [])]
+    cells = [shown(figures.dr), _short(figures.snips), _short(figures.ips), shown(figures.against_logged, sign="+")]
+    cells.append(f"{figures.effective_requests:.0f}")
+    return [*cells, *([_number(figures.truth) if figures.truth is not None else "-"] if is_full else [])]
 
 
-def _estimate(estimate: Estimate | None, sign: str = "") -> str:
+def shown(estimate: Estimate | None, sign: str = "") -> str:
+    """An estimate with its interval in brackets."""
     if estimate is None:
         return "-"
     return f"{_number(estimate.value, sign)} [{_number(estimate.lower, sign)}, {_number(estimate.upper, sign)}]"
@@ -235,4 +242,4 @@ def draw(result: Evaluation, path: Path) -> None:
     write_pareto(path, spots, title=f"Policies on {Path(result.recording).name}, {result.requests} requests")
 
 
-__all__ = ["Evaluation", "Figures", "Verdict", "draw", "evaluate"]
+__all__ = ["Evaluation", "Figures", "Verdict", "draw", "evaluate", "judge", "plain", "shown"]

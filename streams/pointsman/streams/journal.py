@@ -3,10 +3,12 @@
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, Literal
 
 APPLICATION_ID = 0x504D414E  # "PMAN"
 FORMAT = 2
+SnapshotTable = Literal["snapshots", "shadows"]
+SHADOWS: SnapshotTable = "shadows"
 _MAGIC = b"SQLite format 3\x00"
 _TABLES = """
 CREATE TABLE journal (position INTEGER PRIMARY KEY, scope TEXT NOT NULL, line BLOB NOT NULL);
@@ -86,17 +88,21 @@ class Journal:
         for (line,) in self._connection.execute("SELECT line FROM dead_letters ORDER BY number"):
             yield line
 
-    def save(self, scope: str, parts: dict[str, bytes]) -> None:
-        """Replace the snapshot of a scope; parts that did not change are not written again."""
-        known: dict[str, bytes] = dict(self._connection.execute("SELECT part, line FROM snapshots WHERE scope = ?", (scope,)))
-        self._connection.executemany("DELETE FROM snapshots WHERE scope = ? AND part = ?", [(scope, part) for part in known if part not in parts])
-        changed = [(scope, part, line) for part, line in parts.items() if known.get(part) != line]
-        self._connection.executemany("INSERT OR REPLACE INTO snapshots VALUES (?, ?, ?)", changed)
+    def keep_shadows(self) -> None:
+        """Make room for a shadow's snapshots; the other tables stay as they are."""
+        self._connection.execute(f"CREATE TABLE IF NOT EXISTS {SHADOWS} (scope TEXT NOT NULL, part TEXT NOT NULL, line BLOB, PRIMARY KEY (scope, part))")
 
-    def snapshots(self) -> dict[str, dict[str, bytes]]:
+    def save(self, scope: str, parts: dict[str, bytes], table: SnapshotTable = "snapshots") -> None:
+        """Replace the snapshot of a scope; parts that did not change are not written again."""
+        known: dict[str, bytes] = dict(self._connection.execute(f"SELECT part, line FROM {table} WHERE scope = ?", (scope,)))
+        self._connection.executemany(f"DELETE FROM {table} WHERE scope = ? AND part = ?", [(scope, part) for part in known if part not in parts])
+        changed = [(scope, part, line) for part, line in parts.items() if known.get(part) != line]
+        self._connection.executemany(f"INSERT OR REPLACE INTO {table} VALUES (?, ?, ?)", changed)
+
+    def snapshots(self, table: SnapshotTable = "snapshots") -> dict[str, dict[str, bytes]]:
         """The parts of every scope's snapshot."""
         found: dict[str, dict[str, bytes]] = {}
-        for scope, part, line in self._connection.execute("SELECT scope, part, line FROM snapshots"):
+        for scope, part, line in self._connection.execute(f"SELECT scope, part, line FROM {table}"):
             found.setdefault(scope, {})[part] = line
         return found
 

@@ -148,21 +148,25 @@ def _outcomes(
         elif not end.success and end.failure_class in ("client", "cancelled"):
             left_out["hung up by the client"] += start.propensity is not None
         else:
-            outcome = _outcome(start, end, judged.get(attempt), config)
+            outcome = outcome_of(end, start.input_tokens, judged.get(attempt), config)
         found.setdefault(attempt[:2], {})[attempt[2]] = outcome
-    has = {metric: any(metric in outcome for tracks in found.values() for outcome in tracks.values()) for metric in METRICS}
-    for tracks in found.values():
-        for outcome in tracks.values():
-            if outcome and (utility := _utility(outcome, config, has)) is not None:
-                outcome["utility"] = utility
+    add_utilities([outcome for tracks in found.values() for outcome in tracks.values()], config)
     return found
 
 
-def _outcome(start: RequestStarted, end: RequestCompleted, judged: float | None, config: OptimizationConfig) -> Outcome:
+def add_utilities(outcomes: list[Outcome], config: OptimizationConfig) -> None:
+    """Give every outcome the strategy's utility, where it has the parts that others have."""
+    has = {metric: any(metric in outcome for outcome in outcomes) for metric in METRICS}
+    for outcome in outcomes:
+        if outcome and (utility := _utility(outcome, config, has)) is not None:
+            outcome["utility"] = utility
+
+
+def outcome_of(end: RequestCompleted, input_tokens: int | None, judged: float | None, config: OptimizationConfig) -> Outcome:
     """Quality is the last judgement, else the completion's own; latency counts where the request succeeded, as in the core."""
     outcome: Outcome = {"success": float(end.success)}
     quality = judged if judged is not None else end.quality_score
-    cost = end.cost_usd if end.cost_usd is not None else _declared(start, end, config)
+    cost = end.cost_usd if end.cost_usd is not None else _declared(input_tokens, end, config)
     if quality is not None:
         outcome["quality"] = quality
     if cost is not None:
@@ -172,11 +176,11 @@ def _outcome(start: RequestStarted, end: RequestCompleted, judged: float | None,
     return outcome
 
 
-def _declared(start: RequestStarted, end: RequestCompleted, config: OptimizationConfig) -> float | None:
+def _declared(input_tokens: int | None, end: RequestCompleted, config: OptimizationConfig) -> float | None:
     """The cost by a configured track's prices, in US dollars."""
     for track in config.tracks:
         if track.name == end.track:
-            read, written = end.input_tokens or start.input_tokens or 0, end.output_tokens or 0
+            read, written = end.input_tokens or input_tokens or 0, end.output_tokens or 0
             return track.cost_per_request_usd + (read * track.cost_per_1k_input_tokens + written * track.cost_per_1k_output_tokens) / 1000.0
     return None
 
@@ -200,10 +204,14 @@ def _utility(outcome: Outcome, config: OptimizationConfig, has: dict[str, bool])
     return total
 
 
-def _table(events: list[AnyInput], requests: list[Logged], config: OptimizationConfig, left_out: dict[str, int]) -> Recording:
-    tracks = list(dict.fromkeys(track for request in requests for track in (request.track, *request.outcomes)))
+def in_order(tracks: Iterable[str], config: OptimizationConfig) -> list[str]:
+    """Tracks in the order in which they are configured, others after them by name."""
     configured = [track.name for track in config.tracks]
-    tracks.sort(key=lambda name: (configured.index(name) if name in configured else len(configured), name))
+    return sorted(tracks, key=lambda name: (configured.index(name) if name in configured else len(configured), name))
+
+
+def _table(events: list[AnyInput], requests: list[Logged], config: OptimizationConfig, left_out: dict[str, int]) -> Recording:
+    tracks = in_order(dict.fromkeys(track for request in requests for track in (request.track, *request.outcomes)), config)
     outcomes = {metric: np.full((len(requests), len(tracks)), np.nan) for metric in METRICS}
     for row, request in enumerate(requests):
         for track, outcome in request.outcomes.items():
@@ -223,4 +231,4 @@ def _table(events: list[AnyInput], requests: list[Logged], config: OptimizationC
     )
 
 
-__all__ = ["METRICS", "EvaluationError", "Logged", "Recording", "context_of", "read_recording"]
+__all__ = ["METRICS", "EvaluationError", "Logged", "Outcome", "Recording", "add_utilities", "context_of", "in_order", "outcome_of", "read_recording"]
