@@ -15,7 +15,7 @@ from pointsman.models.counterfactual import MARGIN, best_of, counterfactuals
 from pointsman.models.decision import Evaluator
 from pointsman.models.explanation import sizes
 from pointsman.models.pacing import RESERVE, Account
-from pointsman.schemas import AnyInput, Budget, OptimizationConfig, PolicyPublished, RequestCompleted, Track, encode
+from pointsman.schemas import AnyInput, Budget, Constraints, OptimizationConfig, PolicyPublished, RequestCompleted, Track, encode
 from pointsman.streams import Core, Optimizer
 from pointsman.streams.cli import main
 
@@ -275,6 +275,28 @@ def test_python_says_what_is_missing(tmp_path: Path) -> None:
             optimizer.explain("chat", "r44")
         with pytest.raises(LookupError, match="scope 'mail' has had no event"):
             optimizer.explain("mail", "r1")
+
+
+def test_a_configuration_that_changed_later_does_not_change_the_explanation() -> None:
+    with Optimizer.open(":memory:", CONFIG, clock=lambda: START) as optimizer:
+        serve(optimizer, 40)
+        before = optimizer.explain("chat", "r30").explained.tracks[0].latency_ms.mean
+        for bound in (9000.0, 100.0):
+            changed = CONFIG.model_copy(update={"constraints": Constraints(max_latency_ms=bound)})
+            optimizer.change_config(changed, scope="chat", occurred_at=START + 500.0 + bound)
+        assert optimizer.explain("chat", "r30").explained.tracks[0].latency_ms.mean == before
+
+
+def test_names_with_quotes_and_umlauts_are_found(tmp_path: Path) -> None:
+    for name in ('a"b\\c', "größe\n1", "\u2028"):
+        odd = [started(name, 300.0, "local", propensity=0.5, conversation_id=name), started("after", 301.0, "api", propensity=0.5, conversation_id=name)]
+        with Optimizer.open(":memory:", CONFIG, clock=lambda: START) as optimizer:
+            optimizer.record_many([*logged(10, propensity=0.5), *odd])
+            assert optimizer.explain("chat", name).request_id == name
+            assert optimizer.explain("chat", "after").request["conversation_track"] == "local"
+        path = write(tmp_path / "r.jsonl", [*logged(10, propensity=0.5), *odd])
+        assert explained(name, path)["request_id"] == name
+        assert explained("after", path)["request"]["conversation_track"] == "local"
 
 
 def test_explaining_changes_nothing(tmp_path: Path) -> None:

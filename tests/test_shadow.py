@@ -176,6 +176,13 @@ def test_after_a_promotion_the_old_policy_may_be_the_shadow(tmp_path: Path) -> N
     assert said["strategy"] == "cost" and said["remembered"] == 60
 
 
+def test_a_configuration_adopted_before_the_first_event_is_the_measure() -> None:
+    with opened(":memory:") as optimizer:
+        optimizer.adopt(OptimizationConfig(tracks=TRACKS, strategy="latency"))
+        optimizer.record_many(events(20))
+        assert optimizer.status()["chat"]["shadow"]["strategy"] == optimizer.status()["chat"]["strategy"] == "latency"
+
+
 def test_the_command_line_says_the_same_and_promotes(tmp_path: Path) -> None:
     (tmp_path / "c.toml").write_text('strategy = "cost"\n' + OTHER_TOML.partition("\n")[2])
     with opened(tmp_path / "a.db", shadow=OptimizationConfig(tracks=TRACKS, strategy="cost")) as optimizer:
@@ -208,8 +215,8 @@ def test_memory_is_bounded_and_what_is_left_out_is_counted() -> None:
 def test_late_judgements_lost_requests_and_hang_ups_count_as_in_evaluate(tmp_path: Path) -> None:
     judged = QualityAssessed(event_id="j", scope="chat", occurred_at=START + 60.0, request_id="r0", track=events(1)[0].track, score=0.123)  # type: ignore[union-attr]
     lost = started("lost", 7.0, "local", propensity=0.5)
-    hung = [started("hung", 8.0, "api", propensity=0.5), completed("hung", 9.0, "api", success=False, failure_class="client")]
-    swapped = [completed("early", 10.0, "api", quality_score=0.6), started("early", 10.5, "api", propensity=0.5)]
+    hung: list[AnyInput] = [started("hung", 8.0, "api", propensity=0.5), completed("hung", 9.0, "api", success=False, failure_class="client")]
+    swapped: list[AnyInput] = [completed("early", 10.0, "api", quality_score=0.6), started("early", 10.5, "api", propensity=0.5)]
     stream: list[AnyInput] = [*events(30), lost, *hung, *swapped, judged, *events(1, 400), started("running", 2001.0, "api", propensity=0.5)]
     path = write(tmp_path / "r.jsonl", stream)
     (tmp_path / "c.toml").write_text(OTHER_TOML)

@@ -309,23 +309,18 @@ class Optimizer:
 
     def change_config(self, config: OptimizationConfig, *, scope: str, occurred_at: float | None = None) -> list[Event]:
         """From here on the scope follows this configuration."""
-        moment = self._now(occurred_at)
-        return self.record(
-            ConfigChanged(event_id=_identity(f"config/{moment!r}", config.model_dump_json()), scope=scope, occurred_at=moment, source="embedded", config=config)
-        )
+        return self.record(_change(config, scope, self._now(occurred_at)))
 
     def adopt(self, config: OptimizationConfig) -> list[Event]:
         """From here on every scope follows this configuration, and so do those that come."""
         with self._lock:
-            scopes = self._core.scopes()
-            moments = {scope: max(self._clock(), self._core.scope(scope).clock) for scope in scopes}
-            outputs = [output for scope in scopes for output in self.change_config(config, scope=scope, occurred_at=moments[scope])]
-            self._journal.begin()
-            self._journal.note("latest", config.model_dump_json())
+            scopes, text = self._core.scopes(), config.model_dump_json()
+            changes = [_change(config, scope, max(self._clock(), self._core.scope(scope).clock)) for scope in scopes]
+            outputs = self._fold([*changes], {"latest": text} if scopes else {"latest": text, "config": text})
             if not scopes:
-                self._journal.note("config", config.model_dump_json())
                 self._config, self._core = config, Core(config)
-            self._journal.commit()
+                if self._shadow is not None:
+                    self._watch(self._shadow.config)
             self._latest, self._fresh = config, Core(config)
         return outputs
 
@@ -416,7 +411,8 @@ class Optimizer:
     def _now(self, occurred_at: float | None) -> float:
         return self._clock() if occurred_at is None else occurred_at
 
-    def _fold(self, events: list[AnyInput]) -> list[Event]:
+    def _fold(self, events: list[AnyInput], notes: Mapping[str, str] | None = None) -> list[Event]:
+        """Journal and fold events, and keep notes, all in one transaction."""
         outputs: list[Event] = []
         try:
             self._journal.begin()
@@ -441,6 +437,8 @@ class Optimizer:
                         outputs.append(output)
                 self._dirty.add(event.scope)
             self._journal.append(entries)
+            for name, value in (notes or {}).items():
+                self._journal.note(name, value)
             self._journal.add_outputs(rows)
             if letters:
                 self._journal.add_dead_letters(letters)
@@ -521,6 +519,11 @@ class Optimizer:
             self._core.step(event)
             self._dirty.add(event.scope)
             self._position = place
+
+
+def _change(config: OptimizationConfig, scope: str, moment: float) -> ConfigChanged:
+    identity = _identity(f"config/{moment!r}", config.model_dump_json())
+    return ConfigChanged(event_id=identity, scope=scope, occurred_at=moment, source="embedded", config=config)
 
 
 def _identity(what: str, *content: Any) -> str:

@@ -4,14 +4,14 @@ import difflib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
-from itertools import takewhile
+from itertools import islice, takewhile
 from typing import Any, Literal
 
 from pointsman.models.context import Context
 from pointsman.models.explanation import Doubts, Explained, doubts
 from pointsman.models.explanation import explain as taken_apart
 from pointsman.schemas import (
-    AnyInput,
+    ConfigChanged,
     Event,
     EventRejected,
     OptimizationConfig,
@@ -158,27 +158,44 @@ def _recommendation(outputs: Iterable[Event], request_id: str) -> Recommendation
 
 def explain_recent(journal: Journal, state: Scope, request_id: str) -> Explanation:
     """Explain a request by what an embedded journal holds, without folding it again."""
-    recent: list[tuple[int, AnyInput]] = []
-    for position, line in journal.newest(state.name):
-        recent.append((position, decode(line)))
-        if len(recent) == RECENT_EVENTS:
-            break
-    starts = [(position, event) for position, event in reversed(recent) if isinstance(event, RequestStarted)]
-    own = [(position, event) for position, event in starts if event.request_id == request_id]
+    rows = list(islice(journal.newest(state.name), RECENT_EVENTS))[::-1]
+    own = _starts(rows, request_id)
     if not own:
-        said = _missing(request_id, state.name, dict.fromkeys(event.request_id for _, event in starts))
+        said = _missing(request_id, state.name, dict.fromkeys(event.request_id for _, event in _starts(rows, "")))
         raise ExplainError(f"{said} (of the last {RECENT_EVENTS} events; `pointsman explain` reads all)")
     position, start = next(((place, event) for place, event in own if _is_decision(event)), own[0])
     own_outputs = takewhile(lambda row: row[0] == position, journal.newest_outputs(position))
     recommendation = _recommendation((decode_output(line) for _, line in own_outputs), request_id)
-    previous = _previous([event for place, event in starts if place < position], start)
+    previous = _previous(_starts([row for row in rows if row[0] < position], "", start.conversation_id), start) if start.conversation_id else None
     context = Context.of(start.input_tokens, start.max_output_tokens, start.category, start.sketch, start.attributes, previous)
     learner = state.routing.learner
-    decided = _Decided(start, recommendation, context, state.config, learner.sample.get())
+    decided = _Decided(start, recommendation, context, _config(journal, state, rows, position), learner.sample.get())
     policy = _published(journal, state.name, position, decided.version)
     if policy is None:
         raise ExplainError(f"no policy was published in scope {state.name!r} by request {request_id!r}")
     return _explanation(decided, policy, doubts(learner))
+
+
+def _starts(rows: Iterable[tuple[int, bytes]], request_id: str, conversation_id: str | None = None) -> list[tuple[int, RequestStarted]]:
+    """The starts of a request, or of a conversation, or all; only lines that may be one are decoded."""
+    words = [json.dumps(name, ensure_ascii=False).encode("utf-8", "replace") for name in (request_id, conversation_id) if name]
+    likely = ((place, decode(line)) for place, line in rows if b'"request.started/1"' in line and all(word in line for word in words))
+    return [
+        (place, event)
+        for place, event in likely
+        if isinstance(event, RequestStarted) and request_id in ("", event.request_id) and conversation_id in (None, event.conversation_id)
+    ]
+
+
+def _config(journal: Journal, state: Scope, rows: Iterable[tuple[int, bytes]], position: int) -> OptimizationConfig:
+    """The configuration that held at a position: today's, unless it has changed since."""
+    if not any(place > position and b'"config.changed/1"' in line for place, line in rows):
+        return state.config
+    for place, line in journal.newest(state.name):
+        if place < position and b'"config.changed/1"' in line and isinstance(event := decode(line), ConfigChanged):
+            return event.config
+    base = journal.noted("config")
+    return OptimizationConfig.model_validate_json(base) if base else state.config
 
 
 def _published(journal: Journal, scope: str, position: int, version: int | None) -> PolicyPublished | None:
@@ -199,12 +216,10 @@ def _published(journal: Journal, scope: str, position: int, version: int | None)
     return last[1] if last is not None else None
 
 
-def _previous(earlier: list[RequestStarted], start: RequestStarted) -> str | None:
+def _previous(earlier: list[tuple[int, RequestStarted]], start: RequestStarted) -> str | None:
     """The track that the conversation took last; a second copy of a request does not count."""
-    if start.conversation_id is None:
-        return None
-    own = [event for event in earlier if event.conversation_id == start.conversation_id and event.track is not None and event.request_id != start.request_id]
-    return next((event.track for event in own if event.request_id == own[-1].request_id), None) if own else None
+    own = [event for _, event in earlier if event.track is not None and event.request_id != start.request_id]
+    return next((event.track for event in own if event.request_id == own[-1].request_id), None)
 
 
 def _explanation(decided: _Decided, policy: PolicyPublished, sure: Doubts) -> Explanation:
