@@ -3,6 +3,7 @@
 import json
 import math
 import random
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,10 @@ from events import START, completed, sampled, started
 from pointsman.models.context import Context
 from pointsman.models.counterfactual import MARGIN, best_of, counterfactuals
 from pointsman.models.decision import Evaluator
-from pointsman.models.explanation import sizes
+from pointsman.models.explanation import doubts, explain, sizes
 from pointsman.models.pacing import RESERVE, Account
-from pointsman.schemas import AnyInput, Budget, Constraints, OptimizationConfig, PolicyPublished, RequestCompleted, Track, encode
+from pointsman.models.sketch import FEATURES as SKETCHED
+from pointsman.schemas import AnyInput, Budget, Constraints, OptimizationConfig, PolicyLoad, PolicyPublished, RequestCompleted, Track, encode
 from pointsman.streams import Core, Optimizer
 from pointsman.streams.cli import main
 
@@ -79,7 +81,7 @@ def contexts() -> list[Context]:
     """Requests of every kind."""
     draw = random.Random(5)
     found = [Context(), Context(4000, 100, "mail", previous="api")]
-    return found + [Context(draw.randrange(5, 3000), 200, draw.choice(("mail", "code")), draw.randbytes(75)) for _ in range(20)]
+    return found + [Context(draw.randrange(5, 3000), 200, draw.choice(("mail", "code")), draw.randbytes(SKETCHED)) for _ in range(40)]
 
 
 def test_the_explanation_of_a_database_is_the_decision_that_was_made(tmp_path: Path) -> None:
@@ -122,7 +124,7 @@ def test_python_gives_what_the_command_line_gives_but_for_the_width_of_intervals
 
 def test_the_text_names_every_track_the_features_and_what_would_change_the_choice(tmp_path: Path) -> None:
     text = invoke("r151", database(tmp_path / "a.db", PACED)).output
-    assert all(name in text for name in ("local", "mid", "api", "input tokens 11, category code, script latin", "tier=gold", "words 0.50", "draw 0."))
+    assert all(name in text for name in ("local", "mid", "api", "input tokens 11, category code, script latin", "tier=gold", "words 0.40", "draw 0."))
     assert "is the best here. It would not be" in text and "at a shadow price" in text and "a budget of about" in text
     with Optimizer.open(str(tmp_path / "a.db"), clock=lambda: START) as optimizer:
         assert "request r151 in scope chat" in str(optimizer.explain("chat", "r151"))
@@ -141,13 +143,70 @@ def test_the_parts_add_up_to_the_utility_and_the_difference(config: Optimization
         assert sum(gap["parts"].values()) == pytest.approx(utilities[gap["track"]] - utilities[gap["against"]], abs=1e-7)
 
 
+def loaded(policy: PolicyPublished, track: str) -> PolicyPublished:
+    """The policy with a track that takes 20 ms a token, and 2 ms more for every request in flight."""
+    load = PolicyLoad(constant_s=0.1, per_token_s=0.02, per_token_running_s=0.002, running=2, limit=64.0, outcomes=500, edges=(4.0,), tokens=(20.0, 40.0))
+    return policy.model_copy(update={"arms": tuple(arm.model_copy(update={"load": load}) if arm.track == track else arm for arm in policy.arms)})
+
+
+def test_a_track_that_slows_down_is_explained_with_its_load() -> None:
+    policy, core = last_policy(OptimizationConfig(tracks=TRACKS, strategy="latency"))
+    learner = core.scope("chat").routing.learner
+    traffic = learner.sample.get(), learner.sample.in_flight()
+    seen = set()
+    for context in contexts():
+        for running in (0, 5, 200):
+            for track in ("local", "api"):
+                slow, asked = loaded(policy, track), replace(context, running=((track, running),))
+                found = explain(slow, asked, "chat", "r", None, doubts(learner), traffic)
+                for row in found.tracks:
+                    assert sum(row.parts.values()) == pytest.approx(row.utility, abs=2e-9)
+                    assert row.running == (running if row.track == track else None)
+                assert found.difference is not None and sum(found.difference.parts.values()) == pytest.approx(found.difference.utility, abs=1e-7)
+                for change in (change for change in found.counterfactuals if change.what == "running"):
+                    assert change.needed is not None
+                    seen.add(change.side)
+                    there, before = int(change.needed), int(change.needed) + (1 if change.side == "below" else -1)
+                    assert best_of(slow, replace(context, running=((track, there),))) == change.best
+                    assert best_of(slow, replace(context, running=((track, before),))) == (track if change.side == "above" else found.best)
+    assert seen == {"above", "below"}
+
+
+def test_decisions_under_load_are_explained_with_what_was_in_flight(tmp_path: Path) -> None:
+    config = OptimizationConfig(tracks=(Track(name="local"), Track(name="api", latency_ms=3000.0)), strategy="latency")
+    flying: list[tuple[float, str, str, float]] = []
+    draw = random.Random(7)
+    with Optimizer.open(str(tmp_path / "a.db"), config, clock=lambda: START) as optimizer:
+        for number in range(600):
+            now = START + 0.4 * number
+            flying.sort()
+            while flying and flying[0][0] <= now:
+                end, name, track, latency = flying.pop(0)
+                optimizer.record_request_completion(name, scope="chat", track=track, success=True, latency_ms=latency, output_tokens=100, occurred_at=end)
+            tokens, name = draw.randrange(50, 2000), f"r{number}"
+            decision = optimizer.recommend("chat", request_id=name, input_tokens=tokens)
+            optimizer.record_request_start(name, scope="chat", decision=decision, occurred_at=now)
+            busy = sum(track == decision.track for _, _, track, _ in flying)
+            latency = (300.0 + 0.2 * tokens * (1 + busy)) if decision.track == "local" else 3000.0 * draw.lognormvariate(0.0, 0.1)
+            flying.append((now + latency / 1000.0, name, decision.track, latency))
+        mine = {name: json.loads(optimizer.explain("chat", name).json()) for name in ("r300", "r450", "r595", "r599")}
+    assert any(row["running"] for found in mine.values() for row in found["explained"]["tracks"])
+    for name, found in mine.items():
+        folded = explained(name, tmp_path / "a.db")
+        for each in (found, folded):
+            assert each["explained"]["drawn"] == each["track"] and not [note for note in each["notes"] if "explored" not in note]
+        assert [row["running"] for row in found["explained"]["tracks"]] == [row["running"] for row in folded["explained"]["tracks"]]
+
+
+@pytest.mark.parametrize("slow", [None, "local", "api"])
 @pytest.mark.parametrize("config", [CONFIG, PACED])
-def test_each_counterfactual_changes_the_best_track_and_a_hundredth_less_does_not(config: OptimizationConfig) -> None:
+def test_each_counterfactual_changes_the_best_track_and_a_hundredth_less_does_not(config: OptimizationConfig, slow: str | None) -> None:
     policy, _ = last_policy(config)
+    policy = loaded(policy, slow) if slow else policy
     seen = set()
     for context in contexts():
         best = best_of(policy, context)
-        for row in counterfactuals(policy, context, 2000.0):
+        for row in counterfactuals(policy, context):
             if row.needed is None or row.what not in ("quality", "latency_ms", "success", "shadow_price"):
                 continue
             seen.add(row.what)
@@ -159,25 +218,23 @@ def test_each_counterfactual_changes_the_best_track_and_a_hundredth_less_does_no
                     policy.model_copy(update={"worth": policy.worth.model_copy(update=worth | {"shadow_price": row.needed * (1.0 - away)})}), context
                 )
                 continue
-            target = {"quality": "quality", "latency_ms": "log_latency", "success": "success"}[row.what]
             assert row.now is not None
-            by = math.log(row.needed / row.now) if row.what == "latency_ms" else row.needed - row.now
+            weight = {"quality": policy.worth.quality, "latency_ms": -policy.worth.latency, "success": policy.worth.success}[row.what]
+            better = weight * (math.log(row.needed / row.now) if row.what == "latency_ms" else row.needed - row.now)
             for share, expected in ((1.01, row.best), (0.99, best)):
-                arms = tuple(
-                    arm.model_copy(update={"offsets": {**arm.offsets, target: arm.offsets[target] + by * share}}) if arm.track == row.track else arm  # type: ignore[index]
-                    for arm in policy.arms
-                )
-                assert best_of(policy.model_copy(update={"arms": arms}), context) == expected
-    assert seen >= {"quality", "latency_ms", "shadow_price"}
+                arms = (arm.model_copy(update={"penalty": arm.penalty - better * share}) if arm.track == row.track else arm for arm in policy.arms)
+                assert best_of(policy.model_copy(update={"arms": tuple(arms)}), context) == expected
+    assert seen >= {"latency_ms", "shadow_price"}
 
 
 def test_a_budget_that_is_named_has_the_shadow_price_that_is_named() -> None:
     policy, core = last_policy(PACED)
-    sample = core.scope("chat").routing.learner.sample.get()
-    found = [row for context in contexts() for row in counterfactuals(policy, context, 2000.0, sample) if row.budget_usd]
+    sample = core.scope("chat").routing.learner.sample
+    traffic = sample.get(), sample.in_flight()
+    found = [row for context in contexts() for row in counterfactuals(policy, context, traffic) if row.budget_usd]
     assert found
     free = Evaluator(policy.model_copy(update={"worth": policy.worth.model_copy(update={"shadow_price": 0.0})}))
-    values, spreads, costs = free.tables(sample)
+    values, spreads, costs = free.tables(*traffic)
     for row in found:
         assert row.budget_usd is not None and row.needed is not None
         solved = [Account("usd_per_request", row.budget_usd * share / RESERVE).solve(values, spreads, costs, values[0] * 0.0, 1.0) for share in (0.98, 1.02)]
@@ -189,17 +246,17 @@ def test_a_track_that_health_or_a_ceiling_holds_back_says_so() -> None:
     context = Context(10, 100, "code")
     best = best_of(policy, context)
     closed = policy.model_copy(update={"arms": tuple(arm.model_copy(update={"admitted": 0.0}) if arm.track == best else arm for arm in policy.arms)})
-    found = [row for row in counterfactuals(closed, context, 2000.0) if row.what == "admitted"]
+    found = [row for row in counterfactuals(closed, context) if row.what == "admitted"]
     assert [(row.track, row.best) for row in found] == [(best, best)]
     dear = best_of(policy.model_copy(update={"worth": policy.worth.model_copy(update={"cost": 0.0, "quality": 10.0})}), context)
     rich = policy.model_copy(update={"worth": policy.worth.model_copy(update={"cost": 0.0, "quality": 10.0}), "ceiling_usd": 1e-9})
-    rows = {row.what: row for row in counterfactuals(rich, context, 2000.0)}
+    rows = {row.what: row for row in counterfactuals(rich, context)}
     assert rows["ceiling_usd"].best == dear and rows["ceiling_usd"].now == 1e-9
     assert best_of(rich.model_copy(update={"ceiling_usd": (rows["ceiling_usd"].needed or 0.0) + MARGIN}), context) == dear
 
 
 def test_the_groups_of_features_have_names() -> None:
-    found = sizes(Context(100, 50, "code", bytes(range(75))).vector())
+    found = sizes(Context(100, 50, "code", bytes(range(SKETCHED))).vector())
     assert {"words", "byte_4grams", "head_words", "tail_words", "digit_share", "log_input_tokens", "category", "attribute"} <= set(found)
     assert not any(name.rsplit("_", 1)[-1].isdecimal() for name in found)
 

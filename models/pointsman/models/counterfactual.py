@@ -5,7 +5,7 @@ again on both sides, `MARGIN` of utility away, and must have the one track as it
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -19,8 +19,12 @@ from .decision import Evaluator, Expected
 
 MARGIN = 1e-7
 _HALVINGS = 100
+_MOST_RUNNING = 4096
 
-What = Literal["quality", "latency_ms", "success", "cost_usd", "penalty", "shadow_price", "ceiling_usd", "hard_ceiling_usd", "admitted", "conversation"]
+What = Literal[
+    "quality", "latency_ms", "success", "cost_usd", "penalty", "running", "shadow_price", "ceiling_usd", "hard_ceiling_usd", "admitted", "conversation"
+]
+Traffic = tuple[Vector, Mapping[str, Sequence[int]]]
 Build = Callable[[float], PolicyPublished]
 Solve = Callable[[float], float | None]
 
@@ -47,28 +51,28 @@ def best_of(policy: PolicyPublished, context: Context) -> str:
     return max(standing, key=standing.__getitem__)
 
 
-def counterfactuals(policy: PolicyPublished, context: Context, max_latency_ms: float, sample: Vector | None = None) -> list[Counterfactual]:
-    """What would have made another track the best. `sample` has features of recent requests, shape (requests, features)."""
+def counterfactuals(policy: PolicyPublished, context: Context, traffic: Traffic | None = None) -> list[Counterfactual]:
+    """What would have made another track the best. `traffic` has the features of recent requests, shape (requests, features), and what ran then by track."""
     evaluator = Evaluator(policy)
     standing = evaluator.standing(context)
     if policy.mode == "bypass" or len(evaluator.tracks) < 2:
         return []
     best = max(standing, key=standing.__getitem__)
-    found = _of_money(policy, context, best, sample)
+    found = _of_money(policy, context, best, traffic)
     others = [track for track in standing if track != best]
     if others:
         rival = max(others, key=standing.__getitem__)
-        found = _of_rival(policy, context, best, rival, max_latency_ms) + found
-    return found + _of_limits(policy, context, best) + _of_conversation(policy, context, best)
+        found = _of_rival(policy, context, best, rival) + found
+    return found + _of_load(policy, context, best) + _of_limits(policy, context, best) + _of_conversation(policy, context, best)
 
 
-def _of_rival(policy: PolicyPublished, context: Context, best: str, rival: str, max_latency_ms: float) -> list[Counterfactual]:
+def _of_rival(policy: PolicyPublished, context: Context, best: str, rival: str) -> list[Counterfactual]:
     """How good, quick, sound or cheap the runner-up would have to be, everything else as it was."""
     worth = policy.worth
     arm = next(arm for arm in policy.arms if arm.track == rival)
     every = Evaluator(policy).expected(context)
     expected, gap = every[rival], every[best].utility - every[rival].utility
-    latency = max_latency_ms * math.exp(expected.log_latency)
+    latency = worth.max_latency_ms * math.exp(expected.log_latency)
 
     def cheaper(by: float) -> float | None:
         needed, limit = _cost_for(worth, expected.cost_usd, by), policy.ceiling_usd
@@ -78,7 +82,7 @@ def _of_rival(policy: PolicyPublished, context: Context, best: str, rival: str, 
 
     rows: list[tuple[What, float, Solve, Build, float]] = [
         ("quality", expected.quality, _linear(expected.quality, worth.quality), _shifted(policy, arm, "quality", expected), 1.0),
-        ("latency_ms", latency, _scaled(latency, worth.latency), lambda ms: _offset(policy, arm, "log_latency", math.log(ms / latency)), math.inf),
+        ("latency_ms", latency, _scaled(latency, worth.latency), lambda ms: _slowed(policy, arm, ms / latency), math.inf),
         ("success", expected.success, _linear(expected.success, worth.success), _shifted(policy, arm, "success", expected), 1.0),
         ("cost_usd", expected.cost_usd, cheaper, lambda usd: _with_arm(policy, rival, price_usd=arm.price_usd * usd / expected.cost_usd), math.inf),
     ]
@@ -135,6 +139,13 @@ def _offset(policy: PolicyPublished, arm: PolicyArm, target: PolicyTarget, by: f
     return _with_arm(policy, arm.track, offsets={**arm.offsets, target: arm.offsets[target] + by})
 
 
+def _slowed(policy: PolicyPublished, arm: PolicyArm, factor: float) -> PolicyPublished:
+    if arm.load is None:
+        return _offset(policy, arm, "log_latency", math.log(factor))
+    seconds = {name: factor * getattr(arm.load, name) for name in ("constant_s", "per_token_s", "per_token_running_s")}
+    return _with_arm(policy, arm.track, load=arm.load.model_copy(update=seconds))
+
+
 def _with_arm(policy: PolicyPublished, track: str, **update: Any) -> PolicyPublished:
     return policy.model_copy(update={"arms": tuple(arm.model_copy(update=update) if arm.track == track else arm for arm in policy.arms)})
 
@@ -144,13 +155,13 @@ def _with_price(policy: PolicyPublished, price: float) -> PolicyPublished:
     return policy.model_copy(update={"worth": policy.worth.model_copy(update={"shadow_price": max(price, 0.0), "cost": 0.0})})
 
 
-def _of_money(policy: PolicyPublished, context: Context, best: str, sample: Vector | None) -> list[Counterfactual]:
+def _of_money(policy: PolicyPublished, context: Context, best: str, traffic: Traffic | None) -> list[Counterfactual]:
     """The nearest shadow price above, and below, at which a dearer or a cheaper track would be the best."""
     is_budgeted = policy.worth.cost == 0.0
     now = policy.worth.shadow_price
     free = _with_price(policy, 0.0)
     evaluator = Evaluator(free)
-    utilities, _, costs = evaluator.evaluate(context.vector(), context.previous)
+    utilities, _, costs = evaluator.evaluate(context.vector(), context)
     own = evaluator.tracks.index(best)
     found: list[Counterfactual] = []
     for place in range(len(evaluator.tracks)):
@@ -163,24 +174,53 @@ def _of_money(policy: PolicyPublished, context: Context, best: str, sample: Vect
         below, above = best_of(_with_price(policy, price - step), context), best_of(_with_price(policy, price + step), context)
         if (below == best) != (above == best):
             other = above if below == best else below
-            spent = _mean_cost(evaluator, sample, price)
+            spent = _mean_cost(evaluator, traffic, price)
             side: Literal["above", "below"] = "above" if below == best else "below"
             found.append(Counterfactual("shadow_price", None, now if is_budgeted else None, price, other, side, spent))
     return found
 
 
-def _mean_cost(evaluator: Evaluator, sample: Vector | None, price: float) -> float | None:
-    if sample is None or not len(sample):
+def _mean_cost(evaluator: Evaluator, traffic: Traffic | None, price: float) -> float | None:
+    if traffic is None or not len(traffic[0]):
         return None
-    values, spreads, costs = evaluator.tables(sample)
+    values, spreads, costs = evaluator.tables(*traffic)
     return expected_cost(values, spreads, costs, np.array([arm.probe for arm in evaluator.policy.arms]), price)
+
+
+def _of_load(policy: PolicyPublished, context: Context, best: str) -> list[Counterfactual]:
+    """How many requests in flight would take the lead from a track that slows down under load, or how few would give it the lead."""
+    found = []
+    known = dict(context.running)
+    for arm in policy.arms:
+        if arm.load is None:
+            continue
+        now = known.get(arm.track, arm.load.running)
+
+        def leads(running: int, track: str = arm.track) -> bool:
+            return best_of(policy, replace(context, running=tuple((known | {track: running}).items()))) == track
+
+        if arm.track == best and not leads(_MOST_RUNNING):
+            needed = _first(lambda running: not leads(running), now + 1, _MOST_RUNNING)
+            other = best_of(policy, replace(context, running=tuple((known | {arm.track: needed}).items())))
+            found.append(Counterfactual("running", arm.track, now, needed, other, "above"))
+        elif arm.track != best and now > 0 and leads(0):
+            found.append(Counterfactual("running", arm.track, now, _first(lambda running: not leads(running), 1, now) - 1, arm.track, "below"))
+    return found
+
+
+def _first(is_so: Callable[[int], bool], low: int, high: int) -> int:
+    """The smallest whole number for which it is so, given that it is for `high` and all above the answer."""
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (low, middle) if is_so(middle) else (middle + 1, high)
+    return low
 
 
 def _of_limits(policy: PolicyPublished, context: Context, best: str) -> list[Counterfactual]:
     """The tracks that would be the best were they not held back by health or by what a single request may cost."""
     found = []
     evaluator = Evaluator(policy)
-    _, _, costs = evaluator.evaluate(context.vector(), context.previous)
+    _, _, costs = evaluator.evaluate(context.vector(), context)
     for arm, cost in zip(policy.arms, costs, strict=True):
         if arm.admitted <= 0.0 and best_of(_with_arm(policy, arm.track, admitted=1.0), context) == arm.track != best:
             found.append(Counterfactual("admitted", arm.track, arm.admitted, 1.0, arm.track))
@@ -199,4 +239,4 @@ def _of_conversation(policy: PolicyPublished, context: Context, best: str) -> li
     return [Counterfactual("conversation", context.previous, None, None, fresh)] if fresh != best else []
 
 
-__all__ = ["MARGIN", "Counterfactual", "What", "best_of", "counterfactuals"]
+__all__ = ["MARGIN", "Counterfactual", "Traffic", "What", "best_of", "counterfactuals"]

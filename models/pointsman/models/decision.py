@@ -220,7 +220,7 @@ class Evaluator:
 
     def standing(self, context: Context) -> dict[str, float]:
         """The utilities that the draw goes by: of the tracks that health and a hard budget leave open, one that is too dear behind the others."""
-        utilities, _, costs = self.evaluate(context.vector(), context.previous)
+        utilities, _, costs = self.evaluate(context.vector(), context)
         places = self._open(costs)
         chosen = self._affordable(places, utilities, costs)
         return {self.tracks[place]: chosen[place] for place in places}

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pointsman.schemas import OptimizationConfig, PolicyPublished, PolicyTarget
+from pointsman.schemas import PolicyPublished, PolicyTarget
 
 from .bandit import LOG_COST, LOG_LATENCY, QUALITY, SUCCESS
 from .choice import OPTIMISM
 from .context import FEATURES, Context, Vector
-from .counterfactual import Counterfactual, best_of, counterfactuals
+from .counterfactual import Counterfactual, Traffic, best_of, counterfactuals
 from .decision import MOST_LOG_COST, TARGETS, Evaluator, Expected, uniform
 from .policy import Policy
 
@@ -52,6 +52,7 @@ class TrackExplained:
     shift: float
     probe: float
     held_by: str | None
+    running: int | None
     propensity: float
     draw_from: float
     draw_to: float
@@ -96,10 +97,8 @@ def doubts(learner: Policy) -> Doubts:
     return found
 
 
-def explain(
-    policy: PolicyPublished, context: Context, scope: str, request_id: str, taken: str | None, config: OptimizationConfig, sure: Doubts, sample: Vector
-) -> Explained:
-    """Evaluate a policy for one request. `taken` is the track that the request took, if that is known; `sample` has recent requests' features."""
+def explain(policy: PolicyPublished, context: Context, scope: str, request_id: str, taken: str | None, sure: Doubts, traffic: Traffic) -> Explained:
+    """Evaluate a policy for one request. `taken` is the track that the request took, if that is known; `traffic` is that of late."""
     evaluator = Evaluator(policy)
     decision = evaluator.decide(context, scope, request_id)
     expected = evaluator.expected(context)
@@ -113,7 +112,7 @@ def explain(
             TrackExplained(
                 track=arm.track,
                 quality=_linear(one.quality, spreads[QUALITY]),
-                latency_ms=_exponential(config.constraints.max_latency_ms * math.exp(one.log_latency), spreads[LOG_LATENCY]),
+                latency_ms=_exponential(policy.worth.max_latency_ms * math.exp(one.log_latency), spreads[LOG_LATENCY]),
                 success=_linear(one.success, spreads[SUCCESS]),
                 cost_usd=_exponential(one.cost_usd, spreads[LOG_COST]),
                 utility=decision.utilities[arm.track],
@@ -124,6 +123,7 @@ def explain(
                 shift=arm.shift,
                 probe=arm.probe,
                 held_by=_held(policy, arm.admitted, one.cost_usd, decision.propensities[arm.track]),
+                running=dict(context.running).get(arm.track, arm.load.running) if arm.load is not None else None,
                 propensity=share,
                 draw_from=round(reached, 9),
                 draw_to=round(min(reached + share, 1.0), 9),
@@ -146,7 +146,7 @@ def explain(
         groups=sizes(x),
         tracks=tracks,
         difference=_difference(policy, context, x, expected, first, rival) if rival is not None else None,
-        counterfactuals=counterfactuals(policy, context, config.constraints.max_latency_ms, sample),
+        counterfactuals=counterfactuals(policy, context, traffic),
     )
 
 
@@ -218,7 +218,7 @@ def _held(policy: PolicyPublished, admitted: float, cost: float, propensity: flo
 
 
 def _difference(policy: PolicyPublished, context: Context, x: Vector, expected: Mapping[str, Expected], track: str, against: str) -> Difference:
-    own, other = (_contributions(policy, x, name) for name in (track, against))
+    own, other = (_contributions(policy, x, name, expected[name]) for name in (track, against))
     parts = {group: own[group] - other[group] for group in own}
     for name in ("penalty", "switching", "optimism"):
         one, two = (_parts(policy, expected[place], context.previous not in (None, place))[name] for place in (track, against))
@@ -227,11 +227,12 @@ def _difference(policy: PolicyPublished, context: Context, x: Vector, expected: 
     return Difference(track, against, expected[track].utility - expected[against].utility, dict(ordered))
 
 
-def _contributions(policy: PolicyPublished, x: Vector, track: str) -> dict[str, float]:
-    """Per group of features its part in a track's utility; `level` is what the track has for any request."""
+def _contributions(policy: PolicyPublished, x: Vector, track: str, one: Expected) -> dict[str, float]:
+    """Per group of features its part in a track's utility; `level` is what the track has for any request, `load` the latency of one that slows down."""
     worth, arm = policy.worth, next(arm for arm in policy.arms if arm.track == track)
     linear: dict[PolicyTarget, Vector] = {target: np.asarray(arm.weights[target]) * x for target in TARGETS}
-    values = worth.quality * linear["quality"] - worth.latency * linear["log_latency"] + worth.success * linear["success"]
+    slow = 0.0 if arm.load is not None else worth.latency
+    values = worth.quality * linear["quality"] - slow * linear["log_latency"] + worth.success * linear["success"]
     ratios = linear["log_cost"]
     constant = FEATURES.index("constant")
     start, whole = arm.offsets["log_cost"] + float(ratios[constant]), float(np.add.reduce(ratios) - ratios[constant])
@@ -242,11 +243,11 @@ def _contributions(policy: PolicyPublished, x: Vector, track: str) -> dict[str, 
 
     step = whole if abs(whole) > 1e-6 else 1e-6
     slope = (money(start + step) - money(start)) / step
-    found: dict[str, float] = {}
+    found: dict[str, float] = {"load": (slow - worth.latency) * one.log_latency}
     for group, value, ratio in zip(_GROUPS, values.tolist(), ratios.tolist(), strict=True):
         name = "level" if group == "constant" else group
         found[name] = found.get(name, 0.0) + value - (0.0 if group == "constant" else slope * ratio)
-    offsets = worth.quality * arm.offsets["quality"] - worth.latency * arm.offsets["log_latency"] + worth.success * arm.offsets["success"]
+    offsets = worth.quality * arm.offsets["quality"] - slow * arm.offsets["log_latency"] + worth.success * arm.offsets["success"]
     found["level"] += offsets - money(start)
     return found
 

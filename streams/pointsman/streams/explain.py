@@ -2,21 +2,24 @@
 
 import difflib
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import islice, takewhile
 from typing import Any, Literal
 
 from pointsman.models.context import Context
+from pointsman.models.counterfactual import Traffic
+from pointsman.models.decision import Evaluator
 from pointsman.models.explanation import Doubts, Explained, doubts
 from pointsman.models.explanation import explain as taken_apart
 from pointsman.schemas import (
-    ConfigChanged,
     Event,
     EventRejected,
     OptimizationConfig,
     PolicyPublished,
     RecommendationIssued,
+    RequestCompleted,
     RequestStarted,
     decode,
     decode_output,
@@ -68,8 +71,8 @@ class _Decided:
     start: RequestStarted
     recommendation: RecommendationIssued | None
     context: Context
-    config: OptimizationConfig
-    sample: Any
+    running: dict[str, int]
+    traffic: Traffic
 
     @property
     def version(self) -> int | None:
@@ -93,13 +96,14 @@ def explain_recording(source: str, request_id: str, *, config: OptimizationConfi
             before = next((output for output in reversed(outputs) if isinstance(output, PolicyPublished)), before)
             continue
         state = core.peek(event.scope)
-        context, sample = state.routing.context(event), state.routing.learner.sample.get()
+        context, sample = state.routing.context(event), state.routing.learner.sample
+        running, traffic = state.running(), (sample.get(), sample.in_flight())
         outputs = core.step(event)
         refusal = next((output.reason for output in outputs if isinstance(output, EventRejected)), None)
         if refusal is not None:
             raise ExplainError(f"{source}: the start of {request_id!r} is refused under this configuration: {refusal.message}")
         _note(policies, outputs, core, event.scope)
-        decided = _Decided(event, _recommendation(outputs, request_id), context, core.scope(event.scope).config, sample)
+        decided = _Decided(event, _recommendation(outputs, request_id), context, running, traffic)
         named = policies.get(decided.version) if decided.version else None
         shown = named or (policies.get(before.version) if before is not None else None) or next(iter(policies.values()), None)
         if shown is None:
@@ -169,10 +173,13 @@ def explain_recent(journal: Journal, state: Scope, request_id: str) -> Explanati
     previous = _previous(_starts([row for row in rows if row[0] < position], "", start.conversation_id), start) if start.conversation_id else None
     context = Context.of(start.input_tokens, start.max_output_tokens, start.category, start.sketch, start.attributes, previous)
     learner = state.routing.learner
-    decided = _Decided(start, recommendation, context, _config(journal, state, rows, position), learner.sample.get())
-    policy = _published(journal, state.name, position, decided.version)
+    version = recommendation.policy_version if recommendation is not None else start.policy_version
+    policy = _published(journal, state.name, position, version)
     if policy is None:
         raise ExplainError(f"no policy was published in scope {state.name!r} by request {request_id!r}")
+    loaded = [arm.track for arm in policy.arms if arm.load is not None]
+    flying = _running([row for row in rows if row[0] < position], start, state.config.intervals.join_s) if loaded else {}
+    decided = _Decided(start, recommendation, context, {track: flying.get(track, 0) for track in loaded}, (learner.sample.get(), learner.sample.in_flight()))
     return _explanation(decided, policy, doubts(learner))
 
 
@@ -187,15 +194,18 @@ def _starts(rows: Iterable[tuple[int, bytes]], request_id: str, conversation_id:
     ]
 
 
-def _config(journal: Journal, state: Scope, rows: Iterable[tuple[int, bytes]], position: int) -> OptimizationConfig:
-    """The configuration that held at a position: today's, unless it has changed since."""
-    if not any(place > position and b'"config.changed/1"' in line for place, line in rows):
-        return state.config
-    for place, line in journal.newest(state.name):
-        if place < position and b'"config.changed/1"' in line and isinstance(event := decode(line), ConfigChanged):
-            return event.config
-    base = journal.noted("config")
-    return OptimizationConfig.model_validate_json(base) if base else state.config
+def _running(rows: Iterable[tuple[int, bytes]], start: RequestStarted, wait: float) -> dict[str, int]:
+    """How many requests were in flight on each track when a request left, of those that left at most `wait` seconds before it."""
+    flying: dict[tuple[str, str], float] = {}
+    ended: set[tuple[str, str]] = set()
+    for _, line in rows:
+        event = decode(line) if b'"request.' in line else None
+        if isinstance(event, RequestCompleted):
+            ended.add((event.request_id, event.track))
+            flying.pop((event.request_id, event.track), None)
+        elif isinstance(event, RequestStarted) and event.track is not None and (event.request_id, event.track) not in ended:
+            flying.setdefault((event.request_id, event.track), event.occurred_at)
+    return Counter(track for (_, track), since in flying.items() if since + wait > start.occurred_at)
 
 
 def _published(journal: Journal, scope: str, position: int, version: int | None) -> PolicyPublished | None:
@@ -226,7 +236,8 @@ def _explanation(decided: _Decided, policy: PolicyPublished, sure: Doubts) -> Ex
     start, recommendation, version = decided.start, decided.recommendation, decided.version
     taken = recommendation.track if recommendation is not None else start.track
     said = recommendation.propensity if recommendation is not None else start.propensity
-    explained = taken_apart(policy, decided.context, start.scope, start.request_id, taken, decided.config, sure, decided.sample)
+    context = _context(decided, policy, taken, said)
+    explained = taken_apart(policy, context, start.scope, start.request_id, taken, sure, decided.traffic)
     by: Literal["pointsman", "another policy", "no policy yet"] = "another policy" if version is None else "pointsman" if version else "no policy yet"
     return Explanation(
         scope=start.scope,
@@ -240,6 +251,17 @@ def _explanation(decided: _Decided, policy: PolicyPublished, sure: Doubts) -> Ex
         request=_request(start, decided.context),
         explained=explained,
     )
+
+
+def _context(decided: _Decided, policy: PolicyPublished, taken: str | None, said: float | None) -> Context:
+    """The context that gives the logged probability: with what was in flight, as the optimizer decides, or with what the policy says of it, as routers do."""
+    flying = replace(decided.context, running=tuple(decided.running.items()))
+    if decided.recommendation is not None:
+        return decided.context
+    for context in (flying, decided.context):
+        if Evaluator(policy).propensities(context)[0].get(taken or "") == said:
+            return context
+    return flying
 
 
 def _notes(by: str, version: int | None, taken: str | None, said: float | None, explained: Explained) -> list[str]:
@@ -257,7 +279,8 @@ def _notes(by: str, version: int | None, taken: str | None, said: float | None, 
     elif mine is None:
         notes.append(f"{taken} was taken, which {shown} does not have: another configuration decided")
     elif said is not None and abs(said - mine) > 1e-9:
-        notes.append(f"the request was logged with probability {said:.6g}, {shown} gives {mine:.6g}: another configuration or version decided")
+        load = "it was asked at another load, or " if any(track.running is not None for track in explained.tracks) else ""
+        notes.append(f"the request was logged with probability {said:.6g}, {shown} gives {mine:.6g}: {load}another configuration or version decided")
     elif explained.drawn != taken:
         notes.append(f"the draw gives {explained.drawn}, but {taken} was taken")
     elif taken != explained.best and explained.mode != "bypass":

@@ -69,6 +69,7 @@ def _states(explained: Mapping[str, Any]) -> list[str]:
     for row in explained["tracks"]:
         said = [f"held back by {row['held_by']}"] if row["held_by"] else []
         said += [f"{100 * row['admitted']:.0f} % of its traffic admitted"] if row["admitted"] < 1.0 else []
+        said += [f"{row['running']} in flight"] if row["running"] is not None else []
         said += [f"quality fallen by {-row['shift']:.2f}, probed with {100 * row['probe']:.1f} %"] if row["shift"] else []
         said += [f"penalty {row['penalty']:.3f} for load, failures or slowness"] if row["penalty"] else []
         if said:
@@ -121,6 +122,8 @@ def _sentence(row: Mapping[str, Any]) -> str:
         about = f" (a budget of about {_short(row['budget_usd'])} USD a request)" if row["budget_usd"] is not None else ""
         present = f"now {_short(now)}" if now is not None else "there is no budget now"
         return f"at a shadow price {row['side']} {_short(needed)}{about}, {present}: then {row['best']}"
+    if what == "running":
+        return f"with {needed} requests in flight on {row['track']} or {'more' if row['side'] == 'above' else 'fewer'}, now {now}: then {row['best']}"
     if what == "admitted":
         return f"if health admitted {row['track']}"
     if what in ("ceiling_usd", "hard_ceiling_usd"):
