@@ -17,7 +17,7 @@ from pointsman.models.decision import Evaluator
 from pointsman.models.explanation import doubts, explain, sizes
 from pointsman.models.pacing import RESERVE, Account
 from pointsman.models.sketch import FEATURES as SKETCHED
-from pointsman.schemas import AnyInput, Budget, Constraints, OptimizationConfig, PolicyLoad, PolicyPublished, RequestCompleted, Track, encode
+from pointsman.schemas import AnyInput, Budget, Constraints, OptimizationConfig, PolicyLoad, PolicyObjective, PolicyPublished, RequestCompleted, Track, encode
 from pointsman.streams import Core, Optimizer
 from pointsman.streams.cli import main
 
@@ -196,6 +196,23 @@ def test_decisions_under_load_are_explained_with_what_was_in_flight(tmp_path: Pa
         for each in (found, folded):
             assert each["explained"]["drawn"] == each["track"] and not [note for note in each["notes"] if "explored" not in note]
         assert [row["running"] for row in found["explained"]["tracks"]] == [row["running"] for row in folded["explained"]["tracks"]]
+
+
+def test_objectives_that_are_being_broken_have_their_part_and_change_the_choice() -> None:
+    policy, core = last_policy(CONFIG)
+    learner = core.scope("chat").routing.learner
+    seen = set()
+    for target, bound, is_floor in (("log_latency", -1.4, False), ("quality", 0.6, True), ("success", 1.0, True), ("log_cost", math.log(0.002), False)):
+        priced = PolicyObjective(target=target, bound=bound, is_floor=is_floor, price=0.7)
+        broken = policy.model_copy(update={"worth": policy.worth.model_copy(update={"objectives": (priced,)})})
+        for context in contexts():
+            found = explain(broken, context, "chat", "r", None, doubts(learner), (learner.sample.get(), learner.sample.in_flight()))
+            for row in found.tracks:
+                assert sum(row.parts.values()) == pytest.approx(row.utility, abs=4e-9) and row.parts["objectives"] <= 0.0
+            assert found.difference is not None and sum(found.difference.parts.values()) == pytest.approx(found.difference.utility, abs=1e-7)
+            seen |= {change.what for change in found.counterfactuals if change.needed is not None}
+            assert any(change.what == "objectives" for change in found.counterfactuals) == (best_of(policy, context) != found.best)
+    assert seen >= {"latency_ms", "shadow_price"}
 
 
 @pytest.mark.parametrize("slow", [None, "local", "api"])

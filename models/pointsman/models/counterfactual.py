@@ -22,7 +22,18 @@ _HALVINGS = 100
 _MOST_RUNNING = 4096
 
 What = Literal[
-    "quality", "latency_ms", "success", "cost_usd", "penalty", "running", "shadow_price", "ceiling_usd", "hard_ceiling_usd", "admitted", "conversation"
+    "quality",
+    "latency_ms",
+    "success",
+    "cost_usd",
+    "penalty",
+    "running",
+    "shadow_price",
+    "ceiling_usd",
+    "hard_ceiling_usd",
+    "admitted",
+    "conversation",
+    "objectives",
 ]
 Traffic = tuple[Vector, Mapping[str, Sequence[int]]]
 Build = Callable[[float], PolicyPublished]
@@ -63,7 +74,13 @@ def counterfactuals(policy: PolicyPublished, context: Context, traffic: Traffic 
     if others:
         rival = max(others, key=standing.__getitem__)
         found = _of_rival(policy, context, best, rival) + found
-    return found + _of_load(policy, context, best) + _of_limits(policy, context, best) + _of_conversation(policy, context, best)
+    return (
+        found
+        + _of_load(policy, context, best)
+        + _of_limits(policy, context, best)
+        + _of_conversation(policy, context, best)
+        + _of_objectives(policy, context, best)
+    )
 
 
 def _of_rival(policy: PolicyPublished, context: Context, best: str, rival: str) -> list[Counterfactual]:
@@ -89,7 +106,8 @@ def _of_rival(policy: PolicyPublished, context: Context, best: str, rival: str) 
     if arm.penalty > 0.0:
         rows.append(("penalty", arm.penalty, lambda by: arm.penalty - by if by <= arm.penalty else None, _penalised(policy, rival), math.inf))
     found = []
-    for what, now, solve, build, most in rows:
+    for what, now, given, build, most in rows:
+        solve = given if not worth.objectives or what == "penalty" else _searched(context, rival, what, now, expected.utility, build)
         needed, before, after = solve(gap), solve(gap - MARGIN), solve(gap + MARGIN)
         is_checked = (
             needed is not None
@@ -101,6 +119,30 @@ def _of_rival(policy: PolicyPublished, context: Context, best: str, rival: str) 
         )
         found.append(Counterfactual(what, rival, now, needed if is_checked else None, rival))
     return found
+
+
+def _searched(context: Context, rival: str, what: What, now: float, utility: float, build: Build) -> Solve:
+    """Where objectives have a price the utility has no closed inverse; it rises all the way from a bad value to the best one, so that is halved."""
+
+    def at(share: float) -> float:
+        if what == "latency_ms":
+            return now * math.exp(2.0 - 22.0 * share)
+        return 2.0 * now * (1.0 - share) if what == "cost_usd" else now - 1.0 + share * (max(now, 1.0) + 1.0 - now)
+
+    def reaches(share: float, by: float) -> bool:
+        evaluator = Evaluator(build(at(share)))
+        return evaluator.evaluate(context.vector(), context)[0][evaluator.tracks.index(rival)] >= utility + by
+
+    def solve(by: float) -> float | None:
+        if now == 0.0 or not reaches(1.0, by):
+            return None
+        low, high = 0.0, 1.0
+        for _ in range(_HALVINGS // 2):
+            middle = 0.5 * (low + high)
+            low, high = (low, middle) if reaches(middle, by) else (middle, high)
+        return at(high)
+
+    return solve
 
 
 def _linear(now: float, weight: float) -> Solve:
@@ -239,4 +281,15 @@ def _of_conversation(policy: PolicyPublished, context: Context, best: str) -> li
     return [Counterfactual("conversation", context.previous, None, None, fresh)] if fresh != best else []
 
 
-__all__ = ["MARGIN", "Counterfactual", "Traffic", "What", "best_of", "counterfactuals"]
+def without_objectives(policy: PolicyPublished) -> PolicyPublished:
+    """The policy were no objective being broken."""
+    return policy.model_copy(update={"worth": policy.worth.model_copy(update={"objectives": ()})})
+
+
+def _of_objectives(policy: PolicyPublished, context: Context, best: str) -> list[Counterfactual]:
+    """Whether the price of objectives that are being broken made the difference."""
+    other = best_of(without_objectives(policy), context) if policy.worth.objectives else best
+    return [Counterfactual("objectives", None, None, None, other)] if other != best else []
+
+
+__all__ = ["MARGIN", "Counterfactual", "Traffic", "What", "best_of", "counterfactuals", "without_objectives"]

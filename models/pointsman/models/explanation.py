@@ -11,12 +11,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pointsman.schemas import PolicyPublished, PolicyTarget
+from pointsman.schemas import PolicyObjective, PolicyPublished, PolicyTarget, PolicyWorth
 
 from .bandit import LOG_COST, LOG_LATENCY, QUALITY, SUCCESS
 from .choice import OPTIMISM
 from .context import FEATURES, Context, Vector
-from .counterfactual import Counterfactual, Traffic, best_of, counterfactuals
+from .counterfactual import Counterfactual, Traffic, best_of, counterfactuals, without_objectives
 from .decision import MOST_LOG_COST, TARGETS, Evaluator, Expected, uniform
 from .policy import Policy
 
@@ -81,6 +81,7 @@ class Explained:
     shadow_price: float
     ceiling_usd: float | None
     hard_ceiling_usd: float | None
+    objectives: list[dict[str, float | str]]
     groups: dict[str, float]
     tracks: list[TrackExplained]
     difference: Difference | None
@@ -102,6 +103,7 @@ def explain(policy: PolicyPublished, context: Context, scope: str, request_id: s
     evaluator = Evaluator(policy)
     decision = evaluator.decide(context, scope, request_id)
     expected = evaluator.expected(context)
+    breaches = _breaches(policy, context, expected)
     best = best_of(policy, context)
     x = context.vector()
     tracks, reached = [], 0.0
@@ -117,7 +119,7 @@ def explain(policy: PolicyPublished, context: Context, scope: str, request_id: s
                 cost_usd=_exponential(one.cost_usd, spreads[LOG_COST]),
                 utility=decision.utilities[arm.track],
                 spread=one.spread,
-                parts=_parts(policy, one, context.previous not in (None, arm.track)),
+                parts=_parts(policy, one, breaches[arm.track], context.previous not in (None, arm.track)),
                 penalty=arm.penalty,
                 admitted=arm.admitted,
                 shift=arm.shift,
@@ -143,9 +145,10 @@ def explain(policy: PolicyPublished, context: Context, scope: str, request_id: s
         shadow_price=policy.worth.shadow_price,
         ceiling_usd=policy.ceiling_usd,
         hard_ceiling_usd=policy.hard_ceiling_usd,
+        objectives=[_objective(one, policy.worth) for one in policy.worth.objectives],
         groups=sizes(x),
         tracks=tracks,
-        difference=_difference(policy, context, x, expected, first, rival) if rival is not None else None,
+        difference=_difference(policy, context, x, expected, breaches, first, rival) if rival is not None else None,
         counterfactuals=counterfactuals(policy, context, traffic),
     )
 
@@ -192,7 +195,7 @@ def _exponential(mean: float, spread: float | None) -> Value:
     return Value(mean) if spread is None else Value(mean, mean * math.exp(-_Z * spread), mean * math.exp(_Z * spread))
 
 
-def _parts(policy: PolicyPublished, one: Expected, is_switch: bool) -> dict[str, float]:
+def _parts(policy: PolicyPublished, one: Expected, breach: float, is_switch: bool) -> dict[str, float]:
     """What the utility of a track is the sum of."""
     worth = policy.worth
     return {
@@ -201,6 +204,7 @@ def _parts(policy: PolicyPublished, one: Expected, is_switch: bool) -> dict[str,
         "success": worth.success * one.success,
         "cost": -worth.cost * math.log1p(one.cost_usd / worth.max_cost_usd) - worth.shadow_price * one.cost_usd,
         "penalty": -one.penalty,
+        "objectives": -breach,
         "switching": -worth.switching if is_switch else 0.0,
         "optimism": OPTIMISM * one.spread,
     }
@@ -217,11 +221,28 @@ def _held(policy: PolicyPublished, admitted: float, cost: float, propensity: flo
     return "recovery" if admitted < 1.0 else None
 
 
-def _difference(policy: PolicyPublished, context: Context, x: Vector, expected: Mapping[str, Expected], track: str, against: str) -> Difference:
+def _objective(one: PolicyObjective, worth: PolicyWorth) -> dict[str, float | str]:
+    """An objective that is being broken, in the units of its metric."""
+    names = {"log_latency": "latency_ms", "log_cost": "cost_usd", "success": "success", "quality": "quality"}
+    units = {"log_latency": worth.max_latency_ms * math.exp(min(one.bound, 50.0)), "log_cost": math.exp(min(one.bound, 50.0))}
+    return {"metric": names[one.target], "bound": units.get(one.target, one.bound), "price": one.price}
+
+
+def _breaches(policy: PolicyPublished, context: Context, expected: Mapping[str, Expected]) -> dict[str, float]:
+    """What the chance of breaking an objective costs each track, in utility."""
+    if not policy.worth.objectives:
+        return dict.fromkeys(expected, 0.0)
+    free = Evaluator(without_objectives(policy)).expected(context)
+    return {track: free[track].utility - one.utility for track, one in expected.items()}
+
+
+def _difference(
+    policy: PolicyPublished, context: Context, x: Vector, expected: Mapping[str, Expected], breaches: Mapping[str, float], track: str, against: str
+) -> Difference:
     own, other = (_contributions(policy, x, name, expected[name]) for name in (track, against))
     parts = {group: own[group] - other[group] for group in own}
-    for name in ("penalty", "switching", "optimism"):
-        one, two = (_parts(policy, expected[place], context.previous not in (None, place))[name] for place in (track, against))
+    for name in ("penalty", "objectives", "switching", "optimism"):
+        one, two = (_parts(policy, expected[place], breaches[place], context.previous not in (None, place))[name] for place in (track, against))
         parts[name] = one - two
     ordered = sorted(((name, value) for name, value in parts.items() if abs(value) > 1e-9), key=lambda item: -abs(item[1]))
     return Difference(track, against, expected[track].utility - expected[against].utility, dict(ordered))

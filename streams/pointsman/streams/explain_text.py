@@ -43,6 +43,7 @@ def _head(found: Mapping[str, Any]) -> list[str]:
         f"strategy {explained['strategy']}, mode {explained['mode']}, shadow price {_short(explained['shadow_price'])} of utility per USD"
         + _limit(explained, "ceiling_usd", "a request dearer than {} is left to exploration")
         + _limit(explained, "hard_ceiling_usd", "the hard budget has {} left"),
+        *[f"objective on {o['metric']} {_short(o['bound'])} is being broken: its price is {_short(o['price'])} of utility" for o in explained["objectives"]],
         f"draw {explained['draw']:.6f}: {explained['drawn']}",
     ]
     return [*lines, ""]
@@ -100,7 +101,7 @@ def _difference(found: Mapping[str, Any] | None) -> list[str]:
 
 def _changes(explained: Mapping[str, Any]) -> list[str]:
     rows = explained["counterfactuals"]
-    possible = [row for row in rows if row["needed"] is not None or row["what"] == "conversation"]
+    possible = [row for row in rows if row["needed"] is not None or row["what"] in ("conversation", "objectives")]
     never: dict[str, list[str]] = {}
     for row in rows:
         if row not in possible:
@@ -118,6 +119,8 @@ def _sentence(row: Mapping[str, Any]) -> str:
     what, now, needed = row["what"], row["now"], row["needed"]
     if what == "conversation":
         return f"in a new conversation, which {row['best']} would get: this one was on {row['track']}"
+    if what == "objectives":
+        return f"were no objective being broken: then {row['best']}"
     if what == "shadow_price":
         about = f" (a budget of about {_short(row['budget_usd'])} USD a request)" if row["budget_usd"] is not None else ""
         present = f"now {_short(now)}" if now is not None else "there is no budget now"
