@@ -202,8 +202,12 @@ def test_objectives_that_are_being_broken_have_their_part_and_change_the_choice(
     policy, core = last_policy(CONFIG)
     learner = core.scope("chat").routing.learner
     seen = set()
-    for target, bound, is_floor in (("log_latency", -1.4, False), ("quality", 0.6, True), ("success", 1.0, True), ("log_cost", math.log(0.002), False)):
-        priced = PolicyObjective(target=target, bound=bound, is_floor=is_floor, price=0.7)
+    for priced in (
+        PolicyObjective(target="log_latency", bound=-1.4, is_floor=False, price=0.7),
+        PolicyObjective(target="quality", bound=0.6, is_floor=True, price=0.7),
+        PolicyObjective(target="success", bound=1.0, is_floor=True, price=0.7),
+        PolicyObjective(target="log_cost", bound=math.log(0.002), is_floor=False, price=0.7),
+    ):
         broken = policy.model_copy(update={"worth": policy.worth.model_copy(update={"objectives": (priced,)})})
         for context in contexts():
             found = explain(broken, context, "chat", "r", None, doubts(learner), (learner.sample.get(), learner.sample.in_flight()))
