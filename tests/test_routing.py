@@ -96,7 +96,7 @@ def test_propensities_sum_to_one_and_are_the_frequencies_of_the_draws() -> None:
     drive(core, range(12), lambda track, n: judged(0.7, track, n))
     shares = propensities(core)
     drawn = [core.decide("chat", Context(), f"x{n}").track for n in range(5000)]
-    assert sum(shares.values()) == pytest.approx(1.0, abs=1e-9) and min(shares.values()) > 0.01
+    assert sum(shares.values()) == pytest.approx(1.0, abs=1e-9) and min(shares.values()) > 0.005
     for track, propensity in shares.items():
         assert drawn.count(track) / 5000 == pytest.approx(propensity, abs=0.025)
 
