@@ -30,7 +30,13 @@ bench: $(VENV)/.done ## Measure, and write build/bench.json
 	$(BIN)/pointsman bench --output build/bench.json
 	$(BIN)/python ops/bench/worker.py --output build/bench.json
 
+bench-routing: $(VENV)/.done ## Measure routing, failover, the closed loop and the estimators on recorded answers
+	PYTHONPATH=tests $(BIN)/python -m benchmarks.routing --json build/bench-routing.json
+	PYTHONPATH=tests $(BIN)/python -m benchmarks.failover --json build/bench-failover.json
+	PYTHONPATH=tests $(BIN)/python -m benchmarks.closed_loop --json build/bench-closed-loop.json
+	PYTHONPATH=tests $(BIN)/python -m benchmarks.evaluation
+
 kafka: $(VENV)/.done ## Run a real single-node Kafka without Docker, until Ctrl-C
 	$(BIN)/python ops/kafka/broker.py --port 9092
 
-.PHONY: help demo test lint types bench kafka
+.PHONY: help demo test lint types bench bench-routing kafka
