@@ -440,15 +440,33 @@ def bench(output: Path | None) -> None:
     import_module("pointsman.streams.bench").main(output)
 
 
-@main.command()
+@main.group()
+def convert() -> None:
+    """Make the demo's recordings anew from the measurements behind them."""
+
+
+@convert.command()
 @click.argument("vllm", type=click.Path(path_type=Path))
 @click.argument("endpoint", type=FILE)
 @click.option("--output", type=FILE, required=True, help="The recording to write; .gz and .zst are compressed.")
-def convert(vllm: Path, endpoint: Path, output: Path) -> None:
-    """Turn the measurements behind the demo (folder VLLM, file ENDPOINT) into its recording."""
+def latency(vllm: Path, endpoint: Path, output: Path) -> None:
+    """A vLLM server (folder VLLM) and a hosted endpoint (file ENDPOINT), side by side."""
+    _write(import_module("pointsman.streams.convert").convert(vllm, endpoint), output)
+
+
+@convert.command()
+@click.argument("prompts", type=FILE)
+@click.option("--output", type=FILE, required=True, help="The recording to write; .gz and .zst are compressed.")
+@click.option("--count", type=click.IntRange(min=1), default=900, show_default=True, help="How many prompts.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the draw of prompts, their order and the logged choices.")
+def routing(prompts: Path, output: Path, count: int, seed: int) -> None:
+    """Prompts that every model answered (ParetoBandit's val.jsonl.gz); the texts are sketched and dropped."""
+    _write(import_module("pointsman.streams.convert_routing").convert_routing(prompts, count, seed), output)
+
+
+def _write(events: list[dict[str, Any]], output: Path) -> None:
     from .recording import open_write
 
-    events = import_module("pointsman.streams.convert").convert(vllm, endpoint)
     with open_write(output) as file:
         for event in events:
             file.write(json.dumps(event, separators=(",", ":")).encode() + b"\n")
