@@ -55,8 +55,8 @@ def write_pareto(path: Path, spots: Sequence[Spot], *, title: str) -> None:
 def _panel(spots: Sequence[Spot], metric: str, label: str, better: float) -> str:
     """One plot of a metric over cost."""
     shown = [(number, spot) for number, spot in enumerate(spots) if {"cost_usd", metric} <= set(spot.values)]
-    x, x_marks = _axis(_reach([spot for _, spot in shown], "cost_usd"), LEFT, WIDTH - RIGHT)
-    y, y_marks = _axis(_reach([spot for _, spot in shown], metric), HEIGHT - BOTTOM, TOP)
+    x, x_marks = axis(_reach([spot for _, spot in shown], "cost_usd"), LEFT, WIDTH - RIGHT)
+    y, y_marks = axis(_reach([spot for _, spot in shown], metric), HEIGHT - BOTTOM, TOP)
     floor, right = HEIGHT - BOTTOM, WIDTH - RIGHT
     marks = [f'<text x="{LEFT:.0f}" y="{TOP - 12:.0f}">{label}</text><text x="{right:.0f}" y="{HEIGHT - 8:.0f}" text-anchor="end">cost, USD a request</text>']
     for value in x_marks:
@@ -94,7 +94,7 @@ def _reach(spots: Sequence[Spot], metric: str) -> list[float]:
     return [value for value in found if math.isfinite(value)]
 
 
-def _axis(values: Sequence[float], start: float, end: float) -> tuple[Callable[[float], float], list[float]]:
+def axis(values: Sequence[float], start: float, end: float) -> tuple[Callable[[float], float], list[float]]:
     """From a value to its place, and the values to mark; logarithmic where the positive values span more than a factor of 30."""
     low, high = min(values), max(values)
     is_log = low > 0.0 and high > 30.0 * low
@@ -149,4 +149,4 @@ def _spread(places: Sequence[float], gap: float = 15.0) -> list[float]:
     return found
 
 
-__all__ = ["SUFFIXES", "Spot", "write_pareto"]
+__all__ = ["SUFFIXES", "Spot", "axis", "write_pareto"]

@@ -2,7 +2,7 @@
 
 import html
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import pairwise
 from pathlib import Path
 from typing import TypeVar
@@ -10,7 +10,7 @@ from typing import TypeVar
 from pointsman.schemas import AnyInput, Event, PredictionIssued, RecommendationIssued, RequestCompleted, WindowClosed
 
 WIDTH, HEIGHT, LEFT, BOTTOM = 960.0, 280.0, 76.0, 34.0
-_COLOURS = ("#2f6fde", "#d9822b", "#2a9d6f", "#a34fc4")
+COLOURS = ("#2f6fde", "#d9822b", "#2a9d6f", "#a34fc4")
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1c2330; --paper: #ffffff; --line: #d5dae3; }
 @media (prefers-color-scheme: dark) { :root { --ink: #e6e9ef; --paper: #14181f; --line: #333b49; } }
@@ -102,16 +102,20 @@ def _thin(rows: list[Row], most: int = 1500) -> list[Row]:
     return rows[:: max(1, -(-len(rows) // most))]
 
 
-def write_report(path: Path, events: list[AnyInput], outputs: list[Event]) -> None:
-    """Draw propensities over time, latencies against their predicted bands, and windows, per track."""
+def legend(colours: Mapping[str, str]) -> str:
+    """Which colour is which track."""
+    return " ".join(f'<span style="color:{colour}">&#9632; {html.escape(track)}</span>' for track, colour in colours.items())
+
+
+def write_report(path: Path, events: list[AnyInput], outputs: list[Event], more: str = "") -> None:
+    """Draw propensities over time, latencies against their predicted bands, and windows, per track; `more` is HTML to end with."""
     begin = min(event.occurred_at for event in events)
     minutes = (max(event.occurred_at for event in events) - begin) / 60.0
     advice = [output for output in outputs if isinstance(output, RecommendationIssued) and output.request_id is None and output.segment == "all"]
     tracks = sorted({row.track for output in advice for row in output.tracks})
-    colours = {track: _COLOURS[number % len(_COLOURS)] for number, track in enumerate(tracks)}
-    legend = " ".join(f'<span style="color:{colours[track]}">&#9632; {html.escape(track)}</span>' for track in tracks)
+    colours = {track: COLOURS[number % len(COLOURS)] for number, track in enumerate(tracks)}
     story = _story(advice, begin) if advice else "No recommendation was made."
-    figures = f"{len(events)} events, {len(outputs)} outputs, {minutes:.0f} minutes. {legend}"
+    figures = f"{len(events)} events, {len(outputs)} outputs, {minutes:.0f} minutes. {legend(colours)}"
     sections = [f"<h1>What Pointsman learned</h1><p class=story>{story}</p><p>{figures}</p>"]
 
     plot = Plot(minutes, 1.0, "")
@@ -150,9 +154,10 @@ def write_report(path: Path, events: list[AnyInput], outputs: list[Event]) -> No
             )
             previous = output.track
     head = "<tr><th>minute</th><th>to</th><th>propensity</th><th>why</th></tr>"
-    sections.append(f"<h2>When the recommendation moved, and why</h2><table>{head}{''.join(rows)}</table>")
+    sections.append(f"<h2>When the recommendation moved, and why</h2><table>{head}{''.join(rows)}</table>" + more)
     viewport = '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(
-        f"<!doctype html><html lang=en><head>{viewport}<title>Pointsman</title><style>{_STYLE}</style></head><body>{''.join(sections)}</body></html>"
+        f"<!doctype html><html lang=en><head>{viewport}<title>Pointsman</title><style>{_STYLE}</style></head><body>{''.join(sections)}</body></html>",
+        encoding="utf-8",
     )

@@ -1,4 +1,4 @@
-"""The demo: a real recorded stream through the embedded default, and what was learned from it."""
+"""The demo: real recorded streams through the embedded default, what was learned from them, and what that saves."""
 
 import statistics
 import sys
@@ -26,6 +26,7 @@ from pointsman.schemas import (
 )
 from pointsman.sinks.report import write_report
 
+from .demo_routing import run_routing
 from .embedded import Optimizer
 from .recording import read_lines
 
@@ -69,7 +70,7 @@ def _accuracy(events: list[AnyInput], outputs: list[Event], track: str) -> dict[
 
 
 def run_demo(report: Path) -> None:
-    """Play the recording, print what was learned and what is recommended, and write the HTML report."""
+    """Play the recordings, print what was learned, what is recommended and what was saved, and write the HTML report."""
     console = Console(width=None if sys.stdout.isatty() else 100)
     events = [decode(line) for _, line in read_lines(RECORDING)]
     began = time.perf_counter()
@@ -82,7 +83,7 @@ def run_demo(report: Path) -> None:
     console.print("Two real recordings played side by side on one clock: a vLLM server (local) under growing load, and a hosted endpoint (api).")
     _print_tracks(console, events, outputs, list(status["tracks"]))
     _print_advice(console, outputs)
-    write_report(report, events, outputs)
+    write_report(report, events, outputs, run_routing(console, report.parent))
     console.print(f"The same with plots: {report}")
 
 

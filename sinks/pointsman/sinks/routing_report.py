@@ -1,0 +1,89 @@
+"""The routing half of the demo's page: cost against quality beside everything that needs no learning, and where traffic went over time."""
+
+import html
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from .pareto import axis
+from .report import COLOURS, Plot, legend
+
+WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 960.0, 360.0, 76.0, 30.0, 40.0, 56.0
+OURS = COLOURS[3]
+CURVE = 60
+
+Kind = Literal["fixed", "random", "ours"]
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """What one policy gave: mean quality, cost in US dollars per 1,000 requests."""
+
+    name: str
+    kind: Kind
+    usd_per_1000: float
+    quality: float
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """The share of a track's traffic over time, as (minute, share)."""
+
+    track: str
+    over_time: list[tuple[float, float]]
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """An HTML table."""
+    cells = "".join(f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
+    return f"<table><tr>{''.join(f'<th>{html.escape(name)}</th>' for name in head)}</tr>{cells}</table>"
+
+
+def routing_plots(served: Sequence[Served], hull: Sequence[tuple[float, float]], shares: Sequence[Share], title: str) -> str:
+    """Both plots with their headings; `hull` are the corners (USD per 1,000, quality) of the best static mixes, `title` says whose traffic is shown."""
+    first = "Cost and quality of every policy: what lies above the dashed line no fixed mix of the models can have"
+    colours = {share.track: COLOURS[place % len(COLOURS)] for place, share in enumerate(shares)}
+    minutes = max(minute for share in shares for minute, _ in share.over_time)
+    plot = Plot(minutes, 1.0, "")
+    for share in shares:
+        plot.line(share.over_time, colours[share.track])
+    return f"<h2>{first}</h2>{_scatter(served, hull, colours, first)}<h2>{html.escape(title)}</h2><p>{legend(colours)}</p>{plot.svg(title)}"
+
+
+def _scatter(served: Sequence[Served], hull: Sequence[tuple[float, float]], colours: dict[str, str], title: str) -> str:
+    x, x_marks = axis([entry.usd_per_1000 for entry in served], LEFT, WIDTH - RIGHT)
+    y, y_marks = axis([entry.quality for entry in served], HEIGHT - BOTTOM, TOP)
+    floor = HEIGHT - BOTTOM
+    marks = [f'<text x="2" y="16">quality</text><text x="{WIDTH - RIGHT:.0f}" y="{HEIGHT - 6:.0f}" text-anchor="end">USD per 1,000 requests</text>']
+    for value in x_marks:
+        line = f'<line class="axis" x1="{x(value):.1f}" x2="{x(value):.1f}" y1="{TOP}" y2="{floor}"/>'
+        marks.append(f'{line}<text x="{x(value):.1f}" y="{floor + 22:.1f}" text-anchor="middle">{value:.3g}</text>')
+    for value in y_marks:
+        line = f'<line class="axis" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y(value):.1f}" y2="{y(value):.1f}"/>'
+        marks.append(f'{line}<text x="2" y="{y(value) + 4:.1f}">{value:.3g}</text>')
+    path = " ".join(f"{x(cost):.1f},{y(quality):.1f}" for cost, quality in _curve(hull))
+    marks.append(f'<polyline points="{path}" fill="none" stroke="var(--ink)" stroke-opacity=".6" stroke-dasharray="5 4"/>')
+    for entry in served:
+        marks.append(_mark(entry, x(entry.usd_per_1000), y(entry.quality), colours.get(entry.name, OURS if entry.kind == "ours" else "var(--ink)")))
+    return f'<svg viewBox="0 0 {WIDTH:.0f} {HEIGHT:.0f}" role="img" aria-label="{html.escape(title)}">{"".join(marks)}</svg>'
+
+
+def _curve(hull: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Points between the corners: a straight line is bent where the axis of cost is logarithmic."""
+    found = list(hull[:1])
+    for (cost, quality), (next_cost, next_quality) in zip(hull, hull[1:], strict=False):
+        for number in range(1, CURVE + 1):
+            share = (number / CURVE) ** 2
+            found.append((cost + share * (next_cost - cost), quality + share * (next_quality - quality)))
+    return found
+
+
+def _mark(entry: Served, x: float, y: float, colour: str) -> str:
+    """A ring for what is fixed, a disc for ours; names of ours below, others above, towards the middle."""
+    anchor, step = ("start", 8.0) if x < 0.6 * WIDTH else ("end", -8.0)
+    disc = f'<circle cx="{x:.1f}" cy="{y:.1f}" r="6" fill="{colour if entry.kind == "ours" else "none"}" stroke="{colour}" stroke-width="2"/>'
+    below = 24.0 if entry.kind == "ours" else -12.0
+    return f'{disc}<text x="{x + step:.1f}" y="{y + below:.1f}" text-anchor="{anchor}" style="fill:{colour}">{html.escape(entry.name)}</text>'
+
+
+__all__ = ["Served", "Share", "routing_plots", "table"]
