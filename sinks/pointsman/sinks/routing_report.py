@@ -3,6 +3,7 @@
 import html
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 from .pareto import axis
@@ -17,12 +18,13 @@ Kind = Literal["fixed", "random", "ours"]
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """What one policy gave: mean quality, cost in US dollars per 1,000 requests."""
+    """What one policy gave: mean quality, cost in US dollars per 1,000 requests; the name of ours is its budget."""
 
     name: str
     kind: Kind
     usd_per_1000: float
     quality: float
+    is_above_mix: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +49,15 @@ def routing_plots(served: Sequence[Served], hull: Sequence[tuple[float, float]],
     plot = Plot(minutes, 1.0, "")
     for share in shares:
         plot.line(share.over_time, colours[share.track])
-    return f"<h2>{first}</h2>{_scatter(served, hull, colours, first)}<h2>{html.escape(title)}</h2><p>{legend(colours)}</p>{plot.svg(title)}"
+    key = f'<p><span style="color:{OURS}">&#9679; Pointsman, by its budget</span> &#9675; without learning</p>'
+    return f"<h2>{first}</h2>{key}{_scatter(served, hull, colours, first)}<h2>{html.escape(title)}</h2><p>{legend(colours)}</p>{plot.svg(title)}"
 
 
 def _scatter(served: Sequence[Served], hull: Sequence[tuple[float, float]], colours: dict[str, str], title: str) -> str:
     x, x_marks = axis([entry.usd_per_1000 for entry in served], LEFT, WIDTH - RIGHT)
     y, y_marks = axis([entry.quality for entry in served], HEIGHT - BOTTOM, TOP)
     floor = HEIGHT - BOTTOM
-    marks = [f'<text x="2" y="16">quality</text><text x="{WIDTH - RIGHT:.0f}" y="{HEIGHT - 6:.0f}" text-anchor="end">USD per 1,000 requests</text>']
+    marks = [f'<text x="2" y="22">quality</text><text x="{WIDTH - RIGHT:.0f}" y="{HEIGHT - 6:.0f}" text-anchor="end">USD per 1,000 requests</text>']
     for value in x_marks:
         line = f'<line class="axis" x1="{x(value):.1f}" x2="{x(value):.1f}" y1="{TOP}" y2="{floor}"/>'
         marks.append(f'{line}<text x="{x(value):.1f}" y="{floor + 22:.1f}" text-anchor="middle">{value:.3g}</text>')
@@ -71,7 +74,7 @@ def _scatter(served: Sequence[Served], hull: Sequence[tuple[float, float]], colo
 def _curve(hull: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
     """Points between the corners: a straight line is bent where the axis of cost is logarithmic."""
     found = list(hull[:1])
-    for (cost, quality), (next_cost, next_quality) in zip(hull, hull[1:], strict=False):
+    for (cost, quality), (next_cost, next_quality) in pairwise(hull):
         for number in range(1, CURVE + 1):
             share = (number / CURVE) ** 2
             found.append((cost + share * (next_cost - cost), quality + share * (next_quality - quality)))
@@ -79,10 +82,12 @@ def _curve(hull: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
 
 
 def _mark(entry: Served, x: float, y: float, colour: str) -> str:
-    """A ring for what is fixed, a disc for ours; names of ours below, others above, towards the middle."""
-    anchor, step = ("start", 8.0) if x < 0.6 * WIDTH else ("end", -8.0)
-    disc = f'<circle cx="{x:.1f}" cy="{y:.1f}" r="6" fill="{colour if entry.kind == "ours" else "none"}" stroke="{colour}" stroke-width="2"/>'
-    below = 24.0 if entry.kind == "ours" else -12.0
+    """A ring for what is fixed, a disc for ours; the name stands away from the dashed line."""
+    is_ours = entry.kind == "ours"
+    disc = f'<circle cx="{x:.1f}" cy="{y:.1f}" r="6" fill="{colour if is_ours else "none"}" stroke="{colour}" stroke-width="2"/>'
+    is_left = entry.is_above_mix if is_ours else x > 0.6 * WIDTH
+    anchor, step = ("end", -8.0) if is_left else ("start", 8.0)
+    below = 24.0 if is_ours and not entry.is_above_mix else -10.0
     return f'{disc}<text x="{x + step:.1f}" y="{y + below:.1f}" text-anchor="{anchor}" style="fill:{colour}">{html.escape(entry.name)}</text>'
 
 

@@ -124,7 +124,14 @@ def _rows(recording: Recording, runs: list[Run], gains: list[Gain]) -> list[Row]
     return rows
 
 
-_STEP: Row = ("what the sketch says", "prompts", "quality it adds, expected (true)", "USD per 1,000, expected (true)", "quality per 0.001 USD", "taken %")
+_STEP: Row = (
+    "what the sketch says",
+    "prompts",
+    "quality it adds, expected (true)",
+    "USD per 1,000, expected (true)",
+    "quality per 0.001 USD, expected (true)",
+    "taken %",
+)
 
 
 def _learned_title(steps: Steps) -> str:
@@ -150,7 +157,8 @@ def _explained(steps: Steps, run: Run) -> str:
     least, _, most = steps.by_rate()
     return (
         f"The budget made 0.001 USD worth {0.001 * run.shadow_price:.2f} of quality: a prompt expected to gain more than that by {steps.tracks[1]} goes there. "
-        f"The third expected to gain least truly gained {0.001 * least.true_rate:.2f} per 0.001 USD, the third expected to gain most {0.001 * most.true_rate:.2f}."
+        f"The third expected to gain least truly gained {0.001 * least.true_rate:.2f} per 0.001 USD, "
+        f"the third expected to gain most {0.001 * most.true_rate:.2f}."
     )
 
 
@@ -174,7 +182,7 @@ def _served(recording: Recording, runs: list[Run], gains: list[Gain]) -> list[Se
     found = [Served(track, "fixed", cost, quality) for track, cost, quality in means]
     found.append(Served("random", "random", float(costs.mean()), float(qualities.mean())))
     for run, one in zip(runs, gains, strict=True):
-        found.append(Served(f"Pointsman, {1000.0 * run.budget:.2f}", "ours", 1000.0 * one.cost_usd, one.quality))
+        found.append(Served(f"{1000.0 * run.budget:.2f}", "ours", 1000.0 * one.cost_usd, one.quality, one.above > 0.0))
     return found
 
 

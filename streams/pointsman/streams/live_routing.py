@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from pointsman.models.decision import Evaluator
-from pointsman.models.off_policy import Floats, Places
+from pointsman.models.off_policy import Places
 from pointsman.schemas import OptimizationConfig, PolicyPublished, RequestCompleted, encode
 from pointsman.sinks.router_view import View
 

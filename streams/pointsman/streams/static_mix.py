@@ -30,7 +30,8 @@ class StaticMix:
 
     def quality_at(self, cost: float) -> float:
         """The mean quality at this mean cost; what is dearer than the best track buys no more."""
-        return float(np.interp(cost, *zip(*self.corners, strict=True)))
+        costs, qualities = zip(*self.corners, strict=True)
+        return float(np.interp(cost, costs, qualities))
 
     def cost_of(self, quality: float) -> float | None:
         """The mean cost at which a mix has this quality; None where none has."""
