@@ -12,7 +12,7 @@ $(VENV)/.done: requirements.lock pyproject.toml
 	$(BIN)/pip install --quiet --no-deps --editable .
 	touch $@
 
-demo: $(VENV)/.done ## Replay a real recorded stream embedded and show what was learned
+demo: $(VENV)/.done ## Play real recorded streams embedded; show what was learned and what it saves
 	$(BIN)/pointsman demo
 
 test: $(VENV)/.done ## Run all tests
