@@ -156,7 +156,8 @@ def _explained(steps: Steps, run: Run) -> str:
     """Why it chose as it did, and whether it was right."""
     least, _, most = steps.by_rate()
     return (
-        f"The budget made 0.001 USD worth {0.001 * run.shadow_price:.2f} of quality: a prompt expected to gain more than that by {steps.tracks[1]} goes there. "
+        f"The budget made 0.001 USD worth {0.001 * run.shadow_price:.2f} of quality: "
+        f"as a rule a prompt expected to gain more than that by {steps.tracks[1]} goes there. "
         f"The third expected to gain least truly gained {0.001 * least.true_rate:.2f} per 0.001 USD, "
         f"the third expected to gain most {0.001 * most.true_rate:.2f}."
     )
