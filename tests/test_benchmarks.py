@@ -5,11 +5,11 @@ import json
 from pathlib import Path
 
 import pytest
-from benchmarks import closed_loop, engine, failover, policies
+from benchmarks import closed_loop, engine, failover, policies, routing
 from benchmarks.policies import Outcome, Request
 
 
-@pytest.mark.parametrize("module", [closed_loop, engine, failover, policies], ids=lambda module: module.__name__)
+@pytest.mark.parametrize("module", [closed_loop, engine, failover, policies, routing], ids=lambda module: module.__name__)
 def test_their_documentation_is_true(module: object) -> None:
     assert doctest.testmod(module).failed == 0  # type: ignore[arg-type]
 
@@ -56,3 +56,13 @@ def test_an_endpoint_that_fails_by_script_fails_for_every_policy_alike() -> None
     rows = failover.fates(endpoints, 60, seed=1)
     assert isinstance(rows[0][0], Request)
     assert all(bool(outcomes["fast"].error) for request, outcomes in rows if failover.phase_of(request.number, 60) == 2)
+
+
+def test_routing_is_measured_beside_its_baselines(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    target = tmp_path / "routing.json"
+    arguments = ["--data", "shipped", "--seeds", "1", "--processes", "1", "--budgets", "2.35e-4", "--only", "stationary", "--json", str(target)]
+    routing.main(arguments)
+    rows = {row["kind"]: row for row in json.loads(target.read_text())["stationary"]}
+    assert set(rows) == {"warm", "cold", "river LinUCB, cold"}
+    assert rows["cold"]["gain"] > 0.0 and rows["cold"]["worst_ratio"] < 1.1
+    assert "random" in capsys.readouterr().out

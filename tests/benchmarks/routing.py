@@ -19,6 +19,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +28,13 @@ from numpy.typing import NDArray
 
 from pointsman.models.context import Context
 from pointsman.models.sketch import sketch
-from pointsman.schemas import AlertRaised, Budget, OptimizationConfig, Track
+from pointsman.schemas import AlertRaised, Budget, OptimizationConfig, Sketch, Track
 from pointsman.streams import Optimizer
+from pointsman.streams.logged import read_recording
+from pointsman.streams.recording import read_lines
 
 ROOT = Path(__file__).parents[2]
-EXCERPT = ROOT / "tests" / "data" / "paretobandit.jsonl.gz"
+RECORDING = Path(str(files("pointsman.streams") / "recordings" / "routing.jsonl.gz"))
 BUDGETS = (8.29e-5, 2.35e-4, 6.64e-4, 1.88e-3, 5.31e-3, 1.50e-2)
 DRIFT_BUDGETS = (3.0e-4, 6.62e-4, 1.87e-3)
 PHASE = 608
@@ -43,9 +46,10 @@ Table = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Data:
-    """Prompts with what every model gave: rewards and costs of shape (prompts, models), the cheapest model first."""
+    """Sketched prompts with what every model gave: rewards and costs of shape (prompts, models), the cheapest model first; texts where there are any."""
 
-    prompts: list[str]
+    sketches: list[Sketch]
+    texts: list[str]
     models: list[str]
     rewards: Table
     costs: Table
@@ -57,7 +61,17 @@ def read(path: Path) -> Data:
         rows = [json.loads(line) for line in file]
     models = sorted(rows[0]["arms"], key=lambda name: sum(row["arms"][name]["cost"] for row in rows))
     rewards = np.array([[row["arms"][name]["reward"] for name in models] for row in rows])
-    return Data([row["prompt"] for row in rows], models, rewards, np.array([[row["arms"][name]["cost"] for name in models] for row in rows]))
+    texts = [row["prompt"] for row in rows]
+    return Data([sketch(text) for text in texts], texts, models, rewards, np.array([[row["arms"][name]["cost"] for name in models] for row in rows]))
+
+
+def shipped() -> Data:
+    """The recording of the demo: 900 prompts, their sketches without the texts."""
+    recording = read_recording(((str(place), line) for place, line in read_lines(RECORDING)), str(RECORDING))
+    rewards, costs = recording.outcomes["quality"], recording.outcomes["cost_usd"]
+    order = costs.mean(0).argsort().tolist()
+    sketches = [request.start.sketch or Sketch(tokens=0, characters=0) for request in recording.requests]
+    return Data(sketches, [], [recording.tracks[place] for place in order], rewards[:, order], costs[:, order])
 
 
 def hull(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
@@ -109,16 +123,16 @@ class Door:
         self.names, self.config = list(names), self._config(names, prices, budget)
         self.optimizer.change_config(self.config, scope="bench", occurred_at=self.now)
 
-    def ask(self, prompt: str, rewards: Table, costs: Table, logged: int | None = None) -> int:
+    def ask(self, prompt: Sketch, rewards: Table, costs: Table, logged: int | None = None) -> int:
         """One request to its end: which model served it. Its reward and cost are shown, no other's; `logged` is another policy's uniform choice."""
         request, self.now = f"r{self.number}", self.now + 1.0
         if logged is None:
-            decision = self.optimizer.recommend("bench", prompt, request, occurred_at=self.now)
+            decision = self.optimizer.recommend("bench", None, request, sketch=prompt, occurred_at=self.now)
             choice = self.names.index(decision.track)
             self.optimizer.record_request_start(request, scope="bench", decision=decision, occurred_at=self.now)
         else:
             choice, propensity = logged, 1.0 / len(self.names)
-            self.optimizer.record_request_start(request, scope="bench", track=self.names[choice], propensity=propensity, query=prompt, occurred_at=self.now)
+            self.optimizer.record_request_start(request, scope="bench", track=self.names[choice], propensity=propensity, sketch=prompt, occurred_at=self.now)
         reward, cost = float(rewards[choice]), float(costs[choice])
         outputs = self.optimizer.record_request_completion(
             request, scope="bench", track=self.names[choice], success=True, latency_ms=1000.0, cost_usd=cost, quality_score=reward, occurred_at=self.now
@@ -137,13 +151,13 @@ class Door:
 def stationary(data: Data, is_warm: bool, budget: float, seed: int) -> dict[str, Any]:
     """One random order: cold on all prompts, or warm on one half after a uniformly random policy's log of the other."""
     draw = np.random.default_rng(5000 + seed)
-    order = draw.permutation(len(data.prompts))
+    order = draw.permutation(len(data.sketches))
     warm = len(order) // 2 if is_warm else 0
     door = Door(data.models, declared(data.costs), budget)
     chosen = []
     for number, row in enumerate(order.tolist()):
         logged = int(draw.integers(len(data.models))) if number < warm else None
-        choice = door.ask(data.prompts[row], data.rewards[row], data.costs[row], logged)
+        choice = door.ask(data.sketches[row], data.rewards[row], data.costs[row], logged)
         if logged is None:
             chosen.append((row, choice))
     door.close()
@@ -152,7 +166,7 @@ def stationary(data: Data, is_warm: bool, budget: float, seed: int) -> dict[str,
 
 def summary(data: Data, budget: float, runs: list[dict[str, Any]]) -> dict[str, float]:
     """Gain over the hull at the realised cost with its interval, and cost over budget."""
-    rewards, costs, counts = (np.zeros(len(data.prompts)) for _ in range(3))
+    rewards, costs, counts = (np.zeros(len(data.sketches)) for _ in range(3))
     ratios = []
     for run in runs:
         rows, choices = np.array([row for row, _ in run["rows"]]), np.array([choice for _, choice in run["rows"]])
@@ -197,9 +211,9 @@ def words(prompts: Sequence[str]) -> Table:
 
 def ceiling(data: Data, budget: float, seed: int) -> dict[str, Any]:
     """Full information: a ridge on TF-IDF for every model's reward and cost from one half, lambda set on it, choices on the other."""
-    order = np.random.default_rng(5000 + seed).permutation(len(data.prompts))
+    order = np.random.default_rng(5000 + seed).permutation(len(data.sketches))
     half = len(order) // 2
-    features = words(data.prompts)
+    features = words(data.texts)
     train, test = order[:half], order[half:]
     kernel = features[train] @ features[train].T
     solved = np.linalg.solve(
@@ -228,13 +242,13 @@ def linucb(data: Data, budget: float, seed: int) -> dict[str, Any]:
     """river's disjoint LinUCB on the same features, reward less a fixed price of money: the price at which the best fixed mix meets the budget."""
     from river import bandit
 
-    order = np.random.default_rng(5000 + seed).permutation(len(data.prompts))
+    order = np.random.default_rng(5000 + seed).permutation(len(data.sketches))
     points = hull(list(zip(data.costs.mean(0).tolist(), data.rewards.mean(0).tolist(), strict=True)))
     slope = next(((b[1] - a[1]) / (b[0] - a[0]) for a, b in itertools.pairwise(points) if a[0] <= budget <= b[0]), 0.0)
     policy = bandit.LinUCBDisjoint(alpha=0.1, seed=seed)
     chosen = []
     for row in order.tolist():
-        x = {place: float(value) for place, value in enumerate(Context.of(None, None, None, sketch(data.prompts[row])).vector()) if value}
+        x = {place: float(value) for place, value in enumerate(Context.of(None, None, None, data.sketches[row]).vector()) if value}
         choice = int(policy.pull(list(range(len(data.models))), x))
         policy.update(choice, x, float(data.rewards[row, choice] - slope * data.costs[row, choice]))  # type: ignore[no-untyped-call]
         chosen.append((row, choice))
@@ -244,12 +258,12 @@ def linucb(data: Data, budget: float, seed: int) -> dict[str, Any]:
 def drift(data: Data, budget: float, seed: int) -> dict[str, float]:
     """Normal, one model silently at 0.75, normal again; 608 prompts each, the first and the last phase the same ones."""
     draw = np.random.default_rng(77 + seed)
-    order = draw.permutation(len(data.prompts))
+    order = draw.permutation(len(data.sketches))
     first, second, warm = order[:PHASE], order[PHASE : 2 * PHASE], order[2 * PHASE :]
     bad = 1
     door = Door(data.models, declared(data.costs), budget)
     for row in warm.tolist():
-        door.ask(data.prompts[row], data.rewards[row], data.costs[row], int(draw.integers(len(data.models))))
+        door.ask(data.sketches[row], data.rewards[row], data.costs[row], int(draw.integers(len(data.models))))
     found: dict[str, float] = {}
     for phase, rows in enumerate((draw.permutation(first), draw.permutation(second), draw.permutation(first))):
         began, reward, cost, used = door.number, 0.0, 0.0, 0
@@ -257,7 +271,7 @@ def drift(data: Data, budget: float, seed: int) -> dict[str, float]:
             rewards = data.rewards[row].copy()
             if phase == 1:
                 rewards[bad] = FALLEN
-            choice = door.ask(data.prompts[row], rewards, data.costs[row])
+            choice = door.ask(data.sketches[row], rewards, data.costs[row])
             reward, cost, used = reward + float(rewards[choice]), cost + float(data.costs[row, choice]), used + (choice == bad)
         found |= {f"reward {phase + 1}": reward / len(rows), f"cost {phase + 1}": cost / len(rows) / budget, f"used {phase + 1}": used / len(rows)}
         hits = [number - began + 1 for number, name in door.alarms if number >= began and name == data.models[bad]]
@@ -274,7 +288,7 @@ def drift(data: Data, budget: float, seed: int) -> dict[str, float]:
 def new_arm(data: Data, budget: float, seed: int) -> dict[str, float]:
     """Three models are known from a random log; the fourth appears with the first request of our own."""
     draw = np.random.default_rng(55 + seed)
-    order = draw.permutation(len(data.prompts))
+    order = draw.permutation(len(data.sketches))
     half = len(order) // 2
     prices = declared(data.costs)
     late = data.models.index(max(data.models, key=lambda name: name not in NAMED))
@@ -283,11 +297,11 @@ def new_arm(data: Data, budget: float, seed: int) -> dict[str, float]:
     places = [*known, late]
     door = Door(names[:-1], [prices[place] for place in known], budget)
     for row in order[:half].tolist():
-        door.ask(data.prompts[row], data.rewards[row, places], data.costs[row, places], int(draw.integers(len(known))))
+        door.ask(data.sketches[row], data.rewards[row, places], data.costs[row, places], int(draw.integers(len(known))))
     door.reconfigure(names, [prices[place] for place in places], budget)
     test, choices = order[half:], []
     for row in test.tolist():
-        choice = door.ask(data.prompts[row], data.rewards[row, places], data.costs[row, places])
+        choice = door.ask(data.sketches[row], data.rewards[row, places], data.costs[row, places])
         choices.append(places[choice])
     door.close()
     picked = np.array(choices)
@@ -309,6 +323,8 @@ NAMED = ("meta-llama/llama-3.1-8b-instruct", "mistralai/mistral-large-2512", "go
 
 def folder(given: str | None) -> Path | None:
     """The folder with `val.jsonl.gz` and `val_k4.jsonl.gz`, where there is one."""
+    if given == "shipped":
+        return None
     for path in (given, os.environ.get("POINTSMAN_PARETOBANDIT"), str(ROOT.parent / "shared" / "data" / "paretobandit")):
         if path and (Path(path) / "val.jsonl.gz").exists():
             return Path(path)
@@ -318,7 +334,7 @@ def folder(given: str | None) -> Path | None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", help="folder with val.jsonl.gz and val_k4.jsonl.gz; without it the shipped excerpt")
+    parser.add_argument("--data", help="folder with val.jsonl.gz and val_k4.jsonl.gz; without it, or with `shipped`, the demo's recording")
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--only", default="stationary,drift,arm,cost")
     parser.add_argument("--budgets", type=lambda text: tuple(map(float, text.split(","))), default=BUDGETS)
@@ -326,22 +342,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--json", type=Path)
     given = parser.parse_args(arguments)
     place = folder(given.data)
-    data = read(place / "val.jsonl.gz" if place else EXCERPT)
+    data = read(place / "val.jsonl.gz") if place else shipped()
     parts = given.only.split(",")
     found: dict[str, Any] = {}
     print(
-        f"{len(data.prompts)} prompts, {len(data.models)} models, {given.seeds} random orders"
-        + ("" if place else " (the shipped excerpt: too small for the targets)")
+        f"{len(data.sketches)} prompts, {len(data.models)} models, {given.seeds} random orders"
+        + ("" if place else " (the demo's recording; with --data the whole set)")
     )
     with ProcessPoolExecutor(given.processes) as pool:
         if "stationary" in parts:
             found["stationary"] = print_stationary(pool, data, given.budgets, given.seeds)
-        if "drift" in parts and len(data.prompts) > 2 * PHASE:
+        if "drift" in parts and len(data.sketches) > 2 * PHASE:
             found["drift"] = print_drift(pool, data, given.seeds)
         if "arm" in parts and place:
             found["new_arm"] = print_new_arm(pool, read(place / "val_k4.jsonl.gz"), given.budgets, given.seeds)
     if "cost" in parts:
-        found["cost"] = print_cost(data.prompts)
+        found["cost"] = print_cost(data)
     if given.json:
         given.json.parent.mkdir(parents=True, exist_ok=True)
         given.json.write_text(json.dumps(found, indent=1))
@@ -359,8 +375,9 @@ def print_stationary(pool: ProcessPoolExecutor, data: Data, budgets: Sequence[fl
         "warm": partial(stationary, data, True),
         "cold": partial(stationary, data, False),
         "river LinUCB, cold": partial(linucb, data),
-        "full information": partial(ceiling, data),
     }
+    if data.texts:
+        kinds["full information"] = partial(ceiling, data)
     for budget in budgets:
         print(f"{budget:.2e} USD a request, the mix gives {mixed(data.rewards, data.costs, budget):.4f}")
         for kind, run in kinds.items():
@@ -408,10 +425,10 @@ def print_new_arm(pool: ProcessPoolExecutor, data: Data, budgets: Sequence[float
     return every
 
 
-def print_cost(prompts: Sequence[str]) -> dict[str, float]:
+def print_cost(data: Data) -> dict[str, float]:
     """Microseconds of a decision, of learning an outcome, and of a sketch; bytes of state."""
     found: dict[str, float] = {}
-    text = (" ".join(prompts[:50]) + " ")[:2000].ljust(2000, "x")
+    text = (" ".join(data.texts[:50]) or "Which of these is right, and why? def f(x): return 2 * x\n" * 40)[:2000]
     reference = json.dumps({"numbers": list(range(300))})
     yard = _median_us(lambda: json.loads(reference), 2000)[0]
     found["sketch_us"] = _median_us(lambda: sketch(text), 500)[0]
@@ -419,7 +436,7 @@ def print_cost(prompts: Sequence[str]) -> dict[str, float]:
     for tracks in (2, 5, 20):
         prices = np.array([1e-5 * 1.5**place for place in range(tracks)])
         door = Door([f"t{place}" for place in range(tracks)], prices.tolist(), 1e-4)
-        for number, prompt in enumerate((list(prompts) * 4)[:1200]):
+        for number, prompt in enumerate((data.sketches * 4)[:1200]):
             door.ask(prompt, np.array([(0.9, 0.5)[(number + place) % 2] for place in range(tracks)]), prices, number % tracks)
         core = door.optimizer._core  # the decision alone, without the sketch and the lock around it
         evaluator = core.scope("bench").routing.evaluator()

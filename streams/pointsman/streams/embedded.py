@@ -153,15 +153,16 @@ class Optimizer:
         category: str | None = None,
         conversation_id: str | None = None,
         attributes: Mapping[str, Any] | None = None,
+        sketch: Sketch | None = None,
         embedding: Sequence[float] | None = None,
         occurred_at: float | None = None,
     ) -> Recommended:
         """The track for one request. Reads state only, never the disk; asked twice at the same state it answers the same.
 
-        `query` is sketched and dropped; an `embedding` of your own takes the place of its hashed features.
+        `query` is sketched and dropped, or you give its `sketch`; an `embedding` of your own takes the place of its hashed features.
         """
         del occurred_at  # the state's own clock decides; accepted so that a simulation can pass the same arguments everywhere
-        fields: dict[str, Any] = {"input_tokens": input_tokens}
+        fields: dict[str, Any] = {"input_tokens": input_tokens, "sketch": sketch}
         describe(fields, query, embedding)
         tokens, sketched = fields["input_tokens"], fields.get("sketch")
         with self._lock:
