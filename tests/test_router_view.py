@@ -3,10 +3,10 @@
 import random
 
 import pytest
-from events import START, stream
+from events import START, completed, started, stream
 
 from pointsman.models.context import Context
-from pointsman.schemas import OptimizationConfig, Track, encode
+from pointsman.schemas import AnyInput, OptimizationConfig, Track, encode
 from pointsman.sinks.router_view import View
 from pointsman.streams.core import Core
 
@@ -76,3 +76,20 @@ def test_a_policy_of_another_version_leaves_the_last_one_in_force() -> None:
     assert policy is not None
     view.add(encode(policy.model_copy(update={"version": policy.version + 1, "features": "another/1"})))
     assert view.decide("chat", request_id="r1") == before
+
+
+def test_a_busy_local_track_is_left_at_once_by_a_router_that_counts() -> None:
+    core = Core(OptimizationConfig(strategy="latency", tracks=(Track(name="local"), Track(name="api"))))
+    view = View(clock=lambda: START)
+    events: list[AnyInput] = []
+    for n in range(60):
+        ahead = n % 6
+        events += [started(f"r{n}-{k}", 20.0 * n, "local", input_tokens=100) for k in range(ahead + 1)]
+        events += [completed(f"r{n}-{k}", 20.0 * n + 0.3 * (ahead + 1), "local", 300.0 * (ahead + 1), output_tokens=50) for k in range(ahead + 1)]
+        events += [started(f"a{n}", 20.0 * n + 5.0, "api", input_tokens=100), completed(f"a{n}", 20.0 * n + 6.0, "api", 1000.0, output_tokens=50)]
+    for event in events:
+        for output in core.step(event):
+            view.add(encode(output))
+    calm = [view.decide("chat", request_id=f"q{n}", input_tokens=100, in_flight={"local": 0}).track for n in range(50)]
+    busy = [view.decide("chat", request_id=f"q{n}", input_tokens=100, in_flight={"local": 9}).track for n in range(50)]
+    assert calm.count("local") > 45 and busy.count("api") > 45

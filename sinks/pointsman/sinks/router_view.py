@@ -99,10 +99,12 @@ class View:
         attributes: Mapping[str, Any] | None = None,
         conversation_id: str | None = None,
         previous: str | None = None,
+        in_flight: Mapping[str, int] | None = None,
     ) -> Routed:
         """The core's own decision for this request; raises `LookupError` where nothing is known and no default track was given.
 
         A conversation's last track is `previous`, or the one that this view decided on for the same `conversation_id`.
+        `in_flight` is how many requests run now on tracks that slow down under load (local ones), where the router knows; else the policy's count holds.
         """
         evaluator = self._evaluators.get(scope)
         if evaluator is None:
@@ -113,7 +115,7 @@ class View:
         describe(fields, query, embedding)
         if previous is None and conversation_id is not None:
             previous = self._conversations.get((scope, conversation_id))
-        context = Context.of(fields["input_tokens"], max_output_tokens, category, fields["sketch"], attributes, previous)
+        context = Context.of(fields["input_tokens"], max_output_tokens, category, fields["sketch"], attributes, previous, in_flight)
         decision = evaluator.decide(context, scope, request_id)
         if conversation_id is not None:
             self._conversations[scope, conversation_id] = decision.track
