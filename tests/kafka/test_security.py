@@ -14,6 +14,7 @@ from events import stream
 from pydantic import SecretStr
 
 from pointsman.models.context import Context
+from pointsman.models.sketch import sketch
 from pointsman.schemas import OptimizationConfig, Track, decode, encode
 from pointsman.schemas.access import AccessError, Patience, admission
 from pointsman.schemas.settings import KafkaSettings, SettingsError
@@ -106,7 +107,8 @@ def test_a_producer_and_a_router_get_in(secured_broker: Any, tmp_path: Path) -> 
     core = Core(CONFIG)
     for event in events:
         core.step(event)
-    assert found == [core.decide("chat", Context(3), f"q{number}").track for number in range(20)]
+    context = Context.of(None, None, None, sketch("Summarise"))
+    assert found == [core.decide("chat", context, f"q{number}").track for number in range(20)]
 
 
 @pytest.mark.parametrize("changes", [{}, {"ssl_certfile": "client.pem", "ssl_keyfile": "client.key"}], ids=["server", "mutual"])
