@@ -1,5 +1,6 @@
 """The worker on a real broker: the same bytes as a replay, through kills, takeovers and the plain per-event feed."""
 
+import asyncio
 import json
 import random
 import socket
@@ -15,7 +16,9 @@ from events import started, stream
 
 from pointsman.schemas import EventRejected, OptimizationConfig, Track, decode_output, encode
 from pointsman.schemas.cloudevents import headers
+from pointsman.schemas.settings import Settings
 from pointsman.streams.core import Core
+from pointsman.streams.worker import Worker
 
 pytestmark = pytest.mark.kafka
 CONFIG = OptimizationConfig(strategy="adaptive", tracks=(Track(name="local"), Track(name="api", cost_per_1k_output_tokens=0.6)))
@@ -62,6 +65,34 @@ def test_a_second_worker_takes_over_from_a_killed_one(bootstrap: str, tmp_path: 
         deployment.publish(events[half:])
         assert deployment.outputs(count(expected)) == expected
         assert stop(second) == 0
+
+
+def test_a_worker_outlives_a_rebalance_while_it_reads_again(bootstrap: str, tmp_path: Path) -> None:
+    events = stream(39, 100)
+
+    class Held(Worker):
+        async def _due(self, tp: Any) -> int:
+            due = await super()._due(tp)
+            await go_on.wait()
+            return due
+
+    async def work() -> None:
+        worker = Held(Settings(tracks=CONFIG.tracks, strategy=CONFIG.strategy, kafka=deployment.settings))
+        stopped = asyncio.Event()
+        running = asyncio.create_task(worker.run(stopped))
+        deployment.start("two")
+        await asyncio.to_thread(deployment.await_log, "two", "worker started")
+        go_on.set()
+        await asyncio.to_thread(deployment.publish, events)
+        assert await asyncio.to_thread(deployment.outputs, count(expected)) == expected
+        assert not running.done()
+        stopped.set()
+        await running
+
+    with Deployment(bootstrap, "held", tmp_path, CONFIG, commit_interval_s=0.1) as deployment:
+        go_on = asyncio.Event()
+        expected = deployment.expected(events)
+        asyncio.run(work())
 
 
 def test_a_stopped_worker_leaves_nothing_to_fold_again(bootstrap: str, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from typing import Any
 import faust
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
-from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread
+from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer
 from faust.types import TP
 
 from pointsman.schemas import Event, EventRejected, OptimizationConfig, Origin, WindowClosed, encode
@@ -51,6 +51,17 @@ class WorkerError(Exception):
     """The worker cannot run as asked; the message says what to do."""
 
 
+class GroupConsumer(Consumer):
+    """Faust's consumer, which a rebalance may not crash: it takes partitions away in a thread of its own, between any two lines."""
+
+    def highwater(self, tp: TP) -> int:
+        """Where a partition ends, as far as its fetches have shown; 0 where it is not, or no longer, this worker's."""
+        try:
+            return super().highwater(tp) or 0
+        except AssertionError:
+            return 0
+
+
 class Worker:
     """The state of one worker: its shards, its place in every input partition, and its Faust app."""
 
@@ -75,6 +86,7 @@ class Worker:
         self._intakes: dict[TP, asyncio.Lock] = {}
         self._credit = 0.0
         self._last_credit = self._last_mend = time.monotonic()
+        self._is_settled = True
         self._is_assigned = False
         self._commits_fail = False
         self._window_keys: dict[str, deque[Any]] = {}
@@ -111,6 +123,7 @@ class Worker:
             autodiscover=False,
             **chosen,
         )
+        app.transport.Consumer = GroupConsumer
         self._table = app.Table("snapshots", partitions=kafka.partitions, key_type=bytes, value_type=bytes)
         self._windows = app.Table("windows", partitions=kafka.partitions, key_type=str).tumbling(self.config.intervals.window_s)
         for suffix in dict.fromkeys((*INPUT_TOPICS.values(), "events")):
@@ -120,6 +133,7 @@ class Worker:
         app.agent(journal, name="optimizer")(self._optimize)
         app.timer(kafka.commit_interval_s)(self._keep_house)
         app.on_partitions_revoked.connect(self._hand_over, weak=False)
+        app.on_partitions_assigned.connect(self._settle, weak=False)
         app.on_rebalance_complete.connect(self._take_over, weak=False)
         app.on_before_shutdown.connect(self._finish, weak=False)
         app.page("/status/")(self._status_page)
@@ -128,12 +142,14 @@ class Worker:
         return app
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Work until `stop` is set; raises what made the app crash."""
+        """Work until `stop` is set; raises `WorkerError` where the app has crashed."""
         await self._writer.start()
         try:
             await self.app.start()
             log.info("worker started, group %s", self.app.conf.id)
             await self.app.wait(stop.wait())
+            if (reason := self.app.crash_reason) is not None:
+                raise WorkerError(f"worker stopped by {type(reason).__name__}: {reason}; start it again, it goes on where it was") from reason
         finally:
             await self.app.stop()
             await self._writer.stop()
@@ -155,6 +171,8 @@ class Worker:
     async def _forward(self, tp: TP, records: list[Any]) -> None:
         """Forward the records of one partition, in order and without a hole; then they may be committed."""
         async with self._intakes.setdefault(tp, asyncio.Lock()):
+            if not self._is_assigned:
+                return
             due = await self._due(tp)
             if records[0].offset > due:
                 await self._forward_missed(tp, due, records[0].offset)
@@ -216,7 +234,7 @@ class Worker:
 
     async def _fold(self, partition: int, records: list[Any]) -> None:
         tp = TP(self._journal, partition)
-        if tp not in self.app.consumer.assignment():
+        if not self._is_assigned or tp not in self.app.consumer.assignment():
             return
         shard = await self._shard(partition)
         if records[0].offset > shard.applied + 1:
@@ -265,10 +283,14 @@ class Worker:
             await self._writer.write(rows)
 
     async def _written(self) -> None:
-        """Wait until every replica has every output so far."""
-        if self._writing is not None:
-            await self._writing
-            self._writing = None
+        """Wait until every replica has every output so far, or until they were given up in a hand-over."""
+        writing = self._writing
+        if writing is not None:
+            await asyncio.wait((writing,))
+            if self._writing is writing:
+                self._writing = None
+            if not writing.cancelled():
+                writing.result()
 
     async def _shard(self, partition: int) -> Shard:
         """The shard of a partition: from its snapshots, or where they cannot be used from the journal, without publishing again."""
@@ -286,7 +308,8 @@ class Worker:
             async for records in self._read(tp, start, committed):
                 shard.fold(records)
                 await asyncio.sleep(0)
-        self._shards[partition] = shard
+        if tp in self.app.consumer.assignment():  # it may have gone to another worker meanwhile
+            self._shards[partition] = shard
         return shard
 
     # snapshots and commits
@@ -391,7 +414,7 @@ class Worker:
                 continue
             shard = await self._shard(tp.partition) if tp.topic == self._journal else None
             due = await self._due(tp) if shard is None else shard.applied + 1
-            position = min(self.app.consumer.highwater(tp) or 0, due + MOST_FETCHED)
+            position = min(self.app.consumer.highwater(tp), due + MOST_FETCHED)
             if position > due and self._waiting.get(tp) == due:
                 log.info("%s/%d: reading %d to %d again", tp.topic, tp.partition, due, position)
                 if shard is not None:
@@ -403,14 +426,21 @@ class Worker:
 
     # partitions come and go
 
+    async def _settle(self, app: Any, assigned: set[TP], **_: Any) -> None:
+        self._is_settled = True
+
     async def _take_over(self, app: Any, **_: Any) -> None:
-        """The tables are recovered: their snapshots may be taken up."""
-        self._is_assigned = bool(self.app.consumer.assignment())
+        """The tables are recovered: their snapshots may be taken up. Faust says so for an assignment that is already revoked as well."""
+        self._is_assigned = self._is_settled and bool(self.app.consumer.assignment())
 
     async def _hand_over(self, app: Any, revoked: set[TP], **_: Any) -> None:
-        """Leave snapshots and offsets for whoever folds these partitions next."""
+        """Leave snapshots and offsets for whoever folds these partitions next; what Faust still hands out of them is passed over."""
+        self._is_settled = self._is_assigned = False
         try:
             async with asyncio.timeout(HANDOVER_S + 2.0), self._busy:
+                for forwarding in self._intakes.values():
+                    async with forwarding:
+                        pass
                 await self._written()
                 await self._save_some(time.monotonic() + HANDOVER_S)
                 await self._commit()
@@ -427,7 +457,6 @@ class Worker:
             if shard is not None:
                 self._folded_before += shard.folded
         self._window_keys.clear()
-        self._is_assigned = False
 
     async def _finish(self, app: Any, **_: Any) -> None:
         await self._hand_over(app, set(self.app.consumer.assignment()))
@@ -490,7 +519,7 @@ class Worker:
                 "partition": shard.partition,
                 "applied": shard.applied,
                 "saved_to": shard.is_saved_to(),
-                "behind": max(0, (self.app.consumer.highwater(TP(self._journal, shard.partition)) or 0) - shard.applied - 1),
+                "behind": max(0, self.app.consumer.highwater(TP(self._journal, shard.partition)) - shard.applied - 1),
                 "scopes": shard.core.scopes(),
             }
             for shard in self._shards.values()
