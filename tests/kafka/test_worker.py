@@ -18,7 +18,7 @@ from pointsman.schemas import EventRejected, OptimizationConfig, Track, decode_o
 from pointsman.schemas.cloudevents import headers
 from pointsman.schemas.settings import Settings
 from pointsman.streams.core import Core
-from pointsman.streams.worker import Worker
+from pointsman.streams.worker import Worker, WorkerError
 
 pytestmark = pytest.mark.kafka
 CONFIG = OptimizationConfig(strategy="adaptive", tracks=(Track(name="local"), Track(name="api", cost_per_1k_output_tokens=0.6)))
@@ -93,6 +93,18 @@ def test_a_worker_outlives_a_rebalance_while_it_reads_again(bootstrap: str, tmp_
         go_on = asyncio.Event()
         expected = deployment.expected(events)
         asyncio.run(work())
+
+
+def test_a_worker_that_crashes_says_why(bootstrap: str, tmp_path: Path) -> None:
+    class Broken(Worker):
+        async def _mend(self) -> None:
+            raise ValueError("no more room")
+
+    with (
+        Deployment(bootstrap, "broken", tmp_path, CONFIG) as deployment,
+        pytest.raises(WorkerError, match="stopped by ValueError: no more room; start it again"),
+    ):
+        asyncio.run(Broken(Settings(tracks=CONFIG.tracks, kafka=deployment.settings)).run(asyncio.Event()))
 
 
 def test_a_stopped_worker_leaves_nothing_to_fold_again(bootstrap: str, tmp_path: Path) -> None:

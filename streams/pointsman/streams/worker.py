@@ -38,6 +38,7 @@ from .writer import Row, Writer
 SNAPSHOT_SHARE = 0.05
 WINDOWS_KEPT = 1440
 HANDOVER_S = 5.0
+STOP_S = 10.0
 MEND_S = 1.0
 MOST_FETCHED = 8 * LONGEST
 MOST_UNWRITTEN = 4 * LONGEST
@@ -151,8 +152,11 @@ class Worker:
             if (reason := self.app.crash_reason) is not None:
                 raise WorkerError(f"worker stopped by {type(reason).__name__}: {reason}; start it again, it goes on where it was") from reason
         finally:
-            await self.app.stop()
+            stopping = asyncio.ensure_future(self.app.stop())
+            await asyncio.wait((stopping,), timeout=STOP_S if self.app.crashed else None)  # a crashed app may wait for its own tasks for ever
             await self._writer.stop()
+            if not self.app.crashed:
+                stopping.result()
 
     # intake
 
