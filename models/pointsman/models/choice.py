@@ -15,6 +15,7 @@ LOSS = 5e-5
 FLOOR = 0.02
 MOST_EXPLORED = 0.9
 OPTIMISM = 0.5
+NEGLIGIBLE = 40.0  # beyond it the chance, 4e-18, is below any floor
 LOGISTIC = 1.702
 
 Table = NDArray[np.float64]
@@ -35,8 +36,10 @@ def probabilities(utilities: Sequence[float], spreads: Sequence[float], probes: 
             continue
         gap = top - utility
         width = SHARPNESS * math.sqrt(spreads[place] ** 2 + sure)
-        chance = 1.0 / (1.0 + math.exp(min(LOGISTIC * gap / width, 60.0))) if width > 0.0 else 0.0
-        shares.append(max(chance, LOSS / (gap + LOSS / FLOOR), probes[place]))
+        share = LOSS / (gap + LOSS / FLOOR)
+        if LOGISTIC * gap < NEGLIGIBLE * width:
+            share = max(share, 1.0 / (1.0 + math.exp(LOGISTIC * gap / width)))
+        shares.append(max(share, probes[place]))
     explored = 0.0
     for share in shares:
         explored += share

@@ -70,6 +70,9 @@ class Evaluator:
         self._loads = [(place, arm.load) for place, arm in enumerate(arms) if arm.load is not None]
         self._max_ms = worth.max_latency_ms
         self._probes = [arm.probe for arm in arms]
+        self._constants = [(arm.track, arm.price_usd, arm.level_variance) for arm in arms]
+        self._admitted = [place for place, arm in enumerate(arms) if arm.admitted > 0.0] or list(range(len(arms)))
+        self._partial = {arm.track: arm.admitted for arm in arms if 0.0 < arm.admitted < 1.0}
         self._places = {track: place for place, track in enumerate(self.tracks)}
         self._log_costs = [arm.offsets["log_cost"] for arm in arms]
         self._offsets = [_worth_of(arm.offsets, worth) - arm.penalty for arm in arms]
@@ -99,15 +102,14 @@ class Evaluator:
         """Draw a track for one request."""
         propensities, utilities = self.propensities(context)
         draw = uniform(scope, request_id, self.policy.version)
-        track = self.policy.default_track
-        if propensities:
-            track = max(propensities, key=propensities.__getitem__)
         reached = 0.0
         for name, share in propensities.items():
             reached += share
             if draw < reached:
                 track = name
                 break
+        else:
+            track = max(propensities, key=propensities.__getitem__) if propensities else self.policy.default_track
         return Decision(track, propensities.get(track, 1.0), propensities, utilities, self.policy.version)
 
     def propensities(self, context: Context) -> tuple[dict[str, float], dict[str, float]]:
@@ -128,23 +130,25 @@ class Evaluator:
 
     def evaluate(self, x: Vector, context: Context) -> tuple[list[float], list[float], list[float]]:
         """Per track the utility, its spread, and the expected cost in USD, of a request with features x."""
-        policy, worth, count, previous = self.policy, self.policy.worth, len(self.tracks), context.previous
+        worth, count, previous = self.policy.worth, len(self.tracks), context.previous
         loaded = dict(self._log_latencies(context)) if self._loads else {}
         linear = np.add.reduce(self._linear * x, axis=1).tolist()
         variances = np.add.reduce(self._variance * (x * x), axis=1).tolist()
         utilities, spreads, costs = [], [], []
-        for place, arm in enumerate(policy.arms):
-            ratio = max(-MOST_LOG_COST, min(MOST_LOG_COST, self._log_costs[place] + linear[count + place]))
-            cost = arm.price_usd * math.exp(ratio)
-            spread = math.sqrt(max(variances[place], 0.0) + arm.level_variance)
-            utility = self._offsets[place] + linear[place] + OPTIMISM * spread - worth.shadow_price * cost
-            if worth.cost:
-                utility -= worth.cost * math.log1p(cost / worth.max_cost_usd)
-            if previous is not None and previous != arm.track:
-                utility -= worth.switching
+        price_of_money, strategys_own, switching, objectives = worth.shadow_price, worth.cost, worth.switching, worth.objectives
+        for place, (track, price, level_variance) in enumerate(self._constants):
+            ratio = self._log_costs[place] + linear[count + place]
+            cost = price * math.exp(ratio if -MOST_LOG_COST < ratio < MOST_LOG_COST else math.copysign(MOST_LOG_COST, ratio))
+            variance = variances[place]
+            spread = math.sqrt(variance + level_variance if variance > 0.0 else level_variance)
+            utility = self._offsets[place] + linear[place] + OPTIMISM * spread - price_of_money * cost
+            if strategys_own:
+                utility -= strategys_own * math.log1p(cost / worth.max_cost_usd)
+            if previous is not None and previous != track:
+                utility -= switching
             if place in loaded:
                 utility -= worth.latency * loaded[place]
-            if worth.objectives:
+            if objectives:
                 utility -= self._breach(place, x, loaded.get(place), math.log(max(cost, 1e-12)))
             utilities.append(round(utility, 9))
             spreads.append(spread)
@@ -227,11 +231,10 @@ class Evaluator:
 
     def _open(self, costs: list[float]) -> list[int]:
         """The tracks that health admits and a hard budget can pay; where none is left, the cheapest of those admitted."""
-        admitted = [place for place, arm in enumerate(self.policy.arms) if arm.admitted > 0.0] or list(range(len(self.tracks)))
         ceiling = self.policy.hard_ceiling_usd
         if ceiling is None:
-            return admitted
-        return [place for place in admitted if costs[place] <= ceiling] or [min(admitted, key=costs.__getitem__)]
+            return self._admitted
+        return [place for place in self._admitted if costs[place] <= ceiling] or [min(self._admitted, key=costs.__getitem__)]
 
     def _affordable(self, places: list[int], utilities: list[float], costs: list[float]) -> list[float]:
         """Under a soft budget a track that is too dear for this moment falls behind every other and keeps its floor."""
@@ -246,7 +249,7 @@ class Evaluator:
 
     def _admit(self, shares: dict[str, float], utilities: list[float]) -> dict[str, float]:
         """A track that recovers gets its admitted share of what it would have; the best fully admitted one takes the rest."""
-        partial = {arm.track: arm.admitted for arm in self.policy.arms if 0.0 < arm.admitted < 1.0}
+        partial = self._partial
         if not partial or len(partial) == len(shares):
             return shares
         full = [place for place, track in enumerate(self.tracks) if track not in partial and shares[track] > 0.0]
