@@ -56,13 +56,11 @@ _BYTES = np.array([_mixed((byte + 1) * _GOLDEN & _MASK) for byte in range(256)],
 _POWERS = np.array([pow(_GOLDEN, exponent, 2**64) for exponent in range(2 * _HALF)], np.uint64)
 _STEP = np.uint64(_GOLDEN)
 _MULTIPLIERS = np.array([_mixed(place + 1) | 1 for place in range(SIGNATURE)], np.uint64)
-_LOWER = np.array([byte + 32 if 65 <= byte <= 90 else byte for byte in range(256)], np.uint8)
-_IS_WORD = np.array([chr(byte).isalnum() or byte >= 128 for byte in range(256)], np.bool_)
-_IS_WORD[128:] = True
+_INVERSES = np.array([pow(_GOLDEN, -exponent, 2**64) for exponent in range(2 * _HALF)], np.uint64)
+_IS_WORD = bytes(byte >= 128 or chr(byte).isalnum() for byte in range(256))
+_FIRST = np.zeros(1, np.intp)
 _LOG = np.array([math.log1p(count) for count in range(2 * _HALF + 1)])
 _TIE = 0.5 + 1e-9  # halves are common here (four words: 63.5): without a margin the last bit of a logarithm would decide
-_PLACES = np.arange(2 * _HALF)
-_OUTSIDE = np.zeros(1, np.bool_)
 _TOP = np.uint64(52)
 _SIGN = {size: np.where(np.arange(4096) // size % 2 == 1, 1.0, -1.0) for size in BLOCKS.values()}
 _SLOT = {size: np.arange(4096) % size for size in BLOCKS.values()}
@@ -108,13 +106,11 @@ def sketch(text: str, categories: Categories = DEFAULT) -> Sketch:
     """
     whole = text.encode("utf-8", "replace")
     part = whole if len(whole) <= 2 * _HALF else whole[:_HALF] + whole[-_HALF:]
-    raw = np.frombuffer(part, np.uint8)
-    lower = _LOWER[raw]
-    values = _BYTES[lower]
-    words = _word_hashes(lower, values)
-    below = [0, *np.bincount(raw, minlength=256).cumsum().tolist()]
+    low = part.lower()  # of bytes: ASCII only
+    values = _BYTES.take(np.frombuffer(low, np.uint8))
+    words = _word_hashes(low, values)
+    below = [0, *np.bincount(np.frombuffer(part, np.uint8), minlength=256).cumsum().tolist()]
     edges = _folded(words[:EDGE_WORDS], "head_words") + _folded(words[-EDGE_WORDS:], "tail_words")
-    low = lower.tobytes()
     return Sketch.model_construct(
         tokens=math.ceil(len(whole) / _CHARACTERS_PER_TOKEN),
         characters=len(text),
@@ -174,29 +170,43 @@ def _entries(vector: Sequence[float]) -> NDArray[np.float64]:
     return entries / largest if largest > 0.0 else entries
 
 
-def _word_hashes(lower: NDArray[np.uint8], values: Hashes) -> Hashes:
-    """One hash a word, a word being a run of ASCII letters and digits and bytes above 127: the polynomial of its bytes, mixed."""
-    inside = _IS_WORD[lower]
-    starts = np.flatnonzero(inside & ~np.concatenate([_OUTSIDE, inside[:-1]]))
+def _word_hashes(low: bytes, values: Hashes) -> Hashes:
+    """One hash a word, a word being a run of ASCII letters and digits and bytes above 127: the polynomial of its bytes, mixed.
+
+    The polynomials are those of the place in the window, divided by the power of the word's first place: the powers of an odd number have inverses.
+    """
+    inside = np.frombuffer(low.translate(_IS_WORD), np.bool_)
+    starts = np.flatnonzero(inside[1:] > inside[:-1]) + 1
+    if low and inside[0]:
+        starts = np.concatenate([_FIRST, starts])
     if not len(starts):
         return values[:0]
-    place = np.zeros(len(lower), np.intp)
-    place[starts] = starts
-    terms = values * _POWERS[_PLACES[: len(lower)] - np.maximum.accumulate(place)]
-    terms[~inside] = 0
-    return _mix(np.add.reduceat(terms, starts))
+    terms = values * _POWERS[: len(values)]
+    terms *= inside
+    found: Hashes = np.add.reduceat(terms, starts)
+    found *= _INVERSES[starts]
+    return _mix(found)
 
 
 def _4gram_hashes(values: Hashes) -> Hashes:
     if len(values) < 4:
         return values[:0]
-    return _mix(((values[:-3] * _STEP + values[1:-2]) * _STEP + values[2:-1]) * _STEP + values[3:])
+    found = values[:-3] * _STEP
+    for place in (1, 2, 3):
+        found += values[place : len(values) - 3 + place]
+        if place < 3:
+            found *= _STEP
+    return _mix(found)
 
 
 def _mix(hashes: Hashes) -> Hashes:
-    hashes = (hashes ^ (hashes >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    hashes = (hashes ^ (hashes >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return hashes ^ (hashes >> np.uint64(31))
+    """SplitMix64's finaliser, in place."""
+    hashes ^= hashes >> np.uint64(30)
+    hashes *= np.uint64(0xBF58476D1CE4E5B9)
+    hashes ^= hashes >> np.uint64(27)
+    hashes *= np.uint64(0x94D049BB133111EB)
+    hashes ^= hashes >> np.uint64(31)
+    return hashes
 
 
 def _folded(hashes: Hashes, block: str) -> list[int]:
