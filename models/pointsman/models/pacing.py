@@ -25,6 +25,8 @@ SAVED_SHARE = 0.05
 DEAR = 3.0
 STEPS = 24
 YOUNG = 100
+AIMED = 500.0
+MOST_OVERRUN = 4.0
 QUANTA = 40.0
 GAPS = 200.0
 COSTS = 1000.0
@@ -102,7 +104,7 @@ class Account:
     (-1.01, 0.00743)
     """
 
-    __slots__ = ("bank", "decided", "kind", "limit", "mean", "period", "price", "since", "spent", "variance")
+    __slots__ = ("aim", "aimed", "bank", "decided", "kind", "limit", "mean", "paid", "period", "price", "since", "spent", "variance")
 
     def __init__(self, kind: Kind, limit: float) -> None:
         self.kind: Kind = kind
@@ -112,6 +114,9 @@ class Account:
         self.price = 0.0
         self.mean = 0.0
         self.variance = 0.0
+        self.aim = 0.0
+        self.aimed = 0.0
+        self.paid = 0.0
         self.period = -1
         self.spent = 0.0
         self.since = -math.inf
@@ -142,6 +147,14 @@ class Account:
         self.variance += ((cost - self.mean) ** 2 - self.variance) / memory
         self.mean += (cost - self.mean) / memory
         self.bank = min(self.bank + RESERVE * granted - cost, most)
+        if self.aim > 0.0:
+            memory = min(self.decided, AIMED)
+            self.aimed += (self.aim - self.aimed) / memory
+            self.paid += (min(cost, MOST_SAVED * self.allowance(gap_s)) - self.paid) / memory
+
+    def overrun(self) -> float:
+        """What decisions cost of late over what they were expected to: above 1 where choices change what they were made by, as load does."""
+        return max(1.0, min(MOST_OVERRUN, self.paid / self.aimed)) if self.decided >= YOUNG and self.aimed > 0.0 else 1.0
 
     def roll(self, now: float) -> None:
         """Start a new hour or day where one has begun."""
@@ -187,14 +200,15 @@ class Account:
 
     def solve(self, values: Table, spreads: Table, costs: Table, probes: Table, gap_s: float) -> float:
         """The shadow price in utility per USD; each table has shape (requests, tracks). 0 where everything is affordable."""
-        allowance, target = self.allowance(gap_s), self.target(gap_s)
+        allowance, target = self.allowance(gap_s), self.target(gap_s) / self.overrun()
 
         def is_dear(price: float) -> bool:
             return expected_cost(values, spreads, costs, probes, price) > target
 
         if not is_dear(0.0):
-            self.price = 0.0
+            self.price, self.aim = 0.0, expected_cost(values, spreads, costs, probes, 0.0)
             return 0.0
+        self.aim = target
         low, high = -_WIDEST, _WIDEST
         if self.price > 0.0:
             edge, step = math.log(self.price * allowance), 0.1
@@ -219,7 +233,21 @@ class Account:
     def snapshot(self) -> list[Any]:
         """The state as plain values."""
         since = self.since if math.isfinite(self.since) else None
-        return [self.kind, self.limit, self.bank, self.decided, self.price, self.mean, self.period, self.spent, since, self.variance]
+        return [
+            self.kind,
+            self.limit,
+            self.bank,
+            self.decided,
+            self.price,
+            self.mean,
+            self.period,
+            self.spent,
+            since,
+            self.variance,
+            self.aim,
+            self.aimed,
+            self.paid,
+        ]
 
     @classmethod
     def restore(cls, state: list[Any]) -> "Account":
@@ -227,7 +255,7 @@ class Account:
         account = cls(state[0], state[1])
         account.bank, account.decided, account.price, account.mean, account.period, account.spent = state[2:8]
         account.since = -math.inf if state[8] is None else state[8]
-        account.variance = state[9]
+        account.variance, account.aim, account.aimed, account.paid = state[9:]
         return account
 
 
