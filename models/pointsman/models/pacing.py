@@ -104,7 +104,7 @@ class Account:
     (-1.01, 0.00743)
     """
 
-    __slots__ = ("aim", "aimed", "bank", "decided", "kind", "limit", "mean", "paid", "period", "price", "since", "spent", "variance")
+    __slots__ = ("aim", "aimed", "bank", "decided", "judged", "kind", "limit", "mean", "paid", "period", "price", "since", "spent", "variance")
 
     def __init__(self, kind: Kind, limit: float) -> None:
         self.kind: Kind = kind
@@ -117,6 +117,7 @@ class Account:
         self.aim = 0.0
         self.aimed = 0.0
         self.paid = 0.0
+        self.judged = 0
         self.period = -1
         self.spent = 0.0
         self.since = -math.inf
@@ -147,14 +148,15 @@ class Account:
         self.variance += ((cost - self.mean) ** 2 - self.variance) / memory
         self.mean += (cost - self.mean) / memory
         self.bank = min(self.bank + RESERVE * granted - cost, most)
-        if self.aim > 0.0:
-            memory = min(self.decided, AIMED)
+        if is_own and self.aim > 0.0:
+            self.judged += 1
+            memory = min(self.judged, AIMED)
             self.aimed += (self.aim - self.aimed) / memory
             self.paid += (min(cost, MOST_SAVED * self.allowance(gap_s)) - self.paid) / memory
 
     def overrun(self) -> float:
-        """What decisions cost of late over what they were expected to: above 1 where choices change what they were made by, as load does."""
-        return max(1.0, min(MOST_OVERRUN, self.paid / self.aimed)) if self.decided >= YOUNG and self.aimed > 0.0 else 1.0
+        """What decisions of our own cost of late over what they were expected to: above 1 where choices change what they were made by, as load does."""
+        return max(1.0, min(MOST_OVERRUN, self.paid / self.aimed)) if self.judged >= YOUNG and self.aimed > 0.0 else 1.0
 
     def roll(self, now: float) -> None:
         """Start a new hour or day where one has begun."""
@@ -247,6 +249,7 @@ class Account:
             self.aim,
             self.aimed,
             self.paid,
+            self.judged,
         ]
 
     @classmethod
@@ -255,7 +258,7 @@ class Account:
         account = cls(state[0], state[1])
         account.bank, account.decided, account.price, account.mean, account.period, account.spent = state[2:8]
         account.since = -math.inf if state[8] is None else state[8]
-        account.variance, account.aim, account.aimed, account.paid = state[9:]
+        account.variance, account.aim, account.aimed, account.paid, account.judged = state[9:]
         return account
 
 
