@@ -1,4 +1,4 @@
-"""Arrays: an inner product that is the same everywhere, and symmetric matrices as text in a snapshot."""
+"""Numbers and arrays: six digits, an inner product that is the same everywhere, and symmetric matrices as text in a snapshot."""
 
 import base64
 import math
@@ -18,6 +18,15 @@ def dot(left: Iterable[float], right: Iterable[float]) -> float:
     for one, other in zip(left, right, strict=True):
         total += one * other
     return total
+
+
+def short(number: float) -> float:
+    """A number to six significant digits, as policies publish it.
+
+    >>> short(0.123456789)
+    0.123457
+    """
+    return float(f"{number:.6g}")
 
 
 def packed(matrix: NDArray[np.float32]) -> str:

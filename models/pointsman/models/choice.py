@@ -10,6 +10,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from .arrays import short
+
 SHARPNESS = 0.1
 LOSS = 5e-5
 FLOOR = 0.02
@@ -44,7 +46,7 @@ def probabilities(utilities: Sequence[float], spreads: Sequence[float], probes: 
     for share in shares:
         explored += share
     shrink = MOST_EXPLORED / explored if explored > MOST_EXPLORED else 1.0
-    shares = [float(f"{share * shrink:.6g}") for share in shares]
+    shares = [short(share * shrink) for share in shares]
     rest = 1.0
     for share in shares:
         rest -= share

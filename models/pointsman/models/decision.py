@@ -14,6 +14,7 @@ import numpy as np
 
 from pointsman.schemas import PolicyLoad, PolicyPublished, PolicyTarget, PolicyWorth
 
+from .arrays import short
 from .choice import LOGISTIC, OPTIMISM, probabilities
 from .context import FEATURES_NAME, LENGTH, Context, Vector
 from .load import seconds
@@ -257,7 +258,7 @@ class Evaluator:
             return shares
         heir = self.tracks[max(full, key=utilities.__getitem__)]
         for track, share in partial.items():
-            given = float(f"{shares[track] * share:.6g}")
+            given = short(shares[track] * share)
             shares[heir] = round(shares[heir] + shares[track] - given, 9)
             shares[track] = given
         return shares

@@ -9,10 +9,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from pointsman.schemas import EXCUSED
+
 State = Literal["healthy", "cooldown", "ejected", "probing"]
 MOST_TRACKS = 64
 BUCKETS = 12
-NOT_THE_PROVIDER = frozenset({"client", "cancelled"})
 _RATE_LIMITED = re.compile(r"(?<!\d)429(?!\d)|rate.?limit|too.?many.?requests", re.IGNORECASE)
 
 
@@ -100,7 +101,7 @@ class Health:
         started_at: float | None = None,
     ) -> None:
         """Count an outcome, at `now` in seconds of event time; one whose attempt `started_at` before the track was taken out is no probe."""
-        if not success and failure_class in NOT_THE_PROVIDER:
+        if not success and failure_class in EXCUSED:
             return
         state = self._tracks.get(track)
         if state is None:

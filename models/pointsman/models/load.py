@@ -8,7 +8,7 @@ from typing import Any
 
 from pointsman.schemas import PolicyLoad
 
-from .arrays import dot
+from .arrays import dot, short
 from .quantiles import SlidingQuantiles
 
 FORGETTING = 0.99
@@ -149,12 +149,12 @@ class Load:
             edges, tokens = (), (round(self._all.get(0.5), 1),)
         limit = 2.0 * self.known + SLOW_START
         return PolicyLoad.model_construct(
-            constant_s=_short(constant),
-            per_token_s=_short(per_token),
-            per_token_running_s=_short(slowing),
-            per_running_s=_short(queueing),
+            constant_s=short(constant),
+            per_token_s=short(per_token),
+            per_token_running_s=short(slowing),
+            per_running_s=short(queueing),
             running=self.in_flight,
-            limit=_short(limit),
+            limit=short(limit),
             outcomes=outcomes,
             edges=edges,
             tokens=tokens,
@@ -228,7 +228,3 @@ def seconds(load: PolicyLoad, tokens: float, running: int) -> float:
     """What one more request would take by a published load."""
     beside = running + 1
     return load.constant_s + load.per_running_s * beside + tokens * (load.per_token_s + load.per_token_running_s * beside)
-
-
-def _short(number: float) -> float:
-    return float(f"{number:.6g}")

@@ -10,6 +10,7 @@ import numpy as np
 from pointsman.schemas import OptimizationConfig, PolicyArm, PolicyLoad, PolicyObjective, PolicyWorth, Track
 
 from . import objective
+from .arrays import short
 from .bandit import LOG_COST, QUALITY, Bandit
 from .context import SIZE, Vector
 from .decision import MOST_LOG_COST, TARGETS, Evaluator
@@ -36,13 +37,11 @@ class Prior:
     quality: float
     log_latency: float
     price: float
-    is_declared: bool
 
     @classmethod
     def of(cls, track: Track, config: OptimizationConfig) -> "Prior":
         """The prior that a track's settings declare; a track without a price takes the first cost it reports as one."""
-        price = track.cost_per_request_usd + 0.5 * track.cost_per_1k_input_tokens + 0.2 * track.cost_per_1k_output_tokens
-        return cls(track.quality, objective.log_latency(track.latency_ms, config), price, price > 0.0)
+        return cls(track.quality, objective.log_latency(track.latency_ms, config), track.typical_cost_usd)
 
 
 @dataclass(slots=True)
@@ -195,7 +194,7 @@ class Policy:
                     track=track,
                     offsets={name: round(offset + given, 6) for name, offset, given in zip(TARGETS, offsets, levels, strict=True)},
                     weights={name: tuple(row) for name, row in zip(TARGETS, weights, strict=True)},
-                    price_usd=float(f"{prior.price * self.calibrations[track].get(prior.price):.6g}"),
+                    price_usd=short(prior.price * self.calibrations[track].get(prior.price)),
                     penalty=round(penalties.get(track, 0.0), DIGITS),
                     shift=round(drift.shift, 6),
                     variance=tuple(variance),
@@ -299,7 +298,7 @@ class Policy:
         arms = {
             f"arm:{name}": [
                 bandit.pop(name),
-                [prior.quality, prior.log_latency, prior.price, prior.is_declared],
+                [prior.quality, prior.log_latency, prior.price],
                 self.drifts[name].snapshot(),
                 [self.calibrations[name].paid, self.calibrations[name].predicted],
             ]

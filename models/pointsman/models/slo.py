@@ -39,7 +39,7 @@ class Slo:
         """Whether a completion breaks the objective; None where it says nothing about it."""
         metric, bound = self.objective.metric, self.objective.bound
         if metric == "success":
-            return not event.success if event.success or event.failure_class not in ("client", "cancelled") else None
+            return None if event.is_excused else not event.success
         if not event.success:
             return None
         value = {"latency_ms": event.latency_ms, "quality_score": event.quality_score, "cost_usd": event.cost_usd}.get(metric)

@@ -41,12 +41,11 @@ class TrackState:
         self.name = settings.name
         self.settings = settings
         self.windows = Windows(config.intervals.window_s)
-        typical = settings.cost_per_request_usd + 0.5 * settings.cost_per_1k_input_tokens + 0.2 * settings.cost_per_1k_output_tokens
         defaults = {
             "latency_ms": settings.latency_ms,
             "ttft_ms": settings.latency_ms / 5.0,
             "output_tokens": 200.0,
-            "cost_usd": typical,
+            "cost_usd": settings.typical_cost_usd,
             "quality_score": settings.quality,
         }
         memory = config.intervals.window_outcomes
@@ -118,7 +117,7 @@ class TrackState:
         """Count a completion where it counts at once: windows and health (a client's hang-up is not the track's fault)."""
         self.completed += 1
         self.windows.add(event, clock)
-        if event.success or event.failure_class not in ("client", "cancelled"):
+        if not event.is_excused:
             self.recent_success = self.recent_success_at(clock)
             self.recent_success += FAST * (float(event.success) - self.recent_success)
             self.failed_at = clock
@@ -139,7 +138,7 @@ class TrackState:
 
     def learn(self, event: RequestCompleted, x: dict[str, float], issued: dict[str, Prediction], timeouts: tuple[Issued, ...], waited_ms: float) -> None:
         """Learn from a joined outcome; `waited_ms` is how long a failure was waited for."""
-        if not event.success and event.failure_class in ("client", "cancelled"):
+        if event.is_excused:
             return
         observed = {
             "latency_ms": event.latency_ms if event.success else None,

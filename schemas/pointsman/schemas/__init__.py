@@ -3,7 +3,7 @@
 from .codec import INPUTS, OUTPUTS, AnyInput, Refused, dead_letter, decode, decode_fields, decode_output, encode, explain
 from .config import Budget, Constraints, Hedging, Intervals, Mode, Objective, OptimizationConfig, Strategy, Track
 from .envelope import Event, InputEvent, Origin, OutputEvent
-from .inputs import ConfigChanged, QualityAssessed, RequestCompleted, RequestStarted, ResourceSampled, Sketch, Tick
+from .inputs import EXCUSED, ConfigChanged, QualityAssessed, RequestCompleted, RequestStarted, ResourceSampled, Sketch, Tick
 from .outputs import (
     AlertKind,
     AlertRaised,
@@ -27,6 +27,7 @@ from .outputs import (
 )
 
 __all__ = [
+    "EXCUSED",
     "INPUTS",
     "OUTPUTS",
     "AlertKind",

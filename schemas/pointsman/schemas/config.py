@@ -29,6 +29,11 @@ class Track(_Section):
     uses_local_resources: bool | None = None
 
     @property
+    def typical_cost_usd(self) -> float:
+        """What a request of 500 tokens in and 200 out would cost by the declared prices."""
+        return self.cost_per_request_usd + 0.5 * self.cost_per_1k_input_tokens + 0.2 * self.cost_per_1k_output_tokens
+
+    @property
     def is_local(self) -> bool:
         """Whether this track competes for the sampled hosts' resources; unless said, the one named `local` does."""
         return self.name == "local" if self.uses_local_resources is None else self.uses_local_resources

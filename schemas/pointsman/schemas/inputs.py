@@ -8,6 +8,7 @@ from .config import OptimizationConfig
 from .envelope import Attributes, Count, Duration, Identifier, InputEvent, Money, Percent, Share, ShortText
 
 FailureClass = Literal["provider", "client", "timeout", "cancelled", "unknown"]
+EXCUSED = frozenset({"client", "cancelled"})
 Feature = Annotated[int, Field(ge=-127, le=127)]
 Hash = Annotated[int, Field(ge=0, le=2**64 - 1)]
 
@@ -63,6 +64,11 @@ class RequestCompleted(InputEvent):
     quality_score: Share | None = None
     cache_hit: bool | None = None
     stages: Annotated[dict[Identifier, Duration], Field(max_length=32)] | None = None
+
+    @property
+    def is_excused(self) -> bool:
+        """Whether it failed for no fault of the track: by the client's error, or its hang-up."""
+        return not self.success and self.failure_class in EXCUSED
 
     @model_validator(mode="after")
     def _latency_of_a_success(self) -> Self:

@@ -126,7 +126,7 @@ class Ledger:
                 return
         self.pending.pop(event.request_id, None)
         choice.is_lost = False
-        if not event.success and event.failure_class in ("client", "cancelled"):
+        if event.is_excused:
             self.left_out["hung up by the client"] += 1
             self._keep(choice, {})
         else:

@@ -145,7 +145,7 @@ def _outcomes(
             outcome = {"success": 0.0}
         elif end is None:
             left_out["still running"] += start.propensity is not None
-        elif not end.success and end.failure_class in ("client", "cancelled"):
+        elif end.is_excused:
             left_out["hung up by the client"] += start.propensity is not None
         else:
             outcome = outcome_of(end, start.input_tokens, judged.get(attempt), config)

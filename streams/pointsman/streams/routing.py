@@ -4,6 +4,7 @@ import hashlib
 from typing import Any
 
 from pointsman.models import objective
+from pointsman.models.arrays import short
 from pointsman.models.bandit import LOG_LATENCY, QUALITY
 from pointsman.models.context import FEATURES_NAME, Context, Vector
 from pointsman.models.decision import Decision, Evaluator
@@ -28,14 +29,15 @@ class Routing:
         self.config = config
         self.learner = Policy(config.tracks, config)
         self.health = Health(track.name for track in config.tracks)
-        self.hedges = HedgeBudget(HedgeSettings(share=max(config.hedging.share, 1e-3)))
-        self.strategy: Strategy = "balanced" if config.strategy == "adaptive" else config.strategy
+        self.hedges = HedgeBudget(_hedging(config))
+        self.strategy = _first_strategy(config)
         self.policy: PolicyPublished | None = None
         self.version = 0
         self.unpublished = 0
         self.is_urgent = False
         self.conversations: dict[int, str] = {}
         self._evaluator: Evaluator | None = None
+        self._draft: Evaluator | None = None
 
     # what happens
 
@@ -54,11 +56,11 @@ class Routing:
                 self.learner.add(track.settings, config)
         self.learner.configure(config)
         if config.hedging.share != self.config.hedging.share:
-            self.hedges = HedgeBudget(HedgeSettings(share=max(config.hedging.share, 1e-3)))
+            self.hedges = HedgeBudget(_hedging(config))
         self.is_urgent = True
         self.config = config
         self.health.keep(self.learner.priors)
-        self.strategy = "balanced" if config.strategy == "adaptive" else config.strategy
+        self.strategy = _first_strategy(config)
 
     def context(self, event: RequestStarted) -> Context:
         """What is known of a request, the last track of its conversation included."""
@@ -111,7 +113,7 @@ class Routing:
 
     def learn(self, event: RequestCompleted, context: Context, track: TrackState, now: float) -> str | None:
         """A joined outcome; says what the drift detector said."""
-        if not event.success and event.failure_class in ("client", "cancelled"):
+        if event.is_excused:
             return None
         x = context.vector()
         ratio = objective.log_latency(event.latency_ms, self.config) if event.success and event.latency_ms is not None else None
@@ -180,16 +182,16 @@ class Routing:
             "features": FEATURES_NAME,
             "arms": arms,
             "worth": learner.worth(value, self.config, 0.0),
-            "ceiling_usd": _short(learner.ceiling()),
-            "hard_ceiling_usd": _short(min(account.remaining(in_flight_usd) for account in learner.accounts)) if hard and learner.accounts else None,
+            "ceiling_usd": short(ceiling) if (ceiling := learner.ceiling()) is not None else None,
+            "hard_ceiling_usd": short(min(account.remaining(in_flight_usd) for account in learner.accounts)) if hard and learner.accounts else None,
             "strategy": self.strategy,
             "mode": self.config.mode,
             "default_track": self.config.tracks[0].name if self.config.tracks else next(iter(tracks)),
             "expires_at": round(now + self.config.intervals.expiry_s, 6),
         }
         if learner.accounts:
-            unpriced = Evaluator(PolicyPublished.model_construct(event_id="", scope="", occurred_at=now, caused_by="", **policy))
-            policy["worth"] = learner.worth(value, self.config, learner.price(unpriced))
+            self._draft = Evaluator(PolicyPublished.model_construct(event_id="", scope="", occurred_at=now, caused_by="", **policy), self._evaluator)
+            policy["worth"] = learner.worth(value, self.config, learner.price(self._draft))
         return policy
 
     def _has_moved(self, published: tuple[PolicyObjective, ...]) -> bool:
@@ -206,7 +208,7 @@ class Routing:
 
     def take_up(self, policy: PolicyPublished) -> None:
         """From here on this policy decides."""
-        self.policy, self._evaluator = policy, Evaluator(policy, self._evaluator)
+        self.policy, self._evaluator, self._draft = policy, Evaluator(policy, self._draft or self._evaluator), None
 
     # what is asked
 
@@ -253,7 +255,7 @@ class Routing:
         self.learner = Policy.restore(state, self.config)
         state = state["now"]
         self.health = Health.restore(state["health"])
-        self.hedges = HedgeBudget.restore(state["hedges"], HedgeSettings(share=max(self.config.hedging.share, 1e-3)))
+        self.hedges = HedgeBudget.restore(state["hedges"], _hedging(self.config))
         self.strategy, self.version, self.unpublished, self.is_urgent = state["now"]
         self.conversations = {digest: track for digest, track in state["conversations"]}
         if policy is not None:
@@ -264,5 +266,10 @@ def _digest(conversation: str) -> int:
     return int.from_bytes(hashlib.blake2b(conversation.encode("utf-8", "replace"), digest_size=6).digest(), "big")
 
 
-def _short(amount: float | None) -> float | None:
-    return None if amount is None else float(f"{amount:.6g}")
+def _first_strategy(config: OptimizationConfig) -> Strategy:
+    """The configured strategy; `adaptive` starts as balanced."""
+    return "balanced" if config.strategy == "adaptive" else config.strategy
+
+
+def _hedging(config: OptimizationConfig) -> HedgeSettings:
+    return HedgeSettings(share=max(config.hedging.share, 1e-3))

@@ -16,7 +16,7 @@ from pointsman.schemas import OptimizationConfig, PolicyPublished, RequestComple
 
 from .scope import IDENTITY_BYTES, Scope
 
-FORMAT = 3
+FORMAT = 4
 CHUNK = 500
 
 
