@@ -20,6 +20,16 @@ def fold(core: Core, events: list[AnyInput]) -> bytes:
     return b"".join(encode(output) + b"\n" for event in events for output in core.step(event))
 
 
+def sizes(core: Core, events: list[AnyInput]) -> list[int]:
+    """Bytes of state of the scope `chat` half-way through a fold and at its end."""
+    found = []
+    for number, event in enumerate(events):
+        core.step(event)
+        if number in (len(events) // 2, len(events) - 1):
+            found.append(sum(map(len, core.snapshot("chat").values())))
+    return found
+
+
 def state(core: Core) -> dict[str, dict[str, bytes]]:
     """The snapshots of all scopes."""
     return {scope: core.snapshot(scope) for scope in core.scopes()}
@@ -74,12 +84,8 @@ def test_a_scope_does_not_show_in_another() -> None:
 def test_state_does_not_grow_with_the_stream() -> None:
     events = [event for event in stream(6, 9000) if event.scope == "chat"]
     core = Core(CONFIG)
-    sizes = []
-    for number, event in enumerate(events):
-        core.step(event)
-        if number in (len(events) // 2, len(events) - 1):
-            sizes.append(sum(map(len, core.snapshot("chat").values())))
-    assert sizes[1] < 1.2 * sizes[0]
+    half, end = sizes(core, events)
+    assert end < 1.2 * half
     assert max(map(len, core.snapshot("chat").values())) < 256_000
 
 

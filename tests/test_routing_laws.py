@@ -6,7 +6,7 @@ import pytest
 from events import COSTS, START, streams, traffic
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_laws import state
+from test_laws import fold, sizes, state
 
 from pointsman.schemas import AnyInput, Budget, ConfigChanged, OptimizationConfig, Origin, PolicyPublished, Track, decode, encode
 from pointsman.streams.core import Core
@@ -15,11 +15,6 @@ TRACKS = tuple(Track(name=name, cost_per_request_usd=cost) for name, cost in COS
 CONFIG = OptimizationConfig(strategy="adaptive", tracks=TRACKS, budget=Budget(usd_per_request=0.003, usd_per_hour=2.0, usd_per_day=30.0))
 HARD = CONFIG.model_copy(update={"budget": Budget(usd_per_hour=0.05, hard=True)})
 MANY = st.builds(traffic, st.integers(0, 10_000), st.integers(60, 150)) | streams(traffic)
-
-
-def fold(core: Core, events: list[AnyInput]) -> bytes:
-    """Every output of a fold, a line each."""
-    return b"".join(encode(output) + b"\n" for event in events for output in core.step(event))
 
 
 @settings(deadline=None, max_examples=8)
@@ -80,13 +75,12 @@ def test_a_scope_does_not_show_in_another() -> None:
 def test_a_state_with_five_tracks_and_everything_on_stays_within_its_bounds() -> None:
     core = Core(CONFIG.model_copy(update={"tracks": (*TRACKS, Track(name="d"), Track(name="e"))}))
     draw = random.Random(1)
-    sizes = []
-    for number, event in enumerate(events := traffic(7, 2600)):
+    events: list[AnyInput] = []
+    for event in traffic(7, 2600):
         turned = {"conversation_id": f"c{draw.randrange(10_000)}"} if event.type == "request.started/1" else {}
-        core.step(event.model_copy(update=turned))
-        if number in (len(events) // 2, len(events) - 1):
-            sizes.append(sum(map(len, core.snapshot("chat").values())))
-    assert sizes[1] < 1.2 * sizes[0]
+        events.append(event.model_copy(update=turned))
+    half, end = sizes(core, events)
+    assert end < 1.2 * half
     assert max(map(len, core.snapshot("chat").values())) < 256_000
 
 

@@ -32,6 +32,7 @@ from pointsman.schemas import AlertRaised, Budget, OptimizationConfig, Sketch, T
 from pointsman.streams import Optimizer
 from pointsman.streams.logged import read_recording
 from pointsman.streams.recording import read_lines
+from pointsman.streams.static_mix import StaticMix
 
 ROOT = Path(__file__).parents[2]
 RECORDING = Path(str(files("pointsman.streams") / "recordings" / "routing.jsonl.gz"))
@@ -74,26 +75,9 @@ def shipped() -> Data:
     return Data(sketches, [], [recording.tracks[place] for place in order], rewards[:, order], costs[:, order])
 
 
-def hull(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-    """The best reward for every cost that a fixed mix of the points (cost, reward) can have.
-
-    >>> hull([(1.0, 0.5), (2.0, 0.4), (3.0, 0.9)])
-    [(1.0, 0.5), (3.0, 0.9)]
-    """
-    best: list[tuple[float, float]] = []
-    for cost, reward in sorted(points):
-        if best and reward <= best[-1][1]:
-            continue
-        while len(best) > 1 and (best[-1][1] - best[-2][1]) * (cost - best[-2][0]) <= (reward - best[-2][1]) * (best[-1][0] - best[-2][0]):
-            best.pop()
-        best.append((cost, reward))
-    return best
-
-
 def mixed(rewards: Table, costs: Table, cost: float) -> float:
     """The mean reward of the best fixed mix at this mean cost."""
-    points = hull(list(zip(costs.mean(0).tolist(), rewards.mean(0).tolist(), strict=True)))
-    return float(np.interp(cost, [point[0] for point in points], [point[1] for point in points]))
+    return StaticMix(costs, rewards).quality_at(cost)
 
 
 def declared(costs: Table) -> list[float]:
@@ -243,7 +227,7 @@ def linucb(data: Data, budget: float, seed: int) -> dict[str, Any]:
     from river import bandit
 
     order = np.random.default_rng(5000 + seed).permutation(len(data.sketches))
-    points = hull(list(zip(data.costs.mean(0).tolist(), data.rewards.mean(0).tolist(), strict=True)))
+    points = StaticMix(data.costs, data.rewards).corners
     slope = next(((b[1] - a[1]) / (b[0] - a[0]) for a, b in itertools.pairwise(points) if a[0] <= budget <= b[0]), 0.0)
     policy = bandit.LinUCBDisjoint(alpha=0.1, seed=seed)
     chosen = []
