@@ -30,7 +30,7 @@ class Routing:
         self.learner = Policy(config.tracks, config)
         self.health = Health(track.name for track in config.tracks)
         self.hedges = HedgeBudget(_hedging(config))
-        self.strategy = _first_strategy(config)
+        self.strategy: Strategy = _first_strategy(config)
         self.policy: PolicyPublished | None = None
         self.version = 0
         self.unpublished = 0
