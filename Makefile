@@ -36,7 +36,14 @@ bench-routing: $(VENV)/.done ## Measure routing, failover, the closed loop and t
 	PYTHONPATH=tests $(BIN)/python -m benchmarks.closed_loop --json build/bench-closed-loop.json
 	PYTHONPATH=tests $(BIN)/python -m benchmarks.evaluation
 
+bench-predict: $(VENV)/.done ## Measure predictions, their intervals, forecasts and scaling beside their baselines
+	PYTHONPATH=tests $(BIN)/python -m benchmarks.latency --json build/bench-latency.json
+	PYTHONPATH=tests $(BIN)/python -m benchmarks.keyed --json build/bench-keyed.json
+	PYTHONPATH=tests $(BIN)/python -m benchmarks.forecasts --json build/bench-forecasts.json
+	PYTHONPATH=tests $(BIN)/python -m benchmarks.scaling --json build/bench-scaling.json
+	PYTHONPATH=tests $(BIN)/python -m benchmarks.learners --json build/bench-learners.json
+
 kafka: $(VENV)/.done ## Run a real single-node Kafka without Docker, until Ctrl-C
 	$(BIN)/python ops/kafka/broker.py --port 9092
 
-.PHONY: help demo test lint types bench bench-routing kafka
+.PHONY: help demo test lint types bench bench-routing bench-predict kafka

@@ -7,26 +7,36 @@ from typing import Annotated, Any
 from pydantic import Field, TypeAdapter, ValidationError
 
 from .envelope import EARLIEST, LATEST, Event, InputEvent, OutputEvent
-from .inputs import ConfigChanged, QualityAssessed, RequestCompleted, RequestStarted, ResourceSampled, Tick
+from .inputs import CapacityAllocated, ConfigChanged, QualityAssessed, RequestCompleted, RequestStarted, ResourceSampled, Tick
 from .outputs import (
     AlertRaised,
     AlertResolved,
     EventRejected,
+    ForecastIssued,
+    ModelsReported,
     PolicyPublished,
     PredictionIssued,
     Reason,
     RecommendationIssued,
+    ScalingRecommended,
+    ScalingScored,
     StrategyAdapted,
     WindowClosed,
 )
 
-INPUTS: dict[str, type[InputEvent]] = {model.TYPE: model for model in (RequestStarted, RequestCompleted, ResourceSampled, QualityAssessed, ConfigChanged, Tick)}
+INPUTS: dict[str, type[InputEvent]] = {
+    model.TYPE: model for model in (RequestStarted, RequestCompleted, ResourceSampled, QualityAssessed, ConfigChanged, CapacityAllocated, Tick)
+}
 OUTPUTS: dict[str, type[Event]] = {
     model.TYPE: model
     for model in (
         RecommendationIssued,
         PolicyPublished,
         PredictionIssued,
+        ModelsReported,
+        ForecastIssued,
+        ScalingRecommended,
+        ScalingScored,
         WindowClosed,
         StrategyAdapted,
         AlertRaised,
@@ -37,7 +47,7 @@ OUTPUTS: dict[str, type[Event]] = {
 MAX_EVENT_BYTES = 900_000
 MAX_PAYLOAD_BYTES = 65_536
 
-AnyInput = RequestStarted | RequestCompleted | ResourceSampled | QualityAssessed | ConfigChanged | Tick
+AnyInput = RequestStarted | RequestCompleted | ResourceSampled | QualityAssessed | ConfigChanged | CapacityAllocated | Tick
 _INPUT: TypeAdapter[AnyInput] = TypeAdapter(Annotated[AnyInput, Field(discriminator="type")])
 
 

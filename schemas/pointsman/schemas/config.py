@@ -8,6 +8,9 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 Strategy = Literal["balanced", "latency", "throughput", "resource", "quality", "cost", "adaptive"]
 Mode = Literal["apply", "observe", "bypass"]
 Metric = Literal["latency_ms", "ttft_ms", "success", "quality_score", "cost_usd"]
+PredictedMetric = Literal["latency_ms", "ttft_ms", "output_tokens", "cost_usd", "quality_score"]
+Learners = Literal["light", "full", "auto"]
+ScalingUnit = Literal["replicas", "concurrency"]
 _Name = Annotated[str, Field(min_length=1, max_length=128)]
 _Price = Annotated[float, Field(ge=0, le=1e6)]
 
@@ -90,6 +93,43 @@ class Objective(_Section):
     window: Annotated[str, Field(pattern=r"^[0-9]+[smhd]$")] = "28d"
 
 
+class ModelChoice(_Section):
+    """A river regressor that joins the models of one metric, on one track or, without `track`, on all: its class's full name and its arguments."""
+
+    metric: PredictedMetric
+    model: Annotated[str, Field(pattern=r"^river(\.[a-z_]+)+\.[A-Z][A-Za-z0-9]*$", max_length=256)]
+    track: _Name | None = None
+    parameters: dict[str, float | int | str | bool | None] = {}
+
+
+class Forecasts(_Section):
+    """What is forecast beside arrival rate, token rate and concurrency: the named gauges, on every host that reports them."""
+
+    enabled: bool = True
+    gauges: Annotated[tuple[_Name, ...], Field(max_length=16)] = ()
+
+
+class Scaling(_Section):
+    """How many replicas, or how much concurrency, a track may have, and what it takes to change that; `unserved_share` of the demand may find no place."""
+
+    track: _Name
+    unit: ScalingUnit = "replicas"
+    minimum: Annotated[int, Field(ge=0, le=100_000)] = 1
+    maximum: Annotated[int, Field(ge=1, le=100_000)] = 100
+    concurrency_per_replica: Annotated[float, Field(gt=0, le=100_000)] = 1.0
+    start_delay_s: Annotated[float, Field(ge=0, le=86_400)] = 600.0
+    target_utilisation: Annotated[float, Field(gt=0, le=1)] = 0.8
+    unserved_share: Annotated[float, Field(gt=0, lt=0.5)] = 0.01
+    cooldown_s: Annotated[float, Field(ge=0, le=86_400)] = 300.0
+    usd_per_hour: _Price = 0.0
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.minimum > self.maximum:
+            raise ValueError(f"scaling of {self.track}: minimum {self.minimum} is above maximum {self.maximum}")
+        return self
+
+
 class OptimizationConfig(_Section):
     """Everything a user sets for one scope."""
 
@@ -101,6 +141,11 @@ class OptimizationConfig(_Section):
     hedging: Hedging = Hedging()
     intervals: Intervals = Intervals()
     objectives: Annotated[tuple[Objective, ...], Field(max_length=64)] = ()
+    learners: Learners = "auto"
+    models: Annotated[tuple[ModelChoice, ...], Field(max_length=64)] = ()
+    forecasts: Forecasts = Forecasts()
+    scaling: Annotated[tuple[Scaling, ...], Field(max_length=64)] = ()
+    priority: Annotated[float, Field(gt=0, le=1000)] = 1.0
 
     @field_validator("tracks")
     @classmethod

@@ -113,6 +113,15 @@ class ConfigChanged(InputEvent):
     config: OptimizationConfig
 
 
+class CapacityAllocated(InputEvent):
+    """From here on this scope may have so many requests in flight on a track that it shares with other scopes; without `concurrency` it shares no longer."""
+
+    TYPE: ClassVar[str] = "capacity.allocated/1"
+    type: Literal["capacity.allocated/1"] = "capacity.allocated/1"
+    track: Identifier
+    concurrency: Annotated[int, Field(ge=0, le=100_000)] | None = None
+
+
 class Tick(InputEvent):
     """Time has passed; written by the shell that owns the journal when nothing else moves a scope's clock."""
 

@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from .config import Mode, Strategy
+from .config import Learners, Mode, PredictedMetric, ScalingUnit, Strategy
 from .envelope import Count, Event, Identifier, OutputEvent, Share, ShortText
 
 AlertKind = Literal["anomaly", "constraint", "slo_burn", "drift", "forecast", "budget"]
@@ -160,6 +160,92 @@ class PredictionIssued(OutputEvent):
     output_tokens: Interval | None = None
     cost_usd: Interval | None = None
     quality_score: Interval | None = None
+
+
+class ModelReport(BaseModel):
+    """One model of a metric: its share of what is published, its mean |ln(outcome ÷ prediction)| of late, and its WAPE over all its outcomes.
+
+    `since` is when it took up its role, `version` counts how often it was made anew.
+    """
+
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
+    name: Identifier
+    role: Literal["champion", "challenger", "resting"]
+    version: Count = 0
+    weight: Share = 0.0
+    error: float | None = None
+    wape: float | None = None
+    outcomes: Count = 0
+    resets: Count = 0
+    since: float = 0.0
+
+
+class ModelsReported(OutputEvent):
+    """How the models of one metric of one track do, and how often its 90 % interval held over the last 500 outcomes."""
+
+    TYPE: ClassVar[str] = "models.reported/1"
+    type: Literal["models.reported/1"] = "models.reported/1"
+    track: Identifier
+    metric: PredictedMetric
+    learners: Learners
+    models: tuple[ModelReport, ...]
+    coverage: Share | None = None
+    coverage_outcomes: Count = 0
+    winkler: float | None = None
+
+
+class ForecastIssued(OutputEvent):
+    """What a series will be at `target_time`: a median and a 90 % interval; where it has a limit, the time until the median is beyond it.
+
+    Series: `arrival_rate` (requests a second), `token_rate` (output tokens a second) and `concurrency` (mean in flight) of the scope or of one track, and
+    what a host samples, by its field's or its gauge's name.
+    """
+
+    TYPE: ClassVar[str] = "forecast.issued/1"
+    type: Literal["forecast.issued/1"] = "forecast.issued/1"
+    metric: Identifier
+    track: Identifier | None = None
+    host: Identifier | None = None
+    horizon_s: float
+    target_time: float
+    median: float
+    lower: float
+    upper: float
+    limit: float | None = None
+    time_to_limit_s: float | None = None
+
+
+class ScalingRecommended(OutputEvent):
+    """How much of a track to have at `effective_at`: enough for `demand` (requests in flight, an upper quantile of the forecast) at the target utilisation."""
+
+    TYPE: ClassVar[str] = "scaling.recommended/1"
+    type: Literal["scaling.recommended/1"] = "scaling.recommended/1"
+    track: Identifier
+    unit: ScalingUnit
+    current: Count
+    desired: Count
+    demand: float
+    level: Share
+    service_time_ms: float | None = None
+    target_utilisation: Share
+    effective_at: float
+    cooldown_until: float | None = None
+    usd_per_hour: float = 0.0
+    reason: str
+
+
+class ScalingScored(OutputEvent):
+    """What the advice of one stretch was worth: the share of the demand that it left unserved, and what it had beyond the demand as a share of it."""
+
+    TYPE: ClassVar[str] = "scaling.scored/1"
+    type: Literal["scaling.scored/1"] = "scaling.scored/1"
+    track: Identifier
+    start: float
+    end: float
+    unserved_share: float
+    over_provisioned_share: float
+    target_unserved_share: float
+    changes: Count
 
 
 class WindowClosed(OutputEvent):

@@ -16,12 +16,17 @@ INPUT_TOPICS = {
     "resource.sampled/1": "resources.sampled",
     "quality.assessed/1": "quality.assessed",
     "config.changed/1": "config.changed",
+    "capacity.allocated/1": "capacity.allocated",
     "tick/1": "events",
 }
 OUTPUT_TOPICS = {
     "recommendation.issued/1": "recommendations",
     "policy.published/1": "policies",
     "prediction.issued/1": "predictions",
+    "models.reported/1": "models",
+    "forecast.issued/1": "forecasts",
+    "scaling.recommended/1": "scaling",
+    "scaling.scored/1": "scaling",
     "window.closed/1": "windows",
     "strategy.adapted/1": "strategies",
     "alert.raised/1": "alerts",
