@@ -1,6 +1,7 @@
 """`pointsman scaler` as a process: from an outputs file, from a database that is being written, and what it says when it cannot."""
 
 import os
+import sqlite3
 import subprocess
 import sys
 import time
@@ -86,6 +87,9 @@ def test_a_missing_extra_is_named(tmp_path: Path, module: str, extra: str) -> No
     assert found.returncode == 2 and f"pip install 'pointsman[{extra}]'" in found.stderr and "Traceback" not in found.stderr
 
 
-def test_a_place_that_is_not_there_is_one_line(tmp_path: Path) -> None:
-    result = CliRunner().invoke(main, ["scaler", str(tmp_path / "no.db")])
-    assert result.exit_code == 2 and "no such file" in result.output and len(result.output.strip().splitlines()) == 1
+def test_a_place_that_cannot_be_served_is_one_line(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "other.db") as connection:
+        connection.execute("CREATE TABLE notes (text TEXT)")
+    for place, said in (("no.db", "no such file"), ("other.db", "no outputs in it")):
+        result = CliRunner().invoke(main, ["scaler", str(tmp_path / place), "--port", "0"])
+        assert result.exit_code == 2 and said in result.output and result.output.strip().splitlines()[-1].startswith("Error")

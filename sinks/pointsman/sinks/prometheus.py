@@ -33,7 +33,7 @@ GAUGES: dict[str, tuple[tuple[str, ...], str]] = {
     "pointsman_scaling_demand_quantile_ratio": (_TRACK, "Which quantile of the forecast the advice covers."),
     "pointsman_scaling_target_utilisation_ratio": (_TRACK, "Share of the advised capacity that the demand would take."),
     "pointsman_scaling_service_time_seconds": (_TRACK, "Time that a request takes, as the advice assumes."),
-    "pointsman_scaling_cost_usd_per_hour": (_TRACK, "US dollars an hour that the advice gives."),
+    "pointsman_scaling_cost_usd_per_hour": (_TRACK, "US dollars an hour that the advised capacity costs."),
     "pointsman_scaling_advised_timestamp_seconds": (_TRACK, "When the last advice was given."),
     "pointsman_scaling_effective_timestamp_seconds": (_TRACK, "When the last advice should be in effect."),
     "pointsman_scaling_unserved_ratio": (_TRACK, "Share of the demand that the advice of the last scored stretch left unserved."),
