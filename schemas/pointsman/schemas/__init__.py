@@ -3,6 +3,7 @@
 from .codec import INPUTS, OUTPUTS, AnyInput, Refused, dead_letter, decode, decode_fields, decode_output, encode, explain
 from .config import (
     Budget,
+    Concurrency,
     Constraints,
     Forecasts,
     Hedging,
@@ -57,6 +58,7 @@ __all__ = [
     "AnyInput",
     "Budget",
     "CapacityAllocated",
+    "Concurrency",
     "ConfigChanged",
     "Constraints",
     "Event",
