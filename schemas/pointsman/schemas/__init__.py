@@ -3,6 +3,7 @@
 from .codec import INPUTS, OUTPUTS, AnyInput, Refused, dead_letter, decode, decode_fields, decode_output, encode, explain
 from .config import (
     Budget,
+    Capacity,
     Concurrency,
     Constraints,
     Forecasts,
@@ -57,6 +58,7 @@ __all__ = [
     "AlertResolved",
     "AnyInput",
     "Budget",
+    "Capacity",
     "CapacityAllocated",
     "Concurrency",
     "ConfigChanged",

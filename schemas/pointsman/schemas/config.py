@@ -151,6 +151,14 @@ class Scaling(_Section):
         return self
 
 
+class Capacity(_Section):
+    """So many requests may be in flight on a track that several scopes use together; `priorities` by scope overrule those of the scopes' own configurations."""
+
+    track: _Name
+    concurrency: Annotated[int, Field(ge=1, le=100_000)]
+    priorities: dict[str, Annotated[float, Field(gt=0, le=1000)]] = {}
+
+
 class OptimizationConfig(_Section):
     """Everything a user sets for one scope."""
 
