@@ -26,10 +26,11 @@ class Sharing:
     {}
     """
 
-    __slots__ = ("_noted", "capacity", "priorities", "shares")
+    __slots__ = ("_noted", "_priority", "capacity", "priorities", "shares")
 
-    def __init__(self, capacity: int) -> None:
+    def __init__(self, capacity: int, priority: float = 1.0) -> None:
         self.capacity = capacity
+        self._priority = priority
         self.priorities: dict[str, float] = {}
         self.shares: dict[str, int] = {}
         self._noted: dict[str, deque[tuple[float, int]]] = {}
@@ -56,7 +57,7 @@ class Sharing:
     def settle(self, now: float) -> dict[str, int | None]:
         """The shares that change, those that shrink first; None for a scope that is forgotten because there are more than 256."""
         forgotten = self._forget()
-        claims = [Claim(self._need(scope, now), self.priorities.get(scope, 1.0)) for scope in self._noted]
+        claims = [Claim(self._need(scope, now), self.priorities.get(scope, self._priority)) for scope in self._noted]
         fair = dict(zip(self._noted, allocate(self.capacity, claims), strict=True))
         fits = sum(self.shares.values()) <= self.capacity
         if fits and all(self.shares.get(scope, -1) >= share for scope, share in fair.items()):

@@ -8,7 +8,8 @@ from collections.abc import Iterable
 
 from pointsman.models.allocation import upper_need
 from pointsman.models.sharing import Sharing
-from pointsman.schemas import Capacity, CapacityAllocated, Event, ForecastIssued, OutputEvent, WindowClosed
+from pointsman.schemas import Capacity, CapacityAllocated, Event, ForecastIssued, OutputEvent, Track, WindowClosed
+from pointsman.schemas.settings import SettingsError
 
 from .core import Core
 
@@ -23,9 +24,9 @@ class Allocator:
     window (rate times mean latency), as the number that a Poisson distribution of this mean stays below 95 % of the time. A scope that runs elsewhere needs 1.
     """
 
-    def __init__(self, capacities: Iterable[Capacity]) -> None:
+    def __init__(self, capacities: Iterable[Capacity], priority: float = 1.0) -> None:
         capacities = tuple(capacities)
-        self._sharings = {capacity.track: Sharing(capacity.concurrency) for capacity in capacities}
+        self._sharings = {capacity.track: Sharing(capacity.concurrency, priority) for capacity in capacities}
         self._given = {capacity.track: dict(capacity.priorities) for capacity in capacities}
         self._forecast: dict[tuple[str, str], float] = {}
         self._clock = 0.0
@@ -100,14 +101,28 @@ def resumed(capacities: Iterable[Capacity], core: Core) -> Allocator:
 
 def released(capacities: Iterable[Capacity], core: Core) -> list[CapacityAllocated]:
     """What frees the scopes of a core from shares of tracks that are no longer divided."""
-    divided = {capacity.track for capacity in capacities}
-    return [
-        CapacityAllocated(event_id=_identity(track, f"{name}/{scope.sequence}"), scope=name, occurred_at=scope.clock, source="allocator", track=track)
+    told = [
+        CapacityAllocated(event_id=f"{name}/{scope.sequence}", scope=name, occurred_at=scope.clock, source="allocator", track=track)
         for name in core.scopes()
         for scope in [core.scope(name)]
         for track in scope.limits.allocated
-        if track not in divided
     ]
+    return freed(capacities, told)
+
+
+def freed(capacities: Iterable[Capacity], told: Iterable[CapacityAllocated]) -> list[CapacityAllocated]:
+    """What takes back shares that were told of tracks that are no longer divided."""
+    divided = {capacity.track for capacity in capacities}
+    gone = [event for event in told if event.track not in divided]
+    return [event.model_copy(update={"event_id": _identity(event.track, event.event_id), "concurrency": None, "origin": None}) for event in gone]
+
+
+def check(capacities: Iterable[Capacity], tracks: Iterable[Track]) -> None:
+    """Raises `SettingsError` for a capacity of a track that is not configured, where tracks are."""
+    known = [track.name for track in tracks]
+    for capacity in capacities:
+        if known and capacity.track not in known:
+            raise SettingsError(f"capacity.track is {capacity.track!r}, which is no configured track: use one of {', '.join(known)}")
 
 
 def upper_bound(upper: float) -> int:
@@ -124,4 +139,4 @@ def _identity(track: str, cause: str) -> str:
     return f"capacity/{hashlib.blake2b(f'{track}/{cause}'.encode('utf-8', 'replace'), digest_size=12).hexdigest()}"
 
 
-__all__ = ["Allocator", "released", "resumed"]
+__all__ = ["Allocator", "check", "freed", "released", "resumed"]

@@ -41,7 +41,7 @@ from pointsman.schemas import (
     encode,
 )
 
-from .capacity import Allocator, released, resumed
+from .capacity import Allocator, check, released, resumed
 from .core import Core
 from .explain import Explanation, explain_recent
 from .intake import accept
@@ -131,6 +131,7 @@ class Optimizer:
         base = OptimizationConfig.model_validate_json(stored) if stored else config or OptimizationConfig()
         optimizer = cls(journal, base, clock)
         optimizer._capacities = tuple(capacity)
+        check(optimizer._capacities, (config or base).tracks)
         if stored is None:
             journal.begin()
             journal.note("config", base.model_dump_json())
