@@ -81,12 +81,13 @@ class Baseline:
         """The latency of such an answer in the long run."""
         steepest = self._latency / self._tokens if self._tokens > 0.0 else 0.0
         slope = max(0.0, min(self._covariance / self._variance, steepest)) if self._variance > 0.0 else 0.0
-        return self._latency + slope * (tokens - self._tokens)
+        return max(self._latency + slope * (tokens - self._tokens), 0.0)
 
     def fade(self) -> None:
         """Latency is far below what it was: forget faster."""
-        self._latency *= FADING
-        self._covariance *= FADING
+        if self._count >= WARM_UP:
+            self._latency *= FADING
+            self._covariance *= FADING
 
     def snapshot(self) -> list[float]:
         """The state as plain values."""
