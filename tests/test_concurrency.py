@@ -4,8 +4,10 @@ import heapq
 import json
 import math
 import random
+from pathlib import Path
 
 import pytest
+from benchmarks import concurrency as benchmark
 from events import completed
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -172,3 +174,10 @@ def test_a_baseline_is_never_negative_and_grows_with_length(rows: list[tuple[flo
     for latency, length in rows:
         baseline.update(latency, length)
     assert 0.0 <= baseline.get(tokens) <= baseline.get(2.0 * tokens) * (1.0 + 1e-9) + 1e-6 and math.isfinite(baseline.get(tokens))
+
+
+def test_the_benchmark_sets_it_beside_every_fixed_limit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    benchmark.main(["--requests", "150", "--seeds", "1", "--json", str(tmp_path / "rows.json")])
+    found = json.loads((tmp_path / "rows.json").read_text())
+    assert len(found) == 4 and all({"fixed, 4", "Gradient2, latency by length and load"} <= {row["policy"] for row in rows} for rows in found.values())
+    assert "best fixed limit" in capsys.readouterr().out

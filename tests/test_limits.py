@@ -20,6 +20,8 @@ from pointsman.schemas import (
     decode,
     encode,
 )
+from pointsman.sinks.router_view import View
+from pointsman.streams import Optimizer
 from pointsman.streams.core import Core
 
 CONFIG = OptimizationConfig(tracks=(Track(name="local", max_concurrency=12), Track(name="api")), strategy="latency")
@@ -79,6 +81,18 @@ def test_a_router_sees_an_allocation_in_the_policy_at_once() -> None:
     limits = [arm.load.limit for published in (before, policy) if published for arm in published.arms if arm.load is not None]
     assert limits == [12.0, 3.0]
     assert not any(isinstance(output, PolicyPublished) for output in core.step(allocated(401.0, 3)))
+
+
+def test_routers_are_told_at_once_embedded_and_by_events() -> None:
+    view = View(clock=lambda: START)
+    with Optimizer.open(":memory:", CONFIG, clock=lambda: START + 100.0) as optimizer:
+        outputs = optimizer.record_many([*served(2, 1), allocated(20.0, 4)])
+        assert optimizer.recommend("chat", request_id="r").max_concurrency == (4 if optimizer.recommend("chat", request_id="r").track == "local" else None)
+        assert optimizer.status()["chat"]["tracks"]["local"]["max_concurrency"] == optimizer.status()["chat"]["tracks"]["local"]["allocated"] == 4
+    for output in outputs:
+        view.add(encode(output))
+    found = {(routed.track, routed.max_concurrency) for routed in (view.decide("chat", request_id=str(number)) for number in range(300))}
+    assert ("local", 4) in found and ("local", 12) not in found
 
 
 def test_beyond_its_share_a_scope_leaves_the_track() -> None:

@@ -19,6 +19,7 @@ class Limits:
     >>> limits.get("local")
     8
     >>> limits.allocate("local", 3)
+    True
     >>> limits.get("local")
     3
     """
@@ -48,11 +49,12 @@ class Limits:
                 self.add(track)
         self.allocated = {track: share for track, share in self.allocated.items() if track in self._tracks}
 
-    def allocate(self, track: str, concurrency: int | None) -> None:
-        """From here on the scope has this share of a track; None where it shares no longer."""
-        self.allocated.pop(track, None)
+    def allocate(self, track: str, concurrency: int | None) -> bool:
+        """From here on the scope has this share of a track, None where it shares no longer; whether that is news."""
+        before = self.allocated.pop(track, None)
         if concurrency is not None and len(self.allocated) < MOST_ALLOCATED:
             self.allocated[track] = concurrency
+        return before != concurrency
 
     def observe(self, event: RequestCompleted, attempt: Attempt, now: float, in_flight: int, load: Load | None) -> None:
         """One outcome; call before it leaves `in_flight`. A track with a `load` knows how many ran beside it, and what such an answer takes alone."""

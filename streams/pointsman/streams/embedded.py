@@ -81,6 +81,7 @@ class Recommended:
     hedge_delay_ms: float | None = None
     second_track: str | None = None
     duplicate_of: str | None = None
+    max_concurrency: int | None = None
 
 
 class Optimizer:
@@ -218,6 +219,7 @@ class Optimizer:
             plan.kind,
             plan.delay_ms,
             plan.second,
+            max_concurrency=row.max_concurrency,
         )
 
     def status(self) -> dict[str, Any]:

@@ -328,8 +328,9 @@ class Scope:
 
     def _allocated(self, event: CapacityAllocated) -> None:
         self._track(event.track)
-        self.limits.allocate(event.track, event.concurrency)
-        self._publish()
+        if self.limits.allocate(event.track, event.concurrency):
+            self.due["recommendations"] = self.clock
+            self._publish()
 
     # time
 
