@@ -6,7 +6,7 @@ llmperf recording, with `--scaled` at their recorded pace but the request's own 
 server makes it slower. Beside a row stand the best static mix that costs no more, and the best of two kinds of rules: one knows how many run on
 the server, the other its true speed and the request's true length too. "local if Load expects" uses `models/load.py` alone, which learns both
 from the outcomes of what it sent to the server, from a cold start.
-Run: PYTHONPATH=tests python -m benchmarks.closed_loop [--requests N] [--loads 0.5,1,2] [--scaled] [--json FILE]
+Run: PYTHONPATH=tests python -m benchmarks.closed_loop [--requests N] [--loads 0.5,1,2] [--scaled] [--without-limit] [--json FILE]
 """
 
 import argparse
@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from pointsman.models.load import Load
-from pointsman.schemas import AnyInput, Budget, Constraints, OptimizationConfig, RequestCompleted, Strategy, Track, decode
+from pointsman.schemas import AnyInput, Budget, Concurrency, Constraints, OptimizationConfig, RequestCompleted, Strategy, Track, decode
 from pointsman.streams.demo import RECORDING
 from pointsman.streams.recording import read_lines
 
@@ -43,9 +43,11 @@ COLUMNS = {"p50 s": ".1f", "p95 s": ".1f", "USD per 1,000": ".3f", "goodput /s":
 class World:
     """Everything that is read from the recording."""
 
-    def __init__(self, recording: Path = RECORDING, *, is_scaled: bool = False, is_shuffled: bool = False, ceiling_s: float | None = None) -> None:
+    def __init__(
+        self, recording: Path = RECORDING, *, is_scaled: bool = False, is_shuffled: bool = False, is_adaptive: bool = True, ceiling_s: float | None = None
+    ) -> None:
         self.ceiling_s = ceiling_s or (SCALED_CEILING_S if is_scaled else CEILING_S)
-        self.is_scaled, self.is_shuffled = is_scaled, is_shuffled
+        self.is_scaled, self.is_shuffled, self.is_adaptive = is_scaled, is_shuffled, is_adaptive
         events: list[AnyInput] = [decode(line) for _, line in read_lines(recording)]
         self.fit: Fit = fit(events, "local")
         self.runs = recorded_runs(events, "local")
@@ -189,9 +191,11 @@ def _row(name: str, counted: list[tuple[str, Outcome]], span_s: float, ceiling_s
 def settings(strategy: Strategy, world: World, usd_per_request: float | None) -> OptimizationConfig:
     """What a user would set."""
     endpoint = Track(name="api", cost_per_1k_input_tokens=USD_PER_1K, cost_per_1k_output_tokens=USD_PER_1K)
+    slots = world.fit.slots
+    limit = Concurrency() if world.is_adaptive else Concurrency(initial=slots, minimum=slots, maximum=slots)
     return OptimizationConfig(
         strategy=strategy,
-        tracks=(Track(name="local", max_concurrency=world.fit.slots), endpoint),
+        tracks=(Track(name="local", max_concurrency=slots, concurrency=limit), endpoint),
         constraints=Constraints(max_latency_ms=1000.0 * world.ceiling_s, max_cost_usd=0.001),
         budget=Budget(usd_per_request=usd_per_request),
     )
@@ -276,9 +280,10 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--json", type=Path, help="write the rows here as well")
     parser.add_argument("--scaled", action="store_true", help="the endpoint writes answers of the request's own length")
     parser.add_argument("--shuffled", action="store_true", help="prompt lengths that say nothing of the answers' (the recording repeats 500 prompts)")
+    parser.add_argument("--without-limit", action="store_true", help="the server's adaptive concurrency limit stays at its slots")
     parser.add_argument("--ceiling", type=float, help=f"latency ceiling in s (default {CEILING_S:.0f}, scaled {SCALED_CEILING_S:.0f})")
     options = parser.parse_args(arguments)
-    world = World(is_scaled=options.scaled, is_shuffled=options.shuffled, ceiling_s=options.ceiling)
+    world = World(is_scaled=options.scaled, is_shuffled=options.shuffled, is_adaptive=not options.without_limit, ceiling_s=options.ceiling)
     print(check(world))
     results = []
     for load in map(float, options.loads.split(",")):

@@ -79,7 +79,7 @@ class Load:
         latency = now - started_at
         if latency <= 0.0 or not output_tokens:
             return
-        beside = max((self._area - area) / latency, 1.0)
+        beside = self.beside(now, started_at, area)
         self.known = max(self.known, beside)
         usual = self._latencies.get(0.5) if self._latencies.ordered else latency
         self._regress(self._features(float(output_tokens), beside), latency, max(latency, usual))
@@ -94,6 +94,11 @@ class Load:
         self._recent.append(pair)
         insort(self._lengths, pair)
         self.count += 1
+
+    def beside(self, now: float, started_at: float, area: float) -> float:
+        """How many were in flight in the mean while a request ran that ends `now`, itself included; call before `end`."""
+        self._move(now)
+        return max((self._area - area) / (now - started_at), 1.0) if now > started_at else 1.0
 
     def length(self, input_tokens: int | None) -> float:
         """The output tokens to expect; 0 before the first success."""
@@ -119,9 +124,15 @@ class Load:
         running = self.in_flight if in_flight is None else in_flight
         return max(dot([max(weight, 0.0) for weight in self._weights], self._features(self.length(input_tokens), running + 1.0)), 0.001)
 
-    def is_as_published(self, published: PolicyLoad) -> bool:
-        """Whether what was published still holds: the number in flight within 10 % or one, the expected seconds within 5 %."""
-        if abs(published.running - self.in_flight) > max(1.0, 0.1 * published.running) or published.limit < 2.0 * self.known + SLOW_START:
+    def alone(self, output_tokens: float) -> float | None:
+        """Seconds that an answer of this length takes with nothing beside it; None while young or not finite."""
+        if self.count < YOUNG or not any(weight > 0.0 for weight in self._weights):
+            return None
+        return max(dot([max(weight, 0.0) for weight in self._weights], self._features(output_tokens, 1.0)), 0.001)
+
+    def is_as_published(self, published: PolicyLoad, most: int | None = None) -> bool:
+        """Whether what was published still holds: the number in flight within 10 % or one, the expected seconds within 5 %, the limit exactly."""
+        if abs(published.running - self.in_flight) > max(1.0, 0.1 * published.running) or published.limit != self._limit(most):
             return False
         tokens = published.tokens[len(published.tokens) // 2]
         weights = [max(weight, 0.0) for weight in self._weights]
@@ -133,8 +144,13 @@ class Load:
         """Whether one more is within twice the load that was lived through (slow start): beyond it, a burst may teach a lesson that lasts."""
         return self.in_flight < 2.0 * self.known + SLOW_START
 
-    def published(self, last: PolicyLoad | None = None) -> PolicyLoad | None:
-        """The same for routers: lengths as medians of eight neighbours each, renewed every 32 outcomes; None while young."""
+    def _limit(self, most: int | None) -> float:
+        """Beyond it nothing is known, or no more is allowed."""
+        known = 2.0 * self.known + SLOW_START
+        return short(known if most is None else min(known, float(most)))
+
+    def published(self, last: PolicyLoad | None = None, most: int | None = None) -> PolicyLoad | None:
+        """The same for routers: lengths as medians of eight neighbours each, renewed every 32 outcomes, at `most` so many in flight; None while young."""
         if self.count < YOUNG or not any(weight > 0.0 for weight in self._weights):
             return None
         constant, queueing, per_token, slowing = (max(weight, 0.0) / scale for weight, scale in zip(self._weights, _SCALES, strict=True))
@@ -147,14 +163,13 @@ class Load:
             tokens = tuple(sorted(length for _, length in group)[len(group) // 2] for group in groups)
         else:
             edges, tokens = (), (round(self._all.get(0.5), 1),)
-        limit = 2.0 * self.known + SLOW_START
         return PolicyLoad.model_construct(
             constant_s=short(constant),
             per_token_s=short(per_token),
             per_token_running_s=short(slowing),
             per_running_s=short(queueing),
             running=self.in_flight,
-            limit=short(limit),
+            limit=self._limit(most),
             outcomes=outcomes,
             edges=edges,
             tokens=tokens,

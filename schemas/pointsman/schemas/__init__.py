@@ -3,6 +3,8 @@
 from .codec import INPUTS, OUTPUTS, AnyInput, Refused, dead_letter, decode, decode_fields, decode_output, encode, explain
 from .config import (
     Budget,
+    Capacity,
+    Concurrency,
     Constraints,
     Forecasts,
     Hedging,
@@ -56,7 +58,9 @@ __all__ = [
     "AlertResolved",
     "AnyInput",
     "Budget",
+    "Capacity",
     "CapacityAllocated",
+    "Concurrency",
     "ConfigChanged",
     "Constraints",
     "Event",

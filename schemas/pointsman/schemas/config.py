@@ -19,6 +19,26 @@ class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
+class Concurrency(_Section):
+    """The adaptive limit of requests in flight on a track; it stays within `minimum` and `maximum`, and within the track's `max_concurrency`.
+
+    Where they are not said, a local track starts at its bound (`max_concurrency`, else `constraints.max_concurrent`), at most at 20, and may go down to 1; any
+    other starts at 20 and stays there or above.
+    """
+
+    initial: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    minimum: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    maximum: Annotated[int, Field(ge=1, le=100_000)] = 200
+    tolerance: Annotated[float, Field(ge=1, le=10)] = 1.5
+    smoothing: Annotated[float, Field(gt=0, le=1)] = 0.2
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.minimum is not None and self.minimum > self.maximum:
+            raise ValueError(f"concurrency: minimum {self.minimum} is above maximum {self.maximum}")
+        return self
+
+
 class Track(_Section):
     """One way to serve a request; prices and quality are priors that completions overrule."""
 
@@ -29,6 +49,7 @@ class Track(_Section):
     quality: Annotated[float, Field(ge=0, le=1)] = 0.7
     latency_ms: Annotated[float, Field(gt=0, le=1e8)] = 2000.0
     max_concurrency: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    concurrency: Concurrency = Concurrency()
     uses_local_resources: bool | None = None
 
     @property
@@ -128,6 +149,14 @@ class Scaling(_Section):
         if self.minimum > self.maximum:
             raise ValueError(f"scaling of {self.track}: minimum {self.minimum} is above maximum {self.maximum}")
         return self
+
+
+class Capacity(_Section):
+    """So many requests may be in flight on a track that several scopes use together; `priorities` by scope overrule those of the scopes' own configurations."""
+
+    track: _Name
+    concurrency: Annotated[int, Field(ge=1, le=100_000)]
+    priorities: dict[str, Annotated[float, Field(gt=0, le=1000)]] = {}
 
 
 class OptimizationConfig(_Section):

@@ -34,7 +34,10 @@ class Expectation(BaseModel):
 
 
 class TrackAdvice(BaseModel):
-    """One track of a recommendation: how likely it is drawn, what is expected of it, and how long to wait for it."""
+    """One track of a recommendation: how likely it is drawn, what is expected of it, and how long to wait for it.
+
+    `max_concurrency` is how many requests should be in flight on it: the least of what is configured, what Gradient2 has found, and what was allocated.
+    """
 
     model_config = ConfigDict(frozen=True, allow_inf_nan=False)
     track: Identifier
@@ -72,7 +75,7 @@ class PolicyLoad(BaseModel):
     """How a track slows down: seconds = constant_s + per_running_s · n + tokens · (per_token_s + per_token_running_s · n), n = running + 1.
 
     Tokens go by the request's input: ln(1 + input tokens) lies below the first of `edges` that is larger, and `tokens` has them at its place.
-    Beyond `limit` in flight nothing is known.
+    Beyond `limit` in flight nothing is known, or no more is allowed.
     """
 
     model_config = ConfigDict(frozen=True, allow_inf_nan=False)

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 from pydantic_settings import SettingsError as SourceError
 
-from .config import OptimizationConfig
+from .config import Capacity, OptimizationConfig
 
 DEFAULT_FILE = Path("pointsman.toml")
 
@@ -94,6 +94,14 @@ class Settings(BaseSettings, OptimizationConfig):  # pyright: ignore[reportIncom
         frozen=True, extra="forbid", env_prefix="POINTSMAN_", env_nested_delimiter="__", allow_inf_nan=False, hide_input_in_errors=True
     )
     kafka: KafkaSettings = KafkaSettings()
+    capacity: Annotated[tuple[Capacity, ...], Field(max_length=16)] = ()
+
+    @field_validator("capacity")
+    @classmethod
+    def _tracks_differ(cls, capacity: tuple[Capacity, ...]) -> tuple[Capacity, ...]:
+        if len({one.track for one in capacity}) < len(capacity):
+            raise ValueError("two capacities are of the same track: give each track one")
+        return capacity
 
     @classmethod
     def settings_customise_sources(

@@ -40,6 +40,7 @@ class Routed:
     expected: Expectation | None
     reasons: tuple[str, ...]
     stale: bool
+    max_concurrency: int | None = None
 
 
 class View:
@@ -131,7 +132,15 @@ class View:
         if advice is None:
             return Routed(decision.track, decision.propensity, decision.policy_version, None, None, None, reasons, is_stale)
         return Routed(
-            decision.track, decision.propensity, decision.policy_version, advice.timeout_ms, advice.ttft_timeout_ms, advice.expected, reasons, is_stale
+            decision.track,
+            decision.propensity,
+            decision.policy_version,
+            advice.timeout_ms,
+            advice.ttft_timeout_ms,
+            advice.expected,
+            reasons,
+            is_stale,
+            advice.max_concurrency,
         )
 
     def _advice(self, scope: str, category: str | None, track: str) -> TrackAdvice | None:

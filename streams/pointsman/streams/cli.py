@@ -352,6 +352,22 @@ def scaler(place: str, prefix: str | None, config: Path | None, flags: tuple[str
     asyncio.run(serve(place, kafka, say=click.echo, host=host, port=port, metrics_port=metrics_port, stale_s=seconds(stale)))
 
 
+@main.command()
+@_KAFKA
+@_PREFIX
+@_CONFIG
+@_SET
+def allocate(kafka: str | None, prefix: str | None, config: Path | None, flags: tuple[str, ...]) -> None:
+    """Divide the capacity of tracks that several scopes use between them, until SIGTERM.
+
+    Reads windows and forecasts from Kafka and publishes capacity.allocated: by priority and need, for every [[capacity]] of the settings. Priorities are the
+    scopes' own, as far as their config.changed came by that topic, or those of the [[capacity]]. May be stopped and started at any time.
+    """
+    from .allocate import run
+
+    run(_settings(config, flags).model_copy(update={"kafka": _kafka(config, flags, kafka, prefix)}))
+
+
 @main.group(name="config", invoke_without_command=True)
 @_CONFIG
 @_SET

@@ -107,6 +107,8 @@ class Core:
                 name: {
                     "completed": track.completed,
                     "in_flight": track.in_flight,
+                    "max_concurrency": state.limits.get(name),
+                    "allocated": state.limits.allocated.get(name),
                     "recent_success": round(track.recent_success_at(state.clock), 6),
                     "health": state.routing.health.state(name, state.clock),
                     "timeout_coverage": track.timeouts["latency_ms"].coverage(),

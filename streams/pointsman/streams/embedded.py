@@ -6,6 +6,7 @@ import logging
 import sqlite3
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -16,10 +17,13 @@ from pointsman.models.context import Context
 from pointsman.models.sketch import describe
 from pointsman.schemas import (
     AnyInput,
+    Capacity,
+    CapacityAllocated,
     ConfigChanged,
     Event,
     EventRejected,
     Expectation,
+    ForecastIssued,
     Mode,
     OptimizationConfig,
     QualityAssessed,
@@ -30,12 +34,14 @@ from pointsman.schemas import (
     Strategy,
     Tick,
     TrackAdvice,
+    WindowClosed,
     dead_letter,
     decode,
     decode_output,
     encode,
 )
 
+from .capacity import Allocator, check, released, resumed
 from .core import Core
 from .explain import Explanation, explain_recent
 from .intake import accept
@@ -75,6 +81,7 @@ class Recommended:
     hedge_delay_ms: float | None = None
     second_track: str | None = None
     duplicate_of: str | None = None
+    max_concurrency: int | None = None
 
 
 class Optimizer:
@@ -99,28 +106,42 @@ class Optimizer:
         self._last_snapshot = time.monotonic()
         self._dirty: set[str] = set()
         self._shadow: Shadow | None = None
+        self._capacities: tuple[Capacity, ...] = ()
+        self._allocator: Allocator | None = None
 
     @classmethod
     def open(
-        cls, path: str, config: OptimizationConfig | None = None, *, clock: Callable[[], float] = time.time, shadow: OptimizationConfig | None = None
+        cls,
+        path: str,
+        config: OptimizationConfig | None = None,
+        *,
+        clock: Callable[[], float] = time.time,
+        shadow: OptimizationConfig | None = None,
+        capacity: Iterable[Capacity] = (),
     ) -> "Optimizer":
         """Open a database, or start one; `:memory:` leaves no file. Raises `JournalError` for a file it cannot use.
 
         The first configuration of a file is its base; another one given later is journaled as `config.changed` for every scope in it,
         and ahead of the first event of every scope that comes. On the wall clock a thread journals a tick where something is due and
         nothing else happens; with a clock of your own, call `tick`. `shadow` is a second configuration that only watches: `status` has its
-        estimated gain, `promote` makes it the active one. Its first opening folds the whole journal.
+        estimated gain, `promote` makes it the active one. Its first opening folds the whole journal. `capacity` of tracks that several scopes use together
+        is divided between them by priority and need, journaled as `capacity.allocated`.
         """
         journal = Journal.open(path)
         stored = journal.noted("config")
         base = OptimizationConfig.model_validate_json(stored) if stored else config or OptimizationConfig()
         optimizer = cls(journal, base, clock)
+        optimizer._capacities = tuple(capacity)
+        check(optimizer._capacities, (config or base).tracks)
         if stored is None:
             journal.begin()
             journal.note("config", base.model_dump_json())
             journal.note("latest", base.model_dump_json())
             journal.commit()
         optimizer._recover()
+        freed = released(optimizer._capacities, optimizer._core)
+        if freed:
+            optimizer._fold([*freed])
         if config is not None and config.model_dump_json() != journal.noted("latest"):
             optimizer.adopt(config)
         latest = journal.noted("latest")
@@ -198,6 +219,7 @@ class Optimizer:
             plan.kind,
             plan.delay_ms,
             plan.second,
+            max_concurrency=row.max_concurrency,
         )
 
     def status(self) -> dict[str, Any]:
@@ -420,23 +442,27 @@ class Optimizer:
             entries: list[tuple[int, str, bytes]] = []
             rows: list[tuple[int, str, bytes]] = []
             letters: list[bytes] = []
-            for event in self._introduced(events):
-                line = encode(event)
-                self._position = position = self._position + 1
-                entries.append((position, event.scope, line))
-                emitted = self._core.step(event)
-                if self._shadow is not None and not any(isinstance(output, EventRejected) for output in emitted):
-                    self._cast(event)
-                for output in emitted:
-                    if isinstance(output, EventRejected):
-                        place, moment = f"journal:{position}", output.occurred_at
-                        letter = dead_letter(place, line, output.reason, occurred_at=moment, scope=output.scope)
-                        letters.append(encode(letter))
-                        outputs.append(letter)
-                    else:
-                        rows.append((position, output.event_id, encode(output)))
-                        outputs.append(output)
-                self._dirty.add(event.scope)
+            for introduced in self._introduced(events):
+                waiting: deque[AnyInput] = deque([introduced])
+                while waiting:
+                    event = waiting.popleft()
+                    line = encode(event)
+                    self._position = position = self._position + 1
+                    entries.append((position, event.scope, line))
+                    emitted = self._core.step(event)
+                    if self._shadow is not None and not any(isinstance(output, EventRejected) for output in emitted):
+                        self._cast(event)
+                    for output in emitted:
+                        if isinstance(output, EventRejected):
+                            place, moment = f"journal:{position}", output.occurred_at
+                            letter = dead_letter(place, line, output.reason, occurred_at=moment, scope=output.scope)
+                            letters.append(encode(letter))
+                            outputs.append(letter)
+                        else:
+                            rows.append((position, output.event_id, encode(output)))
+                            outputs.append(output)
+                            waiting += self._allocated(output)
+                    self._dirty.add(event.scope)
             self._journal.append(entries)
             for name, value in (notes or {}).items():
                 self._journal.note(name, value)
@@ -455,6 +481,13 @@ class Optimizer:
                 self._watch(self._shadow.config)
             raise
         return outputs
+
+    def _allocated(self, output: Event) -> list[CapacityAllocated]:
+        """Whose share of a capacity changes by this output."""
+        if self._allocator is None or not isinstance(output, WindowClosed | ForecastIssued):
+            return []
+        self._allocator.prioritise(output.scope, self._core.scope(output.scope).config.priority)
+        return self._allocator.observe(output)
 
     def _cast(self, event: AnyInput) -> None:
         """Let the shadow see an event; whatever goes wrong there, the active policy goes on."""
@@ -520,6 +553,8 @@ class Optimizer:
             self._core.step(event)
             self._dirty.add(event.scope)
             self._position = place
+        if self._capacities:
+            self._allocator = resumed(self._capacities, self._core)
 
 
 def _change(config: OptimizationConfig, scope: str, moment: float) -> ConfigChanged:

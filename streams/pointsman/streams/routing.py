@@ -153,14 +153,16 @@ class Routing:
         """Whether enough was learned since the last policy: at first every 8 outcomes, later every 64; at once where a track has changed."""
         return self.is_urgent or self.unpublished >= max(FEWEST_OUTCOMES, min(MOST_OUTCOMES, self.learner.bandit.count // 100))
 
-    def fields(self, tracks: dict[str, TrackState], pressures: dict[str, float], in_flight_usd: float, now: float) -> dict[str, Any] | None:
-        """The fields of the next policy; None where it would say what the one in force says.
+    def fields(
+        self, tracks: dict[str, TrackState], pressures: dict[str, float], limits: dict[str, int], in_flight_usd: float, now: float
+    ) -> dict[str, Any] | None:
+        """The fields of the next policy; None where it would say what the one in force says. `limits` has what may be in flight on a track that has one.
 
         Between two rounds of learning only penalties and health are brought up to date.
         """
         value = objective.worth(self.strategy)
         learner, last = self.learner, self.policy
-        loads = {name: self._load(track) for name, track in tracks.items() if track.load is not None}
+        loads = {name: self._load(track, limits.get(name)) for name, track in tracks.items() if track.load is not None}
         penalties = {
             name: value.latency * ((0.0 if loads.get(name) else max(track.latency_drift_at(now), 0.0)) + track.overdue)
             + value.resource * pressures.get(name, 0.0)
@@ -199,12 +201,12 @@ class Routing:
         now, then = (sum(prices) for prices in ([slo.price for slo in self.learner.slos], [one.price for one in published]))
         return abs(now - then) > 0.1
 
-    def _load(self, track: TrackState) -> PolicyLoad | None:
+    def _load(self, track: TrackState, most: int | None) -> PolicyLoad | None:
         """How a track slows down under load, as it was published before where that still holds."""
         last = next((arm.load for arm in self.policy.arms if arm.track == track.name), None) if self.policy is not None else None
-        if track.load is None or (last is not None and track.load.is_as_published(last)):
+        if track.load is None or (last is not None and track.load.is_as_published(last, most)):
             return last
-        return track.load.published(last)
+        return track.load.published(last, most)
 
     def take_up(self, policy: PolicyPublished) -> None:
         """From here on this policy decides."""

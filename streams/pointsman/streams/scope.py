@@ -12,6 +12,7 @@ from pointsman.models.context import Context
 from pointsman.models.decision import Decision
 from pointsman.models.hedging import Plan
 from pointsman.models.join import Attempt, Join
+from pointsman.models.limits import Limits
 from pointsman.models.pacing import WARNINGS
 from pointsman.models.predictor import YOUNG
 from pointsman.models.track import TrackState
@@ -20,6 +21,7 @@ from pointsman.schemas import (
     AlertRaised,
     AlertResolved,
     AnyInput,
+    CapacityAllocated,
     ConfigChanged,
     Event,
     EventRejected,
@@ -71,6 +73,7 @@ class Scope:
         self.constraints = Constraints()
         self.segments: dict[str, str] = {}
         self.routing = Routing(config)
+        self.limits = Limits(config)
         self.due: dict[str, float] = {}
         self._cause: AnyInput | None = None
         self._out: list[Event] = []
@@ -105,6 +108,8 @@ class Scope:
             self._assessed(event)
         elif isinstance(event, ConfigChanged):
             self._configured(event.config)
+        elif isinstance(event, CapacityAllocated):
+            self._allocated(event)
         return self._out
 
     def refusal(self, event: AnyInput) -> Reason | None:
@@ -189,6 +194,7 @@ class Scope:
         if track is None:
             track = self.tracks[name] = TrackState(Track(name=name), self.config)
             self.routing.add(track.settings)
+            self.limits.add(track.settings)
         return track
 
     def _started(self, event: RequestStarted) -> None:
@@ -234,6 +240,7 @@ class Scope:
         is_own = attempt is not None and attempt.is_own
         self.routing.ended(event, self.clock, is_own=is_own, started_at=attempt.started_at if attempt is not None else None)
         if attempt is not None:
+            self.limits.observe(event, attempt, self.clock, track.in_flight, track.load)
             tokens = event.input_tokens if event.input_tokens is not None else attempt.context.input_tokens
             track.land(self.clock, attempt.started_at, attempt.area, tokens, event.output_tokens if event.success else None)
             self._learn(event, attempt)
@@ -315,7 +322,14 @@ class Scope:
         for track in self.tracks.values():
             track.windows.size = config.intervals.window_s if not track.windows.open else track.windows.size
         self.routing.configure(config, self.tracks, changed)
+        self.limits.configure(config)
         if self.tracks:
+            self._publish()
+
+    def _allocated(self, event: CapacityAllocated) -> None:
+        self._track(event.track)
+        if self.limits.allocate(event.track, event.concurrency):
+            self.due["recommendations"] = self.clock
             self._publish()
 
     # time
@@ -434,8 +448,10 @@ class Scope:
         for sample in self.hosts.values():
             for _, observed, bound, is_floor in self._resource_bounds(sample):
                 ratios.append((bound / max(observed, 1.0) if is_floor else observed / bound) - 1.0)
-        limit = track.settings.max_concurrency or self.config.constraints.max_concurrent
-        ratios.append(track.in_flight / limit - 1.0)
+        bound = track.settings.max_concurrency or self.config.constraints.max_concurrent
+        found = self.limits.get(track.name)
+        limit = bound if found is None else min(bound, found)
+        ratios.append((track.in_flight - limit) / max(limit, 1))
         return min(max(ratios), 1.0)
 
     def _measure_overdue(self) -> None:
@@ -460,7 +476,7 @@ class Scope:
         pressures = {name: self.pressure(track) for name, track in self.tracks.items()}
         arms = self.policy.arms if self.policy is not None else ()
         in_flight_usd = sum((arm.price_usd * self.tracks[arm.track].in_flight for arm in arms if arm.track in self.tracks), 0.0)
-        fields = self.routing.fields(self.tracks, pressures, in_flight_usd, self.clock)
+        fields = self.routing.fields(self.tracks, pressures, self.limits.hard(), in_flight_usd, self.clock)
         if fields is not None and self._cause is not None:
             envelope: dict[str, Any] = {
                 "event_id": self._output_id(),
@@ -531,7 +547,7 @@ class Scope:
                     expected=track.expectation(predicted),
                     timeout_ms=timeout.timeout_ms,
                     ttft_timeout_ms=first.timeout_ms,
-                    max_concurrency=track.settings.max_concurrency,
+                    max_concurrency=self.limits.get(name),
                     health="degraded" if state == "healthy" and track.recent_success_at(self.clock) < 0.5 else state,
                 )
             )

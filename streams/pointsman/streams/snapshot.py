@@ -11,12 +11,13 @@ from typing import Any
 from pointsman.models.constraints import Constraints
 from pointsman.models.context import Context
 from pointsman.models.join import Attempt
+from pointsman.models.limits import Limits
 from pointsman.models.track import TrackState
 from pointsman.schemas import OptimizationConfig, PolicyPublished, RequestCompleted, ResourceSampled, encode
 
 from .scope import IDENTITY_BYTES, Scope
 
-FORMAT = 4
+FORMAT = 5
 CHUNK = 500
 
 
@@ -54,6 +55,7 @@ def take(scope: Scope, config: OptimizationConfig) -> dict[str, bytes]:
         "constraints": scope.constraints.snapshot(),
         "segments": scope.segments,
         "due": scope.due,
+        "limits": scope.limits.snapshot(),
     }
     return {name: zlib.compress(json.dumps(state, separators=(",", ":")).encode(), 1) for name, state in parts.items()}
 
@@ -90,6 +92,7 @@ def _build(name: str, head: dict[str, Any], state: dict[str, Any]) -> Scope:
     scope.join.evicted = head["evicted"]
     scope.sequence, scope.clock, scope.duplicates = head["sequence"], head["clock"], head["duplicates"]
     scope.origins, scope.segments, scope.due = head["origins"], head["segments"], head["due"]
+    scope.limits = Limits.restore(head["limits"], own)
     scope.constraints = Constraints.restore(head["constraints"])
     return scope
 
