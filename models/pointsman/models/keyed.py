@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from .arrays import dot
 from .keyed_fields import Fields, Value, fields_of, is_number
 from .keyed_windows import KeyedWindows
 from .least_squares import RobustLeastSquares
@@ -15,7 +16,7 @@ KEYS = (192, 256, 256, 256, 512)
 EVERYONE = 64
 NUMBERS = 6
 BINS = 24
-INPUTS = 25
+INPUTS = 20
 SMALLEST = 1e-12
 LARGEST = 1e12
 REACH = 1.0
@@ -32,19 +33,20 @@ class Kept(NamedTuple):
     median: float | None
     level: float
     corrected: float
-    everyone: float
+    tilt: float
     now: float
     version: int
     keys: tuple[int, ...]
     codes: tuple[int, ...]
     bins: tuple[int, ...]
+    numbers: tuple[float, ...]
     inputs: tuple[float, ...]
 
     @classmethod
     def read(cls, values: Sequence[Any]) -> "Kept":
         """The prediction of a snapshot's list."""
-        *plain, keys, codes, bins, inputs = values
-        return cls(*plain, tuple(keys), tuple(codes), tuple(bins), tuple(inputs))
+        *plain, keys, codes, bins, numbers, inputs = values
+        return cls(*plain, tuple(keys), tuple(codes), tuple(bins), tuple(numbers), tuple(inputs))
 
 
 class Keyed:
@@ -71,10 +73,12 @@ class Keyed:
         "_binned",
         "_chain",
         "_errors",
+        "_centre",
         "_everyone",
         "_fields",
         "_gap",
         "_last",
+        "_means",
         "_numbers",
         "_plain",
         "_predicted",
@@ -82,6 +86,8 @@ class Keyed:
         "_recent",
         "_regression",
         "_seen",
+        "_slopes",
+        "_tilts",
         "_unit",
         "_version",
     )
@@ -93,6 +99,10 @@ class Keyed:
         self._everyone = SlidingQuantiles(EVERYONE)
         self._recent = SlidingQuantiles(32)
         self._regression = RobustLeastSquares(INPUTS)
+        self._tilts = RobustLeastSquares(NUMBERS)
+        self._slopes = [0.0] * NUMBERS
+        self._means = [0.0] * NUMBERS
+        self._centre = 0.0
         self._prefixes: list[tuple[int, ...]] = []
         self._chain: list[KeyedWindows] = []
         self._numbers: list[int] = []
@@ -107,31 +117,36 @@ class Keyed:
         self._tick(situation.now)
         given = [(number, value) for name, value in fields_of(situation) if (number := self._fields.number(name)) >= 0]
         codes = self._fields.codes(given)
-        everyone = self._everyone.get(0.5)
+        numbers = self._log_numbers(given)
+        tilt = dot(self._slopes, (one - mean for one, mean in zip(numbers, self._means, strict=True)))
         keys = [_combined(codes, prefix) for prefix in self._prefixes]
-        level, inputs, bins = self._row(situation, keys, everyone, self._log_numbers(given))
+        level, inputs, bins = self._row(situation, keys, self._everyone.get(0.5))
+        level += tilt
         corrected = level + max(-REACH, min(REACH, self._regression.predict(inputs)))
         chosen = corrected if self._errors[1] <= self._errors[0] else level
         median = (max(chosen, 0.0) if self._plain else math.exp(chosen)) if self._seen else None
-        return Kept(median, level, corrected, everyone, situation.now, self._version, tuple(keys), tuple(codes), bins, inputs)
+        return Kept(median, level, corrected, tilt, situation.now, self._version, tuple(keys), tuple(codes), bins, tuple(numbers), inputs)
 
     def learn(self, kept: Kept, value: float) -> None:
         """What came of it, in the metric's own unit."""
         if not math.isfinite(value):
             return
         value = max(-3.0, min(3.0, value)) if self._plain else max(SMALLEST, min(LARGEST, value))
-        steps = round((value if self._plain else math.log(value)) * self._unit)
-        outcome = steps / self._unit
-        if self._seen:
+        outcome = value if self._plain else math.log(value)
+        if self._seen and kept.version == self._version:
             self._correct(kept, outcome)
         self._seen += 1
-        self._everyone.update(outcome)
+        for place, number in enumerate(kept.numbers):
+            self._means[place] += max(1.0 / self._seen, 0.001) * (number - self._means[place])
+        self._centre += max(1.0 / self._seen, FADING) * (outcome - self._centre)
+        steps = max(-32_767, min(32_767, round((outcome - kept.tilt) * self._unit)))
+        self._everyone.update(steps / self._unit)
         if kept.version == self._version:
             self._remember(kept, steps, outcome)
         if self._fields.learn(kept.codes, outcome):
             self._rebuild()
 
-    def _row(self, situation: Situation, keys: list[int], everyone: float, numbers: list[float]) -> tuple[float, tuple[float, ...], tuple[int, ...]]:
+    def _row(self, situation: Situation, keys: list[int], everyone: float) -> tuple[float, tuple[float, ...], tuple[int, ...]]:
         """The chain's finest level, the regression's inputs, and the bins of idle time and load."""
         unit, level, steps, idle = self._unit, everyone, [0.0] * len(WINDOWS), [0.0] * len(WINDOWS)
         drift = spread = newest = held = 0.0
@@ -151,7 +166,7 @@ class Keyed:
         finest = len(keys) - 1
         row = (
             *steps,
-            *numbers,
+            level - everyone,
             idle[0],
             idle[min(2, max(finest, 0))],
             idle[max(finest, 0)],
@@ -177,14 +192,18 @@ class Keyed:
             self._errors[place] += rate * (away - self._errors[place])
         rest = max(-3.0, min(3.0, outcome - kept.level))
         self._recent.update(round(rest, 4))
-        self._regression.learn(kept.inputs, rest, 1.0 if self._plain else math.exp(max(-3.0, min(3.0, 0.5 * (kept.level - kept.everyone)))))
+        self._regression.learn(kept.inputs, rest, 1.0 if self._plain else math.exp(max(-3.0, min(3.0, 0.5 * (kept.level - self._centre)))))
         for means, place in zip(self._binned, kept.bins, strict=True):
             means[place] = round(means[place] + 0.05 * (max(-1.0, min(1.0, rest - means[place]))), 9)
 
     def _remember(self, kept: Kept, steps: int, outcome: float) -> None:
         for depth, (windows, key) in enumerate(zip(self._chain, kept.keys, strict=True)):
-            place = windows.learn(key, max(-32_767, min(32_767, steps)), kept.now)
+            place = windows.learn(key, steps, kept.now)
             if depth == 0:
+                *numbers, rest = windows.centre(place, (*kept.numbers, outcome))
+                if windows.count[place] > 1:
+                    self._tilts.learn(numbers, max(-3.0, min(3.0, rest)))
+                    self._slopes = [max(-3.0, min(3.0, slope)) for slope in self._tilts.slopes()]
                 windows.drift[place] += 0.2 * (outcome - kept.level - windows.drift[place])
 
     def _rebuild(self) -> None:
@@ -196,9 +215,12 @@ class Keyed:
         kept = {prefix: windows for prefix, windows in zip(self._prefixes, self._chain, strict=True)}
         places = {prefix: depth for depth, prefix in enumerate(self._prefixes)}
         self._chain = [
-            kept[prefix] if places.get(prefix) == depth else KeyedWindows(WINDOWS[depth], KEYS[depth]) for depth, prefix in enumerate(prefixes)
+            kept[prefix] if places.get(prefix) == depth else KeyedWindows(WINDOWS[depth], KEYS[depth], 0 if depth else NUMBERS + 1) for depth, prefix in enumerate(prefixes)
         ]
+        if prefixes[:1] != self._prefixes[:1]:
+            self._tilts, self._slopes = RobustLeastSquares(NUMBERS), [0.0] * NUMBERS
         self._prefixes = prefixes
+        self._regression, self._errors = RobustLeastSquares(INPUTS), [0.0, 0.0]
         self._version += 1
 
     def _tick(self, now: float) -> None:
@@ -227,6 +249,9 @@ class Keyed:
             "everyone": self._everyone.snapshot(),
             "recent": self._recent.snapshot(),
             "regression": self._regression.snapshot(),
+            "tilts": self._tilts.snapshot(),
+            "slopes": [list(self._slopes), list(self._means)],
+            "centre": self._centre,
             "prefixes": [list(prefix) for prefix in self._prefixes],
             "chain": [windows.snapshot() for windows in self._chain],
             "numbers": list(self._numbers),
@@ -244,8 +269,10 @@ class Keyed:
         keyed._everyone.restore(state["everyone"])
         keyed._recent.restore(state["recent"])
         keyed._regression.restore(state["regression"])
+        keyed._tilts.restore(state["tilts"])
+        (keyed._slopes, keyed._means), keyed._centre = map(list, state["slopes"]), state["centre"]
         keyed._prefixes = [tuple(prefix) for prefix in state["prefixes"]]
-        keyed._chain = [KeyedWindows(size, most) for size, most, _ in zip(WINDOWS, KEYS, state["chain"], strict=False)]
+        keyed._chain = [KeyedWindows(WINDOWS[depth], KEYS[depth], 0 if depth else NUMBERS + 1) for depth in range(len(state["chain"]))]
         for windows, values in zip(keyed._chain, state["chain"], strict=True):
             windows.restore(values)
         keyed._numbers, keyed._binned, keyed._errors = list(state["numbers"]), [list(means) for means in state["binned"]], list(state["errors"])

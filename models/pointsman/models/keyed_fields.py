@@ -16,7 +16,7 @@ MOST_PAIRS = 256
 POPULAR = 4
 USEFUL = 0.995
 BETTER = 0.97
-FADING = 0.01
+FADING = 0.002
 
 Value = str | int | float | bool
 
@@ -100,7 +100,7 @@ class _Means:
         self.base += rate * (min(abs(outcome), 3.0) - self.base)
         self.error += rate * (min(abs(outcome - count * self.means[at] / (count + 2.0)), 3.0) - self.error)
         self.counts[at] = count = min(count + 1, 250)
-        self.means[at] += max(1.0 / count, 0.05) * (outcome - self.means[at])
+        self.means[at] += max(1.0 / count, 0.02) * (outcome - self.means[at])
 
     def forget(self) -> None:
         """Make room: all tags go."""
@@ -159,11 +159,13 @@ class Fields:
     The order is looked at after 16, 32, 64, ... outcomes, later after every 2,048. Fields are numbered as they first appear: names mean nothing.
     """
 
-    __slots__ = ("_average", "_fields", "_names", "_seen", "order")
+    __slots__ = ("_average", "_constant", "_fields", "_names", "_nothing", "_seen", "order")
 
     def __init__(self) -> None:
         self._names: dict[str, int] = {}
         self._fields: list[Field] = []
+        self._constant = _Means(1)
+        self._nothing = _Means(MOST_PAIRS)
         self._average = 0.0
         self._seen = 0
         self.order: tuple[int, ...] = ()
@@ -188,18 +190,20 @@ class Fields:
     def learn(self, codes: tuple[int, ...], outcome: float) -> bool:
         """Take in an outcome; whether the order has changed. From 2,048 outcomes on only every fourth is looked at."""
         self._seen += 1
-        self._average += max(1.0 / self._seen, 0.005) * (outcome - self._average)
+        self._average += max(1.0 / self._seen, 0.002) * (outcome - self._average)
         if self._seen > 2048 and self._seen % 4:
             return False
         outcome -= self._average
         lead = self.order[0] if self.order and self.order[0] < len(codes) else -1
         if lead >= 0:
             rest, leading = outcome - self._fields[lead].alone.get(codes[lead]), codes[lead] * 0x9E3779B1
+            self._nothing.learn(leading & 0xFFFFFFFF, rest)
             for field, code in zip(self._fields, codes, strict=False):
                 field.beside.learn((code ^ leading) & 0xFFFFFFFF, rest)
+        self._constant.learn(0, outcome)
         for field, code in zip(self._fields, codes, strict=False):
             field.alone.learn(code, outcome)
-        if self._seen % 2048 and (self._seen & (self._seen - 1) or self._seen < 16):
+        if self._seen % 4096 and (self._seen & (self._seen - 1) or self._seen < 32):
             return False
         return self._reorder()
 
@@ -208,16 +212,17 @@ class Fields:
         places = {number: place for place, number in enumerate(self.order)}
         everyone = sorted(range(len(self._fields)), key=lambda number: places.get(number, len(places) + number))
         alone = {number: _share(self._fields[number].alone) for number in everyone}
-        lead = _sorted(everyone, alone)[:1]
-        if not lead or alone[lead[0]] >= USEFUL:
+        lead = _sorted(everyone, alone, 0.9 if self.order else 1.0)[:1]
+        if not lead or alone[lead[0]] >= USEFUL * _share(self._constant):
             order: list[int] = []
         elif lead[0] != (self.order or (-1,))[0]:
             order = lead  # what the others tell beside it is not known yet
+            self._nothing = _Means(MOST_PAIRS)
             for field in self._fields:
                 field.beside = _Means(MOST_PAIRS)
         else:
             beside = {number: _share(self._fields[number].beside) for number in everyone if number not in lead}
-            order = lead + _sorted([number for number in beside if beside[number] < USEFUL], beside)
+            order = lead + _sorted([number for number in beside if beside[number] < USEFUL * _share(self._nothing)], beside)
         for means in (means for field in self._fields for means in (field.alone, field.beside) if len(means.tags) >= means.most):
             means.forget()
         changed = tuple(order) != self.order
@@ -230,6 +235,8 @@ class Fields:
             "names": list(self._names),
             "fields": [field.snapshot() for field in self._fields],
             "order": list(self.order),
+            "constant": self._constant.snapshot(),
+            "nothing": self._nothing.snapshot(),
             "average": [self._average, self._seen],
         }
 
@@ -240,6 +247,8 @@ class Fields:
         for field, values in zip(self._fields, state["fields"], strict=True):
             field.restore(values)
         self.order = tuple(state["order"])
+        self._constant.restore(state["constant"])
+        self._nothing.restore(state["nothing"])
         self._average, self._seen = state["average"]
 
 
@@ -248,12 +257,12 @@ def _share(means: _Means) -> float:
     return means.error / means.base if means.base > 0.0 else 1.0
 
 
-def _sorted(numbers: list[int], errors: dict[int, float]) -> list[int]:
-    """By error, but two neighbours change places only where it is better by 3 %."""
+def _sorted(numbers: list[int], errors: dict[int, float], better: float = BETTER) -> list[int]:
+    """By error, but two neighbours change places only where it is better by 3 % (or as said)."""
     moved = list(numbers)
     for last in range(1, len(moved)):
         at = last
-        while at and errors[moved[at]] < BETTER * errors[moved[at - 1]]:
+        while at and errors[moved[at]] < better * errors[moved[at - 1]]:
             moved[at - 1], moved[at] = moved[at], moved[at - 1]
             at -= 1
     return moved

@@ -45,6 +45,11 @@ class RobustLeastSquares:
         """What these inputs make expect."""
         return float((self._weights * self._row(np.array(inputs, np.float64))).sum())
 
+    def slopes(self) -> list[float]:
+        """How much one unit of each input moves what is expected; 0 for an input that hardly varies."""
+        spread = np.sqrt(self._variance)
+        return [float(one) for one in np.where(spread > 1e-3, self._weights[1:] / (spread + 1e-6), 0.0)]
+
     def learn(self, inputs: Sequence[float], target: float, weight: float = 1.0) -> None:
         """Take in what came of these inputs; what would leave anything not finite is left out."""
         given = np.array(inputs, np.float64)
