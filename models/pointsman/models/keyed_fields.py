@@ -16,7 +16,7 @@ MOST_PAIRS = 256
 POPULAR = 4
 USEFUL = 0.995
 BETTER = 0.97
-FADING = 0.002
+FADING = 0.005
 
 Value = str | int | float | bool
 
@@ -84,8 +84,8 @@ class _Means:
             return 0.0
         return self.counts[at] * self.means[at] / (self.counts[at] + 2.0)
 
-    def learn(self, tag: int, outcome: float) -> None:
-        """Take in an outcome; one of a tag without room counts in neither error."""
+    def learn(self, tag: int, outcome: float, otherwise: float = 0.0) -> None:
+        """Take in an outcome, of which `otherwise` would have been said; one of a tag without room counts in neither error."""
         at = bisect_left(self.tags, tag)
         held = at < len(self.tags) and self.tags[at] == tag
         if not held:
@@ -97,7 +97,7 @@ class _Means:
         count = self.counts[at]
         self.given += 1
         rate = max(1.0 / self.given, FADING)
-        self.base += rate * (min(abs(outcome), 3.0) - self.base)
+        self.base += rate * (min(abs(outcome - otherwise), 3.0) - self.base)
         self.error += rate * (min(abs(outcome - count * self.means[at] / (count + 2.0)), 3.0) - self.error)
         self.counts[at] = count = min(count + 1, 250)
         self.means[at] += max(1.0 / count, 0.02) * (outcome - self.means[at])
@@ -197,13 +197,15 @@ class Fields:
         lead = self.order[0] if self.order and self.order[0] < len(codes) else -1
         if lead >= 0:
             rest, leading = outcome - self._fields[lead].alone.get(codes[lead]), codes[lead] * 0x9E3779B1
+            otherwise = self._nothing.get(leading & 0xFFFFFFFF)
             self._nothing.learn(leading & 0xFFFFFFFF, rest)
             for field, code in zip(self._fields, codes, strict=False):
-                field.beside.learn((code ^ leading) & 0xFFFFFFFF, rest)
+                field.beside.learn((code ^ leading) & 0xFFFFFFFF, rest, otherwise)
+        otherwise = self._constant.get(0)
         self._constant.learn(0, outcome)
         for field, code in zip(self._fields, codes, strict=False):
-            field.alone.learn(code, outcome)
-        if self._seen % 4096 and (self._seen & (self._seen - 1) or self._seen < 32):
+            field.alone.learn(code, outcome, otherwise)
+        if self._seen % (512 if self._seen <= 4096 else 4096) and (self._seen & (self._seen - 1) or self._seen < 32):
             return False
         return self._reorder()
 
@@ -212,8 +214,8 @@ class Fields:
         places = {number: place for place, number in enumerate(self.order)}
         everyone = sorted(range(len(self._fields)), key=lambda number: places.get(number, len(places) + number))
         alone = {number: _share(self._fields[number].alone) for number in everyone}
-        lead = _sorted(everyone, alone, 0.9 if self.order else 1.0)[:1]
-        if not lead or alone[lead[0]] >= USEFUL * _share(self._constant):
+        lead = _sorted(everyone, alone, 0.95 if self.order else 1.0)[:1]
+        if not lead or alone[lead[0]] >= USEFUL:
             order: list[int] = []
         elif lead[0] != (self.order or (-1,))[0]:
             order = lead  # what the others tell beside it is not known yet
@@ -222,7 +224,7 @@ class Fields:
                 field.beside = _Means(MOST_PAIRS)
         else:
             beside = {number: _share(self._fields[number].beside) for number in everyone if number not in lead}
-            order = lead + _sorted([number for number in beside if beside[number] < USEFUL * _share(self._nothing)], beside)
+            order = lead + _sorted([number for number in beside if beside[number] < USEFUL], beside)
         for means in (means for field in self._fields for means in (field.alone, field.beside) if len(means.tags) >= means.most):
             means.forget()
         changed = tuple(order) != self.order
