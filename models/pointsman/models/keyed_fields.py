@@ -180,20 +180,33 @@ class Fields:
             self._fields.append(Field())
         return number
 
-    def codes(self, given: list[tuple[int, Value]]) -> list[int]:
-        """The key of each numbered field, 0 where the request does not have it."""
+    def codes(self, given: list[tuple[int, Value]], whole: bool) -> list[int]:
+        """The key of each numbered field, 0 where the request does not have it; unless `whole` those of fields that help alone, the others 1."""
+        if not whole:
+            codes = [1] * len(self._fields)
+            for number in self.order:
+                codes[number] = 0
+            for number, value in given:
+                if codes[number] == 0:
+                    codes[number] = self._fields[number].code(value)
+            return codes
         codes = [0] * len(self._fields)
         for number, value in given:
             codes[number] = self._fields[number].code(value)
         return codes
 
     def learn(self, codes: tuple[int, ...], outcome: float) -> bool:
-        """Take in an outcome; whether the order has changed. From 2,048 outcomes on only every fourth is looked at."""
+        """Take in an outcome, where its codes are whole; whether the order has changed."""
         self._seen += 1
         self._average += max(1.0 / self._seen, 0.002) * (outcome - self._average)
-        if self._seen > 2048 and self._seen % 4:
+        if 1 not in codes:
+            self._compare(codes, outcome - self._average)
+        if self._seen % (512 if self._seen <= 4096 else 4096) and (self._seen & (self._seen - 1) or self._seen < 32):
             return False
-        outcome -= self._average
+        return self._reorder()
+
+    def _compare(self, codes: tuple[int, ...], outcome: float) -> None:
+        """Every field's means learn, beside what would have been said without it."""
         lead = self.order[0] if self.order and self.order[0] < len(codes) else -1
         if lead >= 0:
             rest, leading = outcome - self._fields[lead].alone.get(codes[lead]), codes[lead] * 0x9E3779B1
@@ -205,9 +218,6 @@ class Fields:
         self._constant.learn(0, outcome)
         for field, code in zip(self._fields, codes, strict=False):
             field.alone.learn(code, outcome, otherwise)
-        if self._seen % (512 if self._seen <= 4096 else 4096) and (self._seen & (self._seen - 1) or self._seen < 32):
-            return False
-        return self._reorder()
 
     def _reorder(self) -> bool:
         """Sort anew; whether anything moved."""
