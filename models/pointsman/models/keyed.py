@@ -227,12 +227,13 @@ class Keyed:
         kept = {prefix: windows for prefix, windows in zip(self._prefixes, self._chain, strict=True)}
         places = {prefix: depth for depth, prefix in enumerate(self._prefixes)}
         self._chain = [
-            kept[prefix] if places.get(prefix) == depth else KeyedWindows(WINDOWS[depth], KEYS[depth], 0 if depth else NUMBERS + 1) for depth, prefix in enumerate(prefixes)
+            kept[prefix] if places.get(prefix) == depth else KeyedWindows(WINDOWS[depth], KEYS[depth], 0 if depth else NUMBERS + 1)
+            for depth, prefix in enumerate(prefixes)
         ]
         if prefixes[:1] != self._prefixes[:1]:
             self._tilts, self._slopes = RobustLeastSquares(NUMBERS), [0.0] * NUMBERS
+            self._regression, self._errors = RobustLeastSquares(INPUTS), [0.0, 0.0]
         self._prefixes = prefixes
-        self._regression, self._errors = RobustLeastSquares(INPUTS), [0.0, 0.0]
         self._version += 1
 
     def _tick(self, now: float) -> None:

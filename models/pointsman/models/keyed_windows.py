@@ -23,7 +23,24 @@ class KeyedWindows:
     (1, 0, 1)
     """
 
-    __slots__ = ("_most", "_next", "_places", "_size", "_tags", "_values", "_width", "centres", "count", "drift", "evicted", "last", "median", "since", "spread", "used")
+    __slots__ = (
+        "_most",
+        "_next",
+        "_places",
+        "_size",
+        "_tags",
+        "_values",
+        "_width",
+        "centres",
+        "count",
+        "drift",
+        "evicted",
+        "last",
+        "median",
+        "since",
+        "spread",
+        "used",
+    )
 
     def __init__(self, size: int, most: int, width: int = 0) -> None:
         self._size = size
