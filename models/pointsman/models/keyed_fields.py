@@ -35,7 +35,7 @@ def fields_of(situation: Situation) -> Iterator[tuple[str, Value]]:
 
 def is_number(value: Value) -> bool:
     """Whether a value is a finite number (a truth value is none)."""
-    return not isinstance(value, bool | str) and math.isfinite(value)
+    return not isinstance(value, bool | str) and -1e300 < value < 1e300
 
 
 class _Counts:
