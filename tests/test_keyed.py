@@ -39,8 +39,7 @@ def test_it_beats_the_median_of_the_last_eight_alike() -> None:
     served = simulate(Service(seed=7, requests=3000, models=20, workers=8, loaded=15))
     windows, alike = dict[object, list[float]](), list[float]()
     for _, ended, one in events(served):
-        key = (one.situation.category, *one.situation.attributes.values())
-        keys = (key, one.situation.attributes["model"], None)
+        keys = ((one.situation.category, *one.situation.attributes.values()), one.situation.attributes["model"], None)
         if not ended:
             held = next((windows[key][-8:] for key in keys if key in windows), [0.0])
             alike.append(sorted(held)[len(held) // 2])
@@ -68,7 +67,7 @@ def test_a_snapshot_continues_bit_for_bit() -> None:
 
 
 def test_other_names_change_nothing() -> None:
-    same = [replace(one, situation=replace(one.situation, attributes=dict(reversed(one.situation.attributes.items())))) for one in STREAM]
+    same = [replace(one, situation=replace(one.situation, attributes=dict(list(one.situation.attributes.items())[::-1]))) for one in STREAM]
     assert played(renamed(STREAM, 3), Keyed()) == played(same, Keyed())
 
 

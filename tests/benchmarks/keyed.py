@@ -20,7 +20,7 @@ from typing import Any, Protocol
 
 import numpy as np
 from river import forest, tree
-from sklearn.ensemble import HistGradientBoostingRegressor
+from sklearn.ensemble import HistGradientBoostingRegressor  # type: ignore[import-untyped]
 
 from pointsman.models.conformal import Conformal, ConformalSettings
 from pointsman.models.keyed import Kept, Keyed

@@ -27,7 +27,7 @@ class Service:
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """One request: `oracle_s` is its latency with the true parameters, load state and wait, and no noise; a `latency_s` of None is a failure or cancellation."""
+    """One request: `oracle_s` is its latency with the true parameters, load state and wait, without noise; a `latency_s` of None: failed or cancelled."""
 
     number: int
     situation: Situation
@@ -112,7 +112,7 @@ def renamed(served: list[Served], seed: int) -> list[Served]:
         return said.setdefault(text, f"{dice.getrandbits(40):x}")
 
     def moved(one: Situation) -> Situation:
-        pairs = reversed(one.attributes.items())
+        pairs = list(one.attributes.items())[::-1]
         attributes = {other(name): other(value) if isinstance(value, str) else value for name, value in pairs}
         return replace(one, category=other(one.category or ""), attributes=attributes)
 
@@ -184,7 +184,7 @@ def _service_s(model: _Model, asked: dict[str, str | int]) -> float:
 def _noise(dice: random.Random, spread: float) -> float:
     """Median 1, lognormal, and one in thirty far out (Pareto)."""
     tail = dice.paretovariate(2.2) if dice.random() < 0.033 else 1.0
-    return math.exp(dice.gauss(0.0, spread)) * tail
+    return float(math.exp(dice.gauss(0.0, spread)) * tail)
 
 
 def _typical(dice: random.Random, models: list[_Model], popularity: list[float]) -> float:

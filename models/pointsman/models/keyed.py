@@ -56,8 +56,8 @@ class Kept(NamedTuple):
     @classmethod
     def read(cls, values: Sequence[Any]) -> "Kept":
         """The prediction of a snapshot's list."""
-        *plain, keys, codes, bins, numbers, inputs = values
-        return cls(*plain, tuple(keys), tuple(codes), tuple(bins), tuple(numbers), tuple(inputs))
+        median, level, corrected, tilt, now, version, keys, codes, bins, numbers, inputs = values
+        return cls(median, level, corrected, tilt, now, version, tuple(keys), tuple(codes), tuple(bins), tuple(numbers), tuple(inputs))
 
 
 class Keyed:
@@ -82,11 +82,11 @@ class Keyed:
 
     __slots__ = (
         "_binned",
+        "_centre",
         "_chain",
         "_errors",
-        "_evicted",
-        "_centre",
         "_everyone",
+        "_evicted",
         "_fields",
         "_gap",
         "_last",
