@@ -28,6 +28,8 @@ from pointsman.models.keyed import Kept, Keyed
 from .keyed_service import Served, Service, events, fewer, renamed, simulate, stretched
 from .policies import table
 
+Boosting: Any = HistGradientBoostingRegressor
+
 FIRST = 1000
 WINDOW = 500
 COLUMNS = {"WAPE %": ".2f", "coverage": ".3f", "worst 500": ".3f", "Winkler s": ".2f", "us": ".0f"}
@@ -162,7 +164,7 @@ def boosted(served: list[Served]) -> dict[str, float]:
     early, late = done & (np.arange(len(served)) < half), done & (np.arange(len(served)) >= half)
     said = []
     for loss, level in (("absolute_error", None), ("quantile", 0.05), ("quantile", 0.95)):
-        model = HistGradientBoostingRegressor(loss=loss, quantile=level, max_iter=300, learning_rate=0.05, categorical_features=names, random_state=0)
+        model: Any = Boosting(loss=loss, quantile=level, max_iter=300, learning_rate=0.05, categorical_features=names, random_state=0)
         said.append(np.exp(model.fit(data[early], np.log(latency[early])).predict(data[late])))
     return scored(list(zip(latency[late], said[0], np.minimum(said[1], said[2]), np.maximum(said[1], said[2]), strict=True))) | {"us": math.nan}
 

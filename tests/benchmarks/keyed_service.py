@@ -176,15 +176,15 @@ def _request(dice: random.Random, model: _Model) -> dict[str, str | int]:
 
 
 def _service_s(model: _Model, asked: dict[str, str | int]) -> float:
-    work = int(asked["steps"]) * (int(asked["size"]) / 1024.0) ** model.size_power * int(asked["images"]) ** model.batch_power
-    extra = 1.0 + 0.12 * int(asked["adapters"]) + 0.0002 * int(asked["tokens"])
+    work: float = int(asked["steps"]) * (int(asked["size"]) / 1024.0) ** model.size_power * int(asked["images"]) ** model.batch_power
+    extra: float = 1.0 + 0.12 * int(asked["adapters"]) + 0.0002 * int(asked["tokens"])
     return model.overhead + model.speed * math.exp(model.drift) * work * FACTORS[str(asked["type"])] * extra
 
 
 def _noise(dice: random.Random, spread: float) -> float:
     """Median 1, lognormal, and one in thirty far out (Pareto)."""
     tail = dice.paretovariate(2.2) if dice.random() < 0.033 else 1.0
-    return float(math.exp(dice.gauss(0.0, spread)) * tail)
+    return math.exp(dice.gauss(0.0, spread)) * tail
 
 
 def _typical(dice: random.Random, models: list[_Model], popularity: list[float]) -> float:

@@ -248,7 +248,7 @@ class Conformal:
         paired = self._near is None or len(band.forms) > 2
         self._judged += paired
         for form, learner in enumerate(forms[: len(band.forms) // 2]):
-            lower, upper = band.forms[2 * form : 2 * form + 2]
+            lower, upper = band.forms[2 * form], band.forms[2 * form + 1]
             below, above = max(lower - actual, 0.0), max(actual - upper, 0.0)
             if paired:
                 self._scores[form] += max(1.0 / self._judged, FADING) * (upper - lower + 2.0 / alpha * (below + above) - self._scores[form])
