@@ -181,8 +181,8 @@ PREDICTORS: dict[str, Callable[[], Predictor]] = {
     "last value alike": lambda: Alike(1),
     "median of the last 8 alike": lambda: Alike(8),
     "median of the last 50 alike": lambda: Alike(50),
-    "river HoeffdingAdaptiveTree": lambda: Rivers(tree.HoeffdingAdaptiveTreeRegressor(grace_period=50, seed=1)),
-    "river ARFRegressor, 5 trees": lambda: Rivers(forest.ARFRegressor(n_models=5, grace_period=50, seed=1)),
+    "river HoeffdingAdaptiveTree": lambda: Rivers(tree.HoeffdingAdaptiveTreeRegressor(grace_period=50, leaf_prediction="mean", seed=1)),
+    "river ARFRegressor, 5 trees": lambda: Rivers(forest.ARFRegressor(n_models=5, grace_period=50, leaf_prediction="mean", seed=1)),
     "keyed": Ours,
     "oracle": Oracle,
 }
