@@ -77,7 +77,7 @@ class Keyed:
     ...     kept = keyed.predict(Situation(now=float(number), attributes={"model": f"m{number % 4}", "size": size}))
     ...     keyed.learn(kept, 3.0 * size + 500.0 * (number % 4))
     >>> round(keyed.predict(Situation(now=600.0, attributes={"model": "m1", "size": 512})).median)
-    2036
+    2055
     """
 
     __slots__ = (
