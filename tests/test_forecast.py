@@ -125,6 +125,22 @@ def test_nine_rows_in_ten_are_within_the_bounds(form: Form) -> None:
     assert 0.86 <= sum(inside) / len(inside) <= 0.94
 
 
+def test_on_a_random_walk_it_is_about_as_good_as_the_last_value() -> None:
+    dice, values = random.Random(4), [100.0]
+    for _ in range(800):
+        values.append(values[-1] * math.exp(dice.gauss(0.0, 0.05)))
+    said = after([*values], "light")
+    ours = sum(abs(values[row + 1] - said[row][0].median) for row in range(100, 800))
+    assert ours < 1.06 * sum(abs(values[row + 1] - values[row]) for row in range(100, 800))
+
+
+def test_a_shift_of_level_is_followed_within_a_day() -> None:
+    values = [*days(20), *(3.0 * value for value in days(4, seed=3))]
+    said = after([*values], "light")
+    late = range(21 * DAY, 24 * DAY - 1)
+    assert sum(abs(values[row + 1] - said[row][0].median) for row in late) < 0.12 * sum(values[row + 1] for row in late)
+
+
 def test_asking_changes_nothing() -> None:
     asked, silent = forecaster(), forecaster()
     for value in days(5):
