@@ -2,7 +2,7 @@
 
 Two classes, both deterministic, bounded and free of scale:
 
-- `Scaler(lead, rows_a_day, ...)`: `observe(demand, quantiles) -> Advice`, with `quantiles` those that a forecaster gives at `scaling_account.LEVELS` for `lead` rows ahead.
+- `Scaler(lead, rows_a_day, ...)`: `observe(demand, quantiles) -> Advice`, with a forecaster's `quantiles` at `scaling_account.LEVELS`, `lead` rows ahead.
 - `SeriesScaler(forecaster, scaler)`: `observe(demand) -> Advice`, with `forecaster = SeriesForecaster((lead,), rows_a_day, form, LEVELS)`.
 
 `lead = lead_rows(start_delay_s, step_s)`. Capacity and demand are in the units of the series (requests in flight, requests a second, tokens a second).
