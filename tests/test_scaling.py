@@ -112,12 +112,12 @@ def test_where_no_level_is_enough_the_highest_is_taken() -> None:
     assert accounts.level(accounts.choose()) == LEVELS[-1]
 
 
-def test_one_huge_row_counts_as_one_mean_of_the_demand() -> None:
+def test_one_huge_row_counts_as_two_means_of_the_demand() -> None:
     accounts = Accounts(A_DAY, 0.01)
     for _ in range(100):
         accounts.follow(1.0)
     accounts.learn(1e6, np.zeros(len(LEVELS)))
-    assert accounts.shares()[-1] == pytest.approx((1.0 + 7.2 * 0.002) / (1e6 + 60.0))
+    assert accounts.shares()[-1] == pytest.approx((2.0 + 7.2 * 0.002) / (1e6 + 60.0))
 
 
 @pytest.mark.parametrize("lead", [1, 2, 7])
