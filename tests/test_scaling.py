@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pointsman.models.forecast import SeriesForecaster
 from pointsman.models.scaling import Advice, Scaler, SeriesScaler, lead_rows
 from pointsman.models.scaling_account import LEVELS, Accounts
 from pointsman.models.scaling_hold import Hold
@@ -198,6 +199,17 @@ def test_a_snapshot_goes_on_as_if_nothing_had_happened(lead: int, cooldown: int)
         outputs.append((whole.observe(value, quantiles), half.observe(value, quantiles) if place >= 300 else None))
     assert all(one == other for one, other in outputs[300:])
     assert whole.snapshot() == half.snapshot()
+
+
+def test_forecaster_and_scaler_go_on_together() -> None:
+    whole = SeriesScaler(SeriesForecaster((2,), A_DAY, "light", LEVELS), Scaler(2, A_DAY))
+    series = [*demand(80), math.nan, 0.0, *demand(40, 2)]
+    for value in series[:60]:
+        whole.observe(value)
+    forecast, scale = json.loads(json.dumps(whole.snapshot()))
+    half = SeriesScaler(SeriesForecaster.restore(forecast), Scaler(2, A_DAY))
+    half.scaler.restore(scale)
+    assert [whole.observe(value) for value in series[60:]] == [half.observe(value) for value in series[60:]]
 
 
 def test_a_snapshot_is_small_however_long_the_delay() -> None:

@@ -212,9 +212,10 @@ class SeriesScaler:
         self.scaler = scaler
 
     def observe(self, demand: float | None) -> Advice:
-        """Take the next row of demand; say what to have `lead` rows later."""
-        self.forecaster.learn_one(demand)
-        return self.scaler.observe(demand, self.forecaster.forecast()[0].quantiles)
+        """Take the next row of demand; say what to have `lead` rows later. None, or what is no finite number, is a row that nobody knows."""
+        known = demand if demand is not None and math.isfinite(demand) else None
+        self.forecaster.learn_one(known)
+        return self.scaler.observe(known, self.forecaster.forecast()[0].quantiles)
 
     def snapshot(self) -> list[Any]:
         """The state as plain values, the forecaster's first."""
