@@ -71,14 +71,14 @@ def two_weeks(folder: Path, count: int, seed: int) -> list[Series]:
 
 
 def _draw(pool: NDArray[np.float64], dice: np.random.Generator) -> NDArray[np.float64]:
-    size = pool.shape[1]
+    size = (pool.shape[1],)
     weights = np.where(dice.random(size) < 0.7, dice.lognormal(0.0, 0.8, size), 0.0)
     weeks = (weights, weights * dice.lognormal(0.0, 0.25, size))
-    return np.concatenate([_week(pool, week, [int(day) for day in dice.integers(0, 7, size)]) for week in weeks])
+    return np.concatenate([_week(pool, week, dice.integers(0, 7, size)) for week in weeks])
 
 
-def _week(pool: NDArray[np.float64], weights: NDArray[np.float64], days: list[int]) -> NDArray[np.float64]:
+def _week(pool: NDArray[np.float64], weights: NDArray[np.float64], days: NDArray[np.int64]) -> NDArray[np.float64]:
     total = np.zeros(len(pool))
-    for place, (weight, day) in enumerate(zip(weights, days, strict=True)):
+    for place, (weight, day) in enumerate(zip(weights, days.tolist(), strict=True)):
         total += weight * np.roll(pool[:, place], ROWS_A_DAY * day)
     return total

@@ -52,10 +52,10 @@ class SeriesForecaster:
     is still in `lower` and `upper`.
 
     >>> forecaster = SeriesForecaster(horizons=(1, 6), rows_a_day=24)
-    >>> for hour in range(24 * 14):
-    ...     forecaster.learn_one(100.0 + 50.0 * (hour % 24 >= 8) + hour % 5)
+    >>> for hour in range(24 * 14 + 5):
+    ...     forecaster.learn_one(150.0 if hour % 24 >= 8 else 100.0)
     >>> [round(found.median) for found in forecaster.forecast()]
-    [102, 103]
+    [100, 150]
     """
 
     def __init__(self, horizons: Sequence[int], rows_a_day: int, form: Form = "full", levels: Sequence[float] = LEVELS) -> None:

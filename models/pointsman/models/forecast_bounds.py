@@ -50,7 +50,7 @@ class QuantileBounds:
         self.spans = np.maximum(horizons / grid.pool, 1.0)
         places = np.log(self.spans)
         known = np.log([1.0, 6.0, 36.0])
-        self.rate = np.interp(places, known, [0.1, 0.15, 0.2])
+        self.rate = np.interp(places, known, [0.1, 0.15, 0.12])
         self.aim = np.interp(places, known, [0.1, 0.099, 0.08])
         sizes = (max(grid.slots, 100), max(7 * grid.slots, 300)) if is_full else (max(grid.slots, 100),)
         self.windows = SortedWindows(count, KINDS, sizes)
