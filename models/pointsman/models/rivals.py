@@ -13,7 +13,8 @@ class Rivals:
 
     >>> rivals = Rivals(rows=1)
     >>> for value in range(10):
-    ...     rivals.learn(float(value), (value + 5.0, value + 1.0))
+    ...     rivals.learn(float(value))
+    ...     rivals.say(value + 5.0, value + 1.0)
     >>> rivals.leader
     1
     """
@@ -31,14 +32,19 @@ class Rivals:
         """0 or 1."""
         return int(self._outcomes >= YOUNG and self._errors[1] < self._errors[0])
 
-    def learn(self, value: float | None, said: tuple[float, float] | None) -> None:
-        """A row has come, which resolves what was said `rows` rows ago, and this is what both say of the one as far ahead; None where one is silent."""
+    def learn(self, value: float | None) -> None:
+        """A row has come, None where nobody measured it; it resolves what was said of it."""
         due = self._pending[0] if len(self._pending) == self._rows else None
         if due is not None and value is not None:
             self._outcomes += 1
             rate = max(1.0 / self._outcomes, 1.0 / MEMORY)
             self._errors = [error + rate * (abs(value - one) - error) for error, one in zip(self._errors, due, strict=True)]
-        self._pending.append(said)
+        self._pending.append(None)
+
+    def say(self, first: float, second: float) -> None:
+        """What both expect of the row that comes `rows` after the last one learned."""
+        if self._pending:
+            self._pending[-1] = (first, second)
 
     def snapshot(self) -> list[Any]:
         """The state as plain values."""

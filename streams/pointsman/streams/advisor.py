@@ -6,7 +6,8 @@ from collections import deque
 from typing import Any, NamedTuple
 
 from pointsman.models.forecast import SeriesForecaster
-from pointsman.models.scaling import LEVELS, Advice, Scaler, lead_rows
+from pointsman.models.scaling import Advice, Scaler, lead_rows
+from pointsman.models.scaling_account import LEVELS
 from pointsman.models.scaling_replicas import Replicas
 from pointsman.models.scaling_score import Scorer
 from pointsman.schemas import Scaling, ScalingRecommended, ScalingScored
@@ -28,11 +29,26 @@ class Load(NamedTuple):
 class Advisor:
     """Follows one `[[scaling]]` entry. What it says may be done at once: what is raised is there after the start delay, what is lowered stops now.
 
-    The demand is the track's mean concurrency in five-minute rows. Scored is what would have run: of the last `lead` rows' advices the smallest, since a replica
-    runs once it was asked for so long and for as long as it still is.
+    The demand is the track's mean concurrency in five-minute rows. Scored is what would have run: of the last `lead` rows' advices the smallest, since a
+    replica runs once it was asked for so long and for as long as it still is.
     """
 
-    __slots__ = ("_asked", "_begin", "_forecaster", "_scaler", "_scorer", "_text", "_volume", "advised", "lead", "replicas", "said", "service_s", "settings")
+    __slots__ = (
+        "_advice",
+        "_asked",
+        "_begin",
+        "_forecaster",
+        "_scaler",
+        "_scorer",
+        "_text",
+        "_volume",
+        "advised",
+        "lead",
+        "replicas",
+        "said",
+        "service_s",
+        "settings",
+    )
 
     def __init__(self, settings: Scaling) -> None:
         self.settings = settings
@@ -52,6 +68,7 @@ class Advisor:
         self._forecaster = SeriesForecaster((self.lead,), BLOCKS_A_DAY, "light", LEVELS)
         self._scorer = Scorer(BLOCKS_A_DAY, settings.unserved_share)
         self._asked: deque[float] = deque(maxlen=self.lead)
+        self._advice: Advice | None = None  # of the row that has just closed, until it is said
         self._begin: float | None = None
         self._volume = 0.0
         self._text: str | None = None
@@ -59,7 +76,7 @@ class Advisor:
         self.service_s: float | None = None
         self.advised: dict[str, Any] | None = None
 
-    def close(self, load: Load, end: float) -> Advice:
+    def close(self, load: Load, end: float) -> None:
         """A row is over: book what ran in it, learn from it, and decide."""
         self._text = None
         if load.rate_per_s > 0.0 and load.concurrency > 0.0:
@@ -70,20 +87,22 @@ class Advisor:
             self._scorer.observe(load.concurrency, min(self._asked))
             self._volume += load.concurrency
         self._forecaster.learn_one(load.concurrency)
-        advice = self._scaler.observe(load.concurrency, self._forecaster.forecast()[0].quantiles)
-        self._asked.append(advice.asked)
-        return advice
+        self._advice = self._scaler.observe(load.concurrency, self._forecaster.forecast()[0].quantiles)
+        self._asked.append(self._advice.asked)
 
-    def said_of(self, advice: Advice, end: float) -> list[Output]:
+    def say(self, end: float) -> list[Output]:
         """What follows from the last row: an advice where the number is another, a score once an hour of it has passed and there was any demand."""
         found: list[Output] = []
-        desired = self.replicas.needed(advice.asked)
+        if self._advice is None:
+            return found
+        desired = self.replicas.needed(self._advice.asked)
         if desired != self.said:
-            found.append((ScalingRecommended, self._recommended(advice, desired, end)))
+            found.append((ScalingRecommended, self._recommended(self._advice, desired, end)))
             self.said = desired
         if self._begin is not None and end // HOUR_S > self._begin // HOUR_S and self._volume > 0.0:
             found.append((ScalingScored, self._scored(self._begin, end)))
             self._begin, self._volume = None, 0.0
+        self._advice, self._text = None, None
         return found
 
     def _recommended(self, advice: Advice, desired: int, end: float) -> dict[str, Any]:
@@ -111,9 +130,10 @@ class Advisor:
         each = f" of {settings.concurrency_per_replica:g}" if settings.unit == "replicas" else ""
         unit = "slots" if settings.unit == "concurrency" else "replicas"
         bound = f", bounded by {advice.reason}" if advice.reason in ("minimum", "maximum") else ""
+        needed = self.replicas.needed(advice.demand)
         return (
-            f"{settings.track}: {advice.demand:.3g} in flight are not exceeded with {100 * advice.level:.3g} % in {settings.start_delay_s:g} s; at {settings.target_utilisation:.0%} "
-            f"utilisation that takes {self.replicas.needed(advice.demand)} {unit}{each}; {current} before, {desired} now{bound}"
+            f"{settings.track}: with {100 * advice.level:.3g} % no more than {advice.demand:.3g} are in flight in {settings.start_delay_s:g} s; "
+            f"at {settings.target_utilisation:.0%} utilisation that takes {needed} {unit}{each}; {current} before, {desired} now{bound}"
         )
 
     def _scored(self, begin: float, end: float) -> dict[str, Any]:
@@ -133,7 +153,11 @@ class Advisor:
         record = self._scorer.record()
         return {
             "advice": self.advised,
-            "record": {"rows": round(record.rows, 1), "unserved_share": round(record.unserved_share, 6), "over_provisioned_share": round(record.over_provisioned_share, 6)},
+            "record": {
+                "rows": round(record.rows, 1),
+                "unserved_share": round(record.unserved_share, 6),
+                "over_provisioned_share": round(record.over_provisioned_share, 6),
+            },
         }
 
     def snapshot(self) -> str:

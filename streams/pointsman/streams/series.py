@@ -71,7 +71,7 @@ class Series:
     def restore(cls, state: list[Any], saved: str) -> "Series":
         """The series that left this snapshot."""
         far = SeriesForecaster.restore(json.loads(saved))
-        series = cls(Name(*state[:3]), far.form)
+        series = cls(Name(*state[:3]), "full" if far.form == "full" else "light")
         series.rows, series._block = state[3], list(state[4])
         series.near, series.far, series._saved = SeriesForecaster.restore(state[5]), far, saved
         return series
