@@ -12,7 +12,7 @@ from pointsman.models.scaling_replicas import Replicas
 from pointsman.models.scaling_score import Scorer
 from pointsman.schemas import Scaling, ScalingRecommended, ScalingScored
 
-from .series import BLOCK, BLOCKS_A_DAY, MINUTE_S
+from .live_series import BLOCK, BLOCKS_A_DAY, MINUTE_S
 
 ROW_S = BLOCK * MINUTE_S
 HOUR_S = 3600.0

@@ -7,7 +7,7 @@ from pointsman.models.rivals import Rivals
 from pointsman.models.trend import Trend
 from pointsman.schemas import Constraints, ResourceSampled
 
-from .series import BLOCK, HORIZONS_S, MINUTE_S, Series
+from .live_series import BLOCK, HORIZONS_S, MINUTE_S, Series
 
 Resourced = Literal["memory_used_mb", "gpu_memory_used_mb", "battery_percent", "temperature_c"]
 RESOLUTION: dict[Resourced, float] = {"memory_used_mb": 1.0, "gpu_memory_used_mb": 1.0, "battery_percent": 1.0, "temperature_c": 1.0}

@@ -1,80 +1,139 @@
-"""A series of the live core: minute rows and five-minute rows of one quantity, each forecast at its own horizons."""
+"""A series from a CSV file, row by row: what a row says is known at its timestamp, and nothing is read ahead."""
 
-import json
-from typing import Any, NamedTuple
+import csv
+import math
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from io import TextIOWrapper
+from pathlib import Path
 
-from pointsman.models.forecast import Form, RowForecast, SeriesForecaster
+from .recording import open_read
 
-MINUTE_S = 60.0
-BLOCK = 5  # minutes of the coarser row
-MINUTES_A_SEASON = 60  # one minute ahead the season that helps is the hour's: what runs every few minutes, or on the hour
-BLOCKS_A_DAY = 288
-NEAR = (1,)  # minutes
-FAR = (2, 12, 72)  # five-minute rows: 10 minutes, an hour, six hours
-HORIZONS_S = (60.0, 600.0, 3600.0, 21_600.0)
-
-
-class Name(NamedTuple):
-    """Which series: a metric of the scope, of one track, or of one host."""
-
-    metric: str
-    track: str | None = None
-    host: str | None = None
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|w)")
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604_800.0}
+LONGEST_GAP_DAYS = 14
 
 
-class Series:
-    """What one quantity was, row by row, and what it will be. A minute without a value (nobody sampled) is None."""
-
-    __slots__ = ("_block", "_saved", "far", "name", "near", "rows")
-
-    def __init__(self, name: Name, form: Form) -> None:
-        self.name = name
-        self.near = SeriesForecaster(NEAR, MINUTES_A_SEASON, "light")
-        self.far = SeriesForecaster(FAR, BLOCKS_A_DAY, form)
-        self.rows = 0
-        self._block = [0.0, 0.0]
-        self._saved: str | None = None
-
-    def close_minute(self, value: float | None, *, is_gap: bool = False) -> None:
-        """A minute is over; in a long gap only the coarser rows are learned."""
-        self.rows += 1
-        if not is_gap:
-            self.near.learn_one(value)
-        if value is not None:
-            self._block[0] += value
-            self._block[1] += 1.0
-
-    def close_block(self) -> float | None:
-        """Five minutes are over: the mean of those that had a value."""
-        total, count = self._block
-        value = total / count if count else None
-        self.far.learn_one(value)
-        self._block, self._saved = [0.0, 0.0], None
-        return value
-
-    def forget_minutes(self) -> None:
-        """After a long gap the minutes before it say nothing."""
-        self.near = SeriesForecaster(NEAR, MINUTES_A_SEASON, "light")
-
-    def forecasts(self, *, is_block: bool = True) -> list[tuple[float, RowForecast]]:
-        """The horizon in seconds and the forecast, nearest first; without `is_block` only what is due every minute."""
-        found = [(one.horizon * MINUTE_S, one) for one in self.near.forecast()]
-        return found + [(one.horizon * BLOCK * MINUTE_S, one) for one in self.far.forecast()] if is_block else found
-
-    def snapshot(self) -> tuple[list[Any], str]:
-        """What changes every minute, as plain values, and what changes every five, as text that is made once."""
-        if self._saved is None:
-            self._saved = json.dumps(self.far.snapshot(), separators=(",", ":"))
-        return [*self.name, self.rows, list(self._block), self.near.snapshot()], self._saved
-
-    @classmethod
-    def restore(cls, state: list[Any], saved: str) -> "Series":
-        """The series that left this snapshot."""
-        far = SeriesForecaster.restore(json.loads(saved))
-        series = cls(Name(*state[:3]), "full" if far.form == "full" else "light")
-        series.rows, series._block = state[3], list(state[4])
-        series.near, series.far, series._saved = SeriesForecaster.restore(state[5]), far, saved
-        return series
+class SeriesError(ValueError):
+    """A series that cannot be read: the message names the file, the line and what to mend."""
 
 
-__all__ = ["BLOCK", "HORIZONS_S", "MINUTE_S", "Name", "Series"]
+@dataclass(frozen=True, slots=True)
+class SeriesRow:
+    """One row: `written` is the timestamp as the file has it, `at` the same in epoch seconds, `line` where it stands."""
+
+    line: int
+    written: str
+    at: float
+    value: float
+
+
+def seconds_of(text: str) -> float:
+    """A duration such as 10m, 6h, 1.5h, 1h30m or 600 (seconds).
+
+    >>> seconds_of("10m"), seconds_of("1h30m"), seconds_of("600")
+    (600.0, 5400.0, 600.0)
+    """
+    parts = _DURATION.findall(text)
+    if parts and "".join(number + unit for number, unit in parts) == text:
+        return float(sum(float(number) * _SECONDS[unit] for number, unit in parts))
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise SeriesError(f"{text!r} is no duration: write 30s, 10m, 6h, 1d or seconds")
+    return number
+
+
+def rows_in(duration: float, step: float, name: str) -> int:
+    """How many rows a duration spans: a whole number of steps, at least one.
+
+    >>> rows_in(3600.0, 600.0, "horizon")
+    6
+    """
+    rows = round(duration / step)
+    if rows < 1 or abs(rows * step - duration) > 1e-6 * step:
+        raise SeriesError(f"the {name} of {duration:g} s is no whole number of steps of {step:g} s: choose a multiple")
+    return rows
+
+
+def time_of(text: str) -> float:
+    """Epoch seconds of a timestamp: a number, or ISO 8601, in UTC where it names no zone.
+
+    >>> time_of("1704067200"), time_of("2024-01-01T00:00:00Z"), time_of("2024-01-01 01:00+01:00")
+    (1704067200.0, 1704067200.0, 1704067200.0)
+    """
+    try:
+        return float(text)
+    except ValueError:
+        at = datetime.fromisoformat(text)
+        return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
+
+
+def read_series(path: Path) -> Iterator[SeriesRow]:
+    """The rows of `timestamp,value` (.gz and .zst too), times strictly growing; a header is optional, further columns are ignored, blank lines are skipped.
+
+    With a header, the columns named `timestamp` and `value` are taken wherever they stand, else the first two.
+    """
+    with TextIOWrapper(open_read(path), encoding="utf-8-sig", errors="replace", newline="") as file:
+        reader = csv.reader(file)
+        places, last = (0, 1), -math.inf
+        for count, cells in enumerate(row for row in reader if any(cell.strip() for cell in row)):
+            cells = [cell.strip() for cell in cells]
+            if count == 0 and _is_header(cells):
+                places = _columns(cells)
+                continue
+            row = _row(path, reader.line_num, cells, places)
+            if row.at <= last:
+                raise SeriesError(f"{path}:{row.line}: {row.written} is not after the row before it: sort the rows by time, one per timestamp")
+            last = row.at
+            yield row
+
+
+def _is_header(cells: list[str]) -> bool:
+    """A first row none of whose first two cells reads as what it should be."""
+    try:
+        time_of(cells[0])
+    except ValueError:
+        return True
+    return False
+
+
+def _columns(names: list[str]) -> tuple[int, int]:
+    lower = [name.lower() for name in names]
+    return (lower.index("timestamp"), lower.index("value")) if {"timestamp", "value"} <= set(lower) else (0, 1)
+
+
+def _row(path: Path, line: int, cells: list[str], places: tuple[int, int]) -> SeriesRow:
+    if len(cells) <= max(places):
+        raise SeriesError(f"{path}:{line}: {len(cells)} column: timestamp,value is needed")
+    written, said = (cells[place] for place in places)
+    try:
+        at = time_of(written)
+    except (ValueError, OverflowError):
+        at = math.nan
+    if not math.isfinite(at):
+        raise SeriesError(f"{path}:{line}: {written!r} is no timestamp: write epoch seconds or ISO 8601")
+    try:
+        value = float(said)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise SeriesError(f"{path}:{line}: {said!r} is no finite number: mend or leave out the row")
+    return SeriesRow(line, written, at, value)
+
+
+def missing_before(row: SeriesRow, last: SeriesRow | None, step: float) -> int:
+    """How many rows of the grid lie between two rows; times off the grid count as the nearest, and a gap over 14 days as its last days.
+
+    >>> missing_before(SeriesRow(3, "1800", 1800.0, 1.0), SeriesRow(2, "600", 600.0, 1.0), 600.0)
+    1
+    """
+    if last is None:
+        return 0
+    missing = max(round((row.at - last.at) / step) - 1, 0)
+    longest, week = round(LONGEST_GAP_DAYS * 86_400.0 / step), max(round(604_800.0 / step), 1)
+    return missing if missing <= longest else longest + (missing - longest) % week

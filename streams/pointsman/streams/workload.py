@@ -9,8 +9,8 @@ from pointsman.models.forecast import Form
 from pointsman.schemas import ForecastIssued, OptimizationConfig, OutputEvent, ResourceSampled
 
 from .advisor import Advisor, Load
+from .live_series import BLOCK, MINUTE_S, Name, Series
 from .resources import RESOLUTION, Foreseen, Path, Resource, Resourced
-from .series import BLOCK, MINUTE_S, Name, Series
 
 MOST_SERIES = 40
 MOST_RESOURCES = 32
