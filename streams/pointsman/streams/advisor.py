@@ -129,8 +129,9 @@ class Advisor:
         settings = self.settings
         each = f" of {settings.concurrency_per_replica:g}" if settings.unit == "replicas" else ""
         unit = "slots" if settings.unit == "concurrency" else "replicas"
-        bound = f", bounded by {advice.reason}" if advice.reason in ("minimum", "maximum") else ""
         needed = self.replicas.needed(advice.demand)
+        kept = ", held for what comes before" if desired > needed else ""
+        bound = f", bounded by {advice.reason}" if advice.reason in ("minimum", "maximum") else kept
         return (
             f"{settings.track}: with {100 * advice.level:.3g} % no more than {advice.demand:.3g} are in flight in {settings.start_delay_s:g} s; "
             f"at {settings.target_utilisation:.0%} utilisation that takes {needed} {unit}{each}; {current} before, {desired} now{bound}"
