@@ -81,7 +81,7 @@ class Resource:
         found = []
         for horizon, one in forecasts:
             line = self.trend.predict(end + horizon) if horizon in self.rivals else None
-            path = Path(horizon, one.median, one.quantiles[0], one.quantiles[-1])
+            path = Path(horizon, one.median, one.lower, one.upper)
             if line is not None:
                 self.rivals[horizon].say(line[0], one.median)
                 path = Path(horizon, *line) if self.rivals[horizon].leader == 0 else path

@@ -290,7 +290,7 @@ class Workload:
         forecasts = series.forecasts(is_block=is_block)
         if resource is not None:
             return resource.paths(forecasts, end)
-        return [Path(horizon, one.median, one.quantiles[0], one.quantiles[-1]) for horizon, one in forecasts]
+        return [Path(horizon, one.median, one.lower, one.upper) for horizon, one in forecasts]
 
     def status(self) -> dict[str, Any]:
         """The forecasts of the last closed rows, and the scaling advice that stands; reads only."""
@@ -298,7 +298,7 @@ class Workload:
         for name, series in self.series.items():
             forecasts = [] if name.host is not None and self.end - self._latest[name] > STALE_S + MINUTE_S else series.forecasts()
             named = {key: value for key, value in name._asdict().items() if value is not None}
-            horizons = {f"{horizon:g}": [short(value) for value in (one.median, one.quantiles[0], one.quantiles[-1])] for horizon, one in forecasts}
+            horizons = {f"{horizon:g}": [short(value) for value in (one.median, one.lower, one.upper)] for horizon, one in forecasts}
             rows.append({**named, "forecasts": horizons})
         return {"series": rows, "scaling": [advisor.status() for advisor in self.advisors], "refused": self.refused}
 
