@@ -1,89 +1,212 @@
-"""What a series will be some rows from now: a median and quantiles per horizon, learned row by row."""
+"""What a series will be some rows from now: a median and quantiles at each horizon, learned row by row.
+
+Many simple members (forecast_members.py) are weighted online by what each would have gained; quantiles come from residuals of several kinds, and the level
+of the 90 % interval is controlled by its misses (forecast_bounds.py). A forecast is scored, and learned from, when its own row arrives.
+"""
 
 import math
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from .quantiles import SlidingQuantiles
+import numpy as np
+from numpy.typing import NDArray
+
+from .arrays import boxed, unbox
+from .forecast_bounds import KINDS, TAIL, Bounds, NearQuantiles, QuantileBounds
+from .forecast_ensemble import PolynomialWeights
+from .forecast_members import FEATURES, Members, View
+from .forecast_state import Floats, Grid, SeriesState, folded
 
 Form = Literal["full", "light"]
-LEVELS = (0.05, 0.95)
+LEVELS = (TAIL, 1.0 - TAIL)
+_LONGEST_NEAR_S = 7200.0
 
 
 @dataclass(frozen=True, slots=True)
 class RowForecast:
-    """Of the row `horizon` rows after the last one learned: the median, and the quantiles at the forecaster's levels, in order."""
+    """Of the row `horizon` rows after the last one learned: the median, its calibrated 90 % interval, and quantiles at the forecaster's levels, in order."""
 
     horizon: int
     median: float
     quantiles: tuple[float, ...]
+    lower: float
+    upper: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Issue:
+    """All that was said after one row, for every horizon."""
+
+    view: View
+    median: Floats
+    bounds: Bounds
 
 
 class SeriesForecaster:
-    """Forecasts one series at fixed horizons (in rows): the last value or the value a day before, whichever erred less, with trailing quantiles."""
+    """Forecasts one series at fixed horizons, in rows.
+
+    Deterministic, of bounded size, and scale-free: a series a thousand times as large gets forecasts a thousand times as large. `full` also asks the nearest
+    neighbours of the present among the last 14 days, and keeps residuals of seven days; `light` does neither. At the levels (0.05, 0.95), the default, `quantiles`
+    are the calibrated interval; at any other levels they are what residuals say of each, uncalibrated, and `lower` and `upper` are the calibrated interval still.
+
+    >>> forecaster = SeriesForecaster(horizons=(1, 6), rows_a_day=24)
+    >>> for hour in range(24 * 14):
+    ...     forecaster.learn_one(100.0 + 50.0 * (hour % 24 >= 8) + hour % 5)
+    >>> [round(found.median) for found in forecaster.forecast()]
+    [102, 103]
+    """
 
     def __init__(self, horizons: Sequence[int], rows_a_day: int, form: Form = "full", levels: Sequence[float] = LEVELS) -> None:
+        _check(horizons, rows_a_day, levels)
         self.horizons, self.rows_a_day, self.form, self.levels = tuple(horizons), rows_a_day, form, tuple(levels)
-        self.history: deque[float] = deque(maxlen=rows_a_day + max(self.horizons) + 1)
-        self.errors = [[0.0, 0.0] for _ in self.horizons]
-        self.changes = [SlidingQuantiles(rows_a_day) for _ in self.horizons]
-        self.is_signed = False
+        is_full = form == "full"
+        grid = Grid.of(rows_a_day)
+        self._rows = np.array(self.horizons, np.int64)
+        spans = np.maximum(self._rows / grid.pool, 1.0)
+        self._asked: Floats = np.array(sorted({*LEVELS, *self.levels}))
+        self.state = SeriesState(grid)
+        self.members = Members(self._rows, grid, is_full)
+        count = self.members.wakes.shape
+        self.ensemble = _ensemble(count, spans, grid, self._rows)
+        self.bounds = QuantileBounds(self._rows, grid, self._asked, 2 if is_full else 0, is_full)
+        self._sizes = [horizon // grid.pool + 2 for horizon in self.horizons]
+        self._starts = np.cumsum([0, *self._sizes[:-1]])
+        self._experts = self.bounds.weights.regret.shape[2]
+        self._widths = self._layout(count[1])
+        self._pending: Floats = np.zeros((sum(self._sizes), self._widths[-1]))
+        self._pending[:, 0] = -1.0
+        self._issued: _Issue | None = None
+
+    def _layout(self, members: int) -> list[int]:
+        """Where the parts of a pending forecast end: row, unit, median, log of the last value, members, features, centres, scales, pair, mixture, experts."""
+        levels = len(self._asked)
+        sizes = [4, members, FEATURES, KINDS, KINDS, 2, levels, levels * self._experts]
+        return np.cumsum(sizes).tolist()
 
     def learn_one(self, value: float | None) -> None:
         """Take in the next row; None is a row that nobody knows: the last value is carried and nothing is scored."""
-        if value is None or not math.isfinite(value):
-            self.history.append(self.history[-1] if self.history else 0.0)
-            return
-        self.is_signed = self.is_signed or value < 0.0
-        for place, horizon in enumerate(self.horizons):
-            if len(self.history) >= horizon:
-                last, seasonal = self._members(horizon, len(self.history) - horizon)
-                errors = self.errors[place]
-                errors[0] += 0.01 * (abs(value - last) - errors[0])
-                errors[1] += 0.01 * (abs(value - seasonal) - errors[1])
-                self.changes[place].update(value - (seasonal if errors[1] < errors[0] else last))
-        self.history.append(value)
+        if value is not None and not math.isfinite(value):
+            raise ValueError(f"{value} is no value of a series: give a finite number, or None for a row that isn't known")
+        if value is not None:
+            self._resolve(value)
+        self.state.learn(value)
+        self._issued = None
+        if value is not None and self.state.grid.is_last_of_slot(self.state.row):
+            self._issued = self._issue()
+            self._store(self._issued)
 
-    def _members(self, horizon: int, known: int) -> tuple[float, float]:
-        """The last of the first `known` rows, and the row a whole number of days before the target, where it is still held."""
-        before = known - 1 + horizon - self.rows_a_day * math.ceil(horizon / self.rows_a_day)
-        return self.history[known - 1], self.history[before if before >= 0 else known - 1]
+    def _resolve(self, value: float) -> None:
+        """Every forecast that was made for this row is scored."""
+        row = self.state.row + 1
+        issued = row - self._rows
+        slots = [self.state.grid.slot(int(one)) for one in issued]
+        places = self._starts + np.array([slot % size for slot, size in zip(slots, self._sizes, strict=True)])
+        rows = np.flatnonzero((self._pending[places, 0] == issued) & (issued >= 0))
+        if not len(rows):
+            return
+        kept = self._pending[places[rows]]
+        _, members, features, centres, scales, pair, mixed, experts = np.split(kept, self._widths[:-1], axis=1)
+        unit, median, level = kept[:, 1], kept[:, 2], kept[:, 3]
+        awake = issued[rows][:, None] >= self.members.wakes[rows]
+        slope = np.sign(median - value)[:, None]
+        self.ensemble.learn(rows, np.where(awake, slope * (median[:, None] - members) / unit[:, None], 0.0))
+        change = np.array([float(folded(np.array(value), one)) for one in unit]) - level
+        self.members.regression.learn(rows, features, change)
+        if self.members.neighbours:
+            for place, row_ in enumerate(rows.tolist()):
+                if self.state.slot - slots[row_] < self.members.neighbours.shared.shape[1] - 1:
+                    self.members.neighbours.learn(row_, slots[row_], float(features[place, 3]), float(np.clip(change[place], -3.0, 3.0)))
+        said = Bounds(centres, scales, experts.reshape(len(rows), len(self._asked), -1), mixed, pair)
+        self.bounds.learn(rows, value, unit, median, said, np.full(len(rows), self.state.grid.slot(row) % self.state.grid.slots))
+
+    def _issue(self) -> _Issue:
+        state = self.state
+        view = self.members.view(state)
+        shares = self.ensemble.share(state.row >= self.members.wakes)
+        median = (shares * view.members).sum(axis=1)
+        disagreement = (shares * np.abs(view.members - median[:, None])).sum(axis=1)
+        targets = state.row + self._rows
+        slots = targets % state.grid.rows_a_day // state.grid.pool
+        is_full = self.form == "full"
+        near = NearQuantiles(self._close(view), self.members.neighbours, view.level, state.unit, 2 if is_full else 0)
+        return _Issue(view, median, self._tidied(median, self.bounds.bounds(state, median, disagreement, slots, near)))
+
+    def _close(self, view: View) -> list[Floats | None]:
+        longest = _LONGEST_NEAR_S / 86_400.0 * self.rows_a_day
+        return [found if horizon <= longest else None for horizon, found in zip(self.horizons, view.neighbours, strict=True)]
+
+    def _tidied(self, median: Floats, found: Bounds) -> Bounds:
+        """The pair around the median; nothing below zero where no row ever was."""
+        lower, upper = np.minimum(found.pair[:, 0], median), np.maximum(found.pair[:, 1], median)
+        pair = np.stack([lower, upper], axis=1)
+        if not self.state.is_signed:
+            pair = np.maximum(pair, 0.0)
+            return Bounds(found.centres, found.scales, found.experts, np.maximum(found.mixed, 0.0), pair)
+        return Bounds(found.centres, found.scales, found.experts, found.mixed, pair)
+
+    def _store(self, issue: _Issue) -> None:
+        """Keep what was said until its row arrives."""
+        state = self.state
+        places = self._starts + np.array([state.slot % size for size in self._sizes])
+        view, bounds = issue.view, issue.bounds
+        count = len(self.horizons)
+        head = np.column_stack([np.full(count, float(state.row)), np.full(count, state.unit), issue.median, np.full(count, view.level)])
+        tail = [bounds.centres, bounds.scales, bounds.pair, bounds.mixed, bounds.experts.reshape(count, -1)]
+        self._pending[places] = np.concatenate([head, view.members, view.features, *tail], axis=1)
+        if self.members.neighbours:
+            self.members.neighbours.store(state.slot, view.near)
 
     def forecast(self) -> tuple[RowForecast, ...]:
-        """One for every horizon; the same answer however often it is asked."""
-        return tuple(self._forecast(place, horizon) for place, horizon in enumerate(self.horizons))
+        """One for every horizon, of the rows after the last one learned; the same answer however often it is asked."""
+        if self.state.scored == 0:
+            return tuple(RowForecast(horizon, 0.0, (0.0,) * len(self.levels), 0.0, 0.0) for horizon in self.horizons)
+        if self._issued is None:
+            self._issued = self._issue()
+        return tuple(self._said(place, self._issued) for place in range(len(self.horizons)))
 
-    def _forecast(self, place: int, horizon: int) -> RowForecast:
-        if not self.history:
-            return RowForecast(horizon, 0.0, (0.0,) * len(self.levels))
-        last, seasonal = self._members(horizon, len(self.history))
-        median = seasonal if self.errors[place][1] < self.errors[place][0] else last
-        changes, lowest = self.changes[place], -math.inf if self.is_signed else 0.0
-        young = 0.3 * abs(median)
-        spread = [changes.get(level) if len(changes) >= 8 else young * (2.0 * level - 1.0) for level in self.levels]
-        bounds = [max(median + (min(one, 0.0) if level < 0.5 else max(one, 0.0)), lowest) for level, one in zip(self.levels, spread, strict=True)]
-        return RowForecast(horizon, median, tuple(bounds))
+    def _said(self, place: int, issue: _Issue) -> RowForecast:
+        median = float(issue.median[place])
+        lower, upper = issue.bounds.pair[place].tolist()
+        if self.levels == LEVELS:
+            return RowForecast(self.horizons[place], median, (lower, upper), lower, upper)
+        asked = self._asked.searchsorted(self.levels)
+        quantiles = np.maximum.accumulate(issue.bounds.mixed[place])[asked]
+        return RowForecast(self.horizons[place], median, tuple(_around(quantiles, self.levels, median)), lower, upper)
 
     def snapshot(self) -> dict[str, Any]:
-        """The state as plain values."""
-        shape = [list(self.horizons), self.rows_a_day, self.form, list(self.levels)]
-        return {
-            "shape": shape,
-            "history": list(self.history),
-            "errors": self.errors,
-            "changes": [one.snapshot() for one in self.changes],
-            "is_signed": self.is_signed,
-        }
+        """The state as plain values; a forecaster restored from it continues with the same digits."""
+        parts = {name: getattr(self, name).snapshot() for name in ("state", "members", "ensemble", "bounds")}
+        return {"shape": [list(self.horizons), self.rows_a_day, self.form, list(self.levels)], "pending": boxed(self._pending)} | parts
 
     @classmethod
     def restore(cls, state: dict[str, Any]) -> "SeriesForecaster":
         """The forecaster that left this snapshot."""
         forecaster = cls(*state["shape"])
-        forecaster.history.extend(state["history"])
-        forecaster.errors = [list(one) for one in state["errors"]]
-        for window, values in zip(forecaster.changes, state["changes"], strict=True):
-            window.restore(values)
-        forecaster.is_signed = state["is_signed"]
+        for name in ("state", "members", "ensemble", "bounds"):
+            getattr(forecaster, name).restore(state[name])
+        unbox(state["pending"], forecaster._pending)
         return forecaster
+
+
+def _ensemble(count: tuple[int, ...], spans: Floats, grid: Grid, rows: NDArray[np.int64]) -> PolynomialWeights:
+    """The prior makes the first day safe: what the last value is ahead by must be earned."""
+    days = np.clip(rows / grid.rows_a_day * 144.0 / 2.0, 1.0, 14.0)
+    memory = 1.0 - 1.0 / np.maximum(days * grid.slots, 100.0)
+    regret = np.zeros(count)
+    regret[:, 0] = np.sqrt(spans)
+    return PolynomialWeights(regret, np.zeros(count) + 0.1 * np.sqrt(spans)[:, None], memory)
+
+
+def _around(quantiles: Floats, levels: Sequence[float], median: float) -> list[float]:
+    """Quantiles below the middle at most the median, those above it at least."""
+    return [min(value, median) if level < 0.5 else max(value, median) for value, level in zip(quantiles.tolist(), levels, strict=True)]
+
+
+def _check(horizons: Sequence[int], rows_a_day: int, levels: Sequence[float]) -> None:
+    if not horizons or min(horizons) < 1:
+        raise ValueError(f"horizons {tuple(horizons)}: give at least one, each of at least one row")
+    if rows_a_day < 1:
+        raise ValueError(f"rows_a_day {rows_a_day}: a step of at most a day is needed")
+    if list(levels) != sorted(levels) or not levels or levels[0] <= 0.0 or levels[-1] >= 1.0:
+        raise ValueError(f"levels {tuple(levels)}: give them in order, between 0 and 1")

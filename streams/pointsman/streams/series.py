@@ -6,10 +6,9 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from io import TextIOWrapper
 from pathlib import Path
 
-from .recording import open_read
+from .recording import read_lines
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|w)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604_800.0}
@@ -78,23 +77,29 @@ def read_series(path: Path) -> Iterator[SeriesRow]:
 
     With a header, the columns named `timestamp` and `value` are taken wherever they stand, else the first two.
     """
-    with TextIOWrapper(open_read(path), encoding="utf-8-sig", errors="replace", newline="") as file:
-        reader = csv.reader(file)
-        places, last = (0, 1), -math.inf
-        for count, cells in enumerate(row for row in reader if any(cell.strip() for cell in row)):
-            cells = [cell.strip() for cell in cells]
-            if count == 0 and _is_header(cells):
-                places = _columns(cells)
-                continue
-            row = _row(path, reader.line_num, cells, places)
-            if row.at <= last:
-                raise SeriesError(f"{path}:{row.line}: {row.written} is not after the row before it: sort the rows by time, one per timestamp")
-            last = row.at
-            yield row
+    places, last = (0, 1), -math.inf
+    for count, (line, text) in enumerate(read_lines(path)):
+        cells = _cells(path, line, text)
+        if count == 0 and _is_header(cells):
+            places = _columns(cells)
+            continue
+        row = _row(path, line, cells, places)
+        if row.at <= last:
+            raise SeriesError(f"{path}:{line}: {row.written} is not after the row before it: sort the rows by time, one for each timestamp")
+        last = row.at
+        yield row
+
+
+def _cells(path: Path, line: int, text: bytes) -> list[str]:
+    """The cells of one line: a quote that is never closed spoils its own line only."""
+    try:
+        return [cell.strip() for cell in next(csv.reader([text.decode("utf-8-sig")], strict=True))]
+    except (csv.Error, UnicodeDecodeError, StopIteration) as error:
+        raise SeriesError(f"{path}:{line}: {error}: a row is timestamp,value in UTF-8") from error
 
 
 def _is_header(cells: list[str]) -> bool:
-    """A first row none of whose first two cells reads as what it should be."""
+    """A first row that does not begin with a time."""
     try:
         time_of(cells[0])
     except ValueError:
@@ -109,7 +114,7 @@ def _columns(names: list[str]) -> tuple[int, int]:
 
 def _row(path: Path, line: int, cells: list[str], places: tuple[int, int]) -> SeriesRow:
     if len(cells) <= max(places):
-        raise SeriesError(f"{path}:{line}: {len(cells)} column: timestamp,value is needed")
+        raise SeriesError(f"{path}:{line}: {len(cells)} columns: timestamp,value is needed")
     written, said = (cells[place] for place in places)
     try:
         at = time_of(written)
