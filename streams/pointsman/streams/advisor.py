@@ -12,9 +12,8 @@ from pointsman.models.scaling_replicas import Replicas
 from pointsman.models.scaling_score import Scorer
 from pointsman.schemas import Scaling, ScalingRecommended, ScalingScored
 
-from .live_series import BLOCK, BLOCKS_A_DAY, MINUTE_S
-
-ROW_S = BLOCK * MINUTE_S
+ROW_S = 300.0
+ROWS_A_DAY = 288
 HOUR_S = 3600.0
 Output = tuple[type[ScalingRecommended] | type[ScalingScored], dict[str, Any]]
 
@@ -58,15 +57,15 @@ class Advisor:
         quantum = self.replicas.demand_each
         self._scaler = Scaler(
             self.lead,
-            BLOCKS_A_DAY,
+            ROWS_A_DAY,
             settings.unserved_share,
             cooldown_rows=max(math.ceil(settings.cooldown_s / ROW_S), 1),
             minimum=settings.minimum * quantum,
             maximum=settings.maximum * quantum,
             quantum=quantum,
         )
-        self._forecaster = SeriesForecaster((self.lead,), BLOCKS_A_DAY, "light", LEVELS)
-        self._scorer = Scorer(BLOCKS_A_DAY, settings.unserved_share)
+        self._forecaster = SeriesForecaster((self.lead,), ROWS_A_DAY, "light", LEVELS)
+        self._scorer = Scorer(ROWS_A_DAY, settings.unserved_share)
         self._asked: deque[float] = deque(maxlen=self.lead)
         self._advice: Advice | None = None  # of the row that has just closed, until it is said
         self._begin: float | None = None

@@ -7,12 +7,13 @@ from pointsman.models.rivals import Rivals
 from pointsman.models.trend import Trend
 from pointsman.schemas import Constraints, ResourceSampled
 
-from .live_series import BLOCK, HORIZONS_S, MINUTE_S, Series
+from .live_series import HORIZONS_S, MINUTE_S, OTHER_MINUTES, Series
 
 Resourced = Literal["memory_used_mb", "gpu_memory_used_mb", "battery_percent", "temperature_c"]
 RESOLUTION: dict[Resourced, float] = {"memory_used_mb": 1.0, "gpu_memory_used_mb": 1.0, "battery_percent": 1.0, "temperature_c": 1.0}
 CONTESTED_S = HORIZONS_S[:3]  # beyond an hour a line through the last hour is no forecast
 CRITICAL_S = 600.0
+ROW_S = OTHER_MINUTES * MINUTE_S
 PROVEN_ROWS = 720  # minutes, twice the longest horizon, before a series may warn of a limit by itself
 
 
@@ -45,7 +46,7 @@ class Resource:
         self.metric = metric
         self.is_floor = metric == "battery_percent"
         self.trend = Trend(RESOLUTION[metric])
-        self.rivals = {horizon: Rivals(round(horizon / (MINUTE_S if horizon < BLOCK * MINUTE_S else BLOCK * MINUTE_S))) for horizon in CONTESTED_S}
+        self.rivals = {horizon: Rivals(max(round(horizon / ROW_S), 1)) for horizon in CONTESTED_S}
         self.sampled_at = 0.0
         self.value = 0.0
         self.is_charging = False
@@ -71,16 +72,16 @@ class Resource:
     def close(self, minute: float | None, *, is_block: bool, block: float | None) -> None:
         """Rows are over: hold what was said of them against them."""
         for horizon, rivals in self.rivals.items():
-            if horizon < BLOCK * MINUTE_S:
+            if horizon < ROW_S:
                 rivals.learn(minute)
             elif is_block:
                 rivals.learn(block)
 
-    def paths(self, forecasts: list[tuple[float, RowForecast]], end: float) -> list[Path]:
-        """The better of line and series, horizon by horizon, from the last closed row on."""
+    def paths(self, forecasts: list[tuple[float, RowForecast]], targets: list[float]) -> list[Path]:
+        """The better of line and series, horizon by horizon, at these moments."""
         found = []
-        for horizon, one in forecasts:
-            line = self.trend.predict(end + horizon) if horizon in self.rivals else None
+        for (horizon, one), target in zip(forecasts, targets, strict=True):
+            line = self.trend.predict(target) if horizon in self.rivals else None
             path = Path(horizon, one.median, one.lower, one.upper)
             if line is not None:
                 self.rivals[horizon].say(line[0], one.median)

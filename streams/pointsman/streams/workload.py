@@ -8,19 +8,20 @@ from pointsman.models.arrays import short
 from pointsman.models.forecast import Form
 from pointsman.schemas import ForecastIssued, OptimizationConfig, OutputEvent, ResourceSampled
 
-from .advisor import Advisor, Load
-from .live_series import BLOCK, MINUTE_S, Name, Series
+from .advisor import ROW_S, Advisor, Load
+from .live_series import MINUTE_S, Name, Series
 from .resources import RESOLUTION, Foreseen, Path, Resource, Resourced
 
-MOST_SERIES = 40
+MOST_SERIES = 32
 MOST_RESOURCES = 32
+GAP_MINUTES = 120
 MOST_MINUTES = 3 * 1440  # a weekend of silence is a weekend of zeros; after more than that everything begins anew
-GAP_MINUTES = 60
 HEARD_S = 300.0
 STALE_S = 600.0
 FORGET_S = 86_400.0
 PIECE = 100_000  # characters of a snapshot part
-_RATES = ("arrival_rate", "token_rate", "concurrency")
+_COUNTED = ("arrival_rate", "token_rate", "concurrency")
+_OF_TRACKS = ("arrival_rate", "concurrency")
 
 Said = tuple[type[OutputEvent], dict[str, Any]] | Foreseen
 
@@ -32,10 +33,10 @@ class Flying(Protocol):
 
 
 class Workload:
-    """Bins events into minutes of the scope's clock, and every five of them into a row; what comes late counts in the open minute.
+    """Bins events into minutes of the scope's clock, and those into coarser rows; what comes late counts in the open minute.
 
     A minute is over when the clock reaches its end, so nothing that is said then knows of what comes after. A silence of up to three days is filled with
-    zeros. Series are made in the order in which their tracks and hosts appear, at most 40 a scope; what found no place is counted in `refused`.
+    zeros. Series are made in the order in which their tracks and hosts appear, at most 32 a scope; what found no place is counted in `refused`.
     """
 
     def __init__(self, config: OptimizationConfig) -> None:
@@ -164,16 +165,15 @@ class Workload:
         if self.end == 0.0 or minutes > MOST_MINUTES:
             self._begin(now)
             return []
-        limit, at, is_block = before + self._wait, before, False
+        limit, at = before + self._wait, before
         for _ in range(minutes):
             self._accrue(at, self.end, limit, in_flight, tracks)
-            is_block = self._close_minute(tracks, is_gap=minutes > GAP_MINUTES) or is_block
+            self._close_minute(tracks, is_gap=minutes > GAP_MINUTES)
             at, self.end = self.end, self.end + MINUTE_S
         self._accrue(at, now, limit, in_flight, tracks)
-        if minutes > GAP_MINUTES:
-            for series in self.series.values():
-                series.forget_minutes()
-        return list(self._issue(self.end - MINUTE_S, is_block=is_block))
+        for series in self.series.values() if minutes > GAP_MINUTES else ():
+            series.forget_minutes()
+        return list(self._issue(self.end - MINUTE_S, minutes))
 
     def _begin(self, now: float) -> None:
         self.series, self.resources, self._latest = {}, {}, {}
@@ -192,34 +192,32 @@ class Workload:
             if track.in_flight:
                 self._count(name)[2] += track.in_flight * span
 
-    def _close_minute(self, tracks: Mapping[str, Flying], *, is_gap: bool) -> bool:
-        """Whether this minute ended a five-minute row. The first minute was not seen from its beginning: only its gauges count."""
-        is_block = round(self.end / MINUTE_S) % BLOCK == 0
+    def _close_minute(self, tracks: Mapping[str, Flying], *, is_gap: bool) -> None:
+        """The first minute was not seen from its beginning: only its gauges count."""
         if not self._is_partial:
             self._make_rates(tracks)
             self._add_loads()
         for name, series in self.series.items():
-            value = self._value(name)
-            series.close_minute(value, is_gap=is_gap)
+            series.close_minute(self._value(name), is_gap=is_gap)
+            is_block = series.is_block(self.end)
             block = series.close_block() if is_block else None
             resource = self._resource(name)
             if resource is not None:
-                resource.close(value, is_block=is_block, block=block)
+                resource.close(series.last, is_block=is_block, block=block)
         self._is_partial = False
         for counts in self._counts.values():
             counts[:] = (0.0, 0.0, 0.0)
         self._readings = {}
-        if is_block:
+        if self.end % ROW_S == 0.0:
             self._close_loads()
             self._drop_silent()
-        return is_block
 
     def _value(self, name: Name) -> float | None:
         if name.host is not None:
             reading = self._readings.get(name)
             return reading[0] / reading[1] if reading is not None else None
         counts = self._counts.get(name.track or "")
-        return counts[_RATES.index(name.metric)] / MINUTE_S if counts is not None else 0.0
+        return counts[_COUNTED.index(name.metric)] / MINUTE_S if counts is not None else 0.0
 
     def _resource(self, name: Name) -> Resource | None:
         return self.resources.get((name.host, name.metric)) if name.host is not None else None
@@ -237,10 +235,10 @@ class Workload:
     def _make_rates(self, tracks: Mapping[str, Flying]) -> None:
         if not self._has_requests:
             return
-        for metric in _RATES:
+        for metric in _COUNTED:
             self._make(Name(metric))
         for track in tracks if len(tracks) > 1 else ():
-            for metric in _RATES if track in self._counts else ():
+            for metric in _OF_TRACKS if track in self._counts else ():
                 self._make(Name(metric, track))
 
     def _add_loads(self) -> None:
@@ -268,28 +266,30 @@ class Workload:
 
     # what follows
 
-    def _issue(self, end: float, *, is_block: bool) -> Iterator[Said]:
+    def _issue(self, end: float, minutes: int) -> Iterator[Said]:
+        """What is due of every series: after a gap, what any of the minutes in it made due."""
         for name, series in self.series.items():
             resource = self._resource(name)
+            is_block = minutes >= name.minutes or any(series.is_block(end - back * MINUTE_S) for back in range(minutes))
             if name.host is not None and end - self._latest[name] > STALE_S:
                 if resource is not None and is_block:
                     yield resource.foresee(name.host, self._bounds, end, is_stale=True)
                 continue
-            paths = self._paths(series, resource, end, is_block=is_block)
             limit = resource.limit(self._bounds) if resource is not None else None
             left = resource.time_to(limit, end) if resource is not None and limit is not None else None
-            if resource is not None and is_block:
-                resource.note_far(paths[-1], series)
-            for path in paths:
-                yield ForecastIssued, {**_fields(name, path, end), "limit": limit, "time_to_limit_s": left}
-        for advisor in self.advisors if is_block else ():
+            for path in self._paths(series, resource, end, is_block=is_block):
+                yield ForecastIssued, {**_fields(name, path, series.target(end, path.horizon_s)), "limit": limit, "time_to_limit_s": left}
+        for advisor in self.advisors:
             yield from advisor.say(end)
 
     @staticmethod
     def _paths(series: Series, resource: Resource | None, end: float, *, is_block: bool) -> list[Path]:
         forecasts = series.forecasts(is_block=is_block)
         if resource is not None:
-            return resource.paths(forecasts, end)
+            paths = resource.paths(forecasts, [series.target(end, horizon) for horizon, _ in forecasts])
+            if is_block:
+                resource.note_far(paths[-1], series)
+            return paths
         return [Path(horizon, one.median, one.lower, one.upper) for horizon, one in forecasts]
 
     def status(self) -> dict[str, Any]:
@@ -346,12 +346,12 @@ class Workload:
         return workload
 
 
-def _fields(name: Name, path: Path, end: float) -> dict[str, Any]:
+def _fields(name: Name, path: Path, target: float) -> dict[str, Any]:
     median, lower, upper = (short(value) for value in path[1:])
     return {
         **name._asdict(),
         "horizon_s": path.horizon_s,
-        "target_time": end + path.horizon_s,
+        "target_time": target,
         "median": median,
         "lower": min(lower, median),
         "upper": max(upper, median),
