@@ -16,7 +16,8 @@ from .arrays import boxed, unbox
 from .forecast_bounds import KINDS, TAIL, Bounds, NearQuantiles, QuantileBounds
 from .forecast_ensemble import PolynomialWeights
 from .forecast_members import FEATURES, Members, View
-from .forecast_state import Floats, Grid, SeriesState, folded
+from .forecast_regression import CLIP
+from .forecast_state import Floats, Grid, SeriesState
 
 Form = Literal["full", "light"]
 LEVELS = (TAIL, 1.0 - TAIL)
@@ -70,19 +71,21 @@ class SeriesForecaster:
         count = self.members.wakes.shape
         self.ensemble = _ensemble(count, spans, grid, self._rows)
         self.bounds = QuantileBounds(self._rows, grid, self._asked, 2 if is_full else 0, is_full)
+        self._is_near = self._rows <= _LONGEST_NEAR_S / 86_400.0 * rows_a_day
         self._sizes = [horizon // grid.pool + 2 for horizon in self.horizons]
         self._starts = np.cumsum([0, *self._sizes[:-1]])
         self._experts = self.bounds.weights.regret.shape[2]
-        self._widths = self._layout(count[1])
-        self._pending: Floats = np.zeros((sum(self._sizes), self._widths[-1]))
+        self._parts = self._layout(count[1])
+        self._pending: Floats = np.zeros((sum(self._sizes), self._parts[-1].stop))
         self._pending[:, 0] = -1.0
         self._issued: _Issue | None = None
 
-    def _layout(self, members: int) -> list[int]:
-        """Where the parts of a pending forecast end: row, unit, median, log of the last value, members, features, centres, scales, pair, mixture, experts."""
+    def _layout(self, members: int) -> list[slice]:
+        """Where the parts of a pending forecast stand: row, unit, median, log of the last value, members, features, centres, scales, pair, mixture, experts."""
         levels = len(self._asked)
         sizes = [4, members, FEATURES, KINDS, KINDS, 2, levels, levels * self._experts]
-        return np.cumsum(sizes).tolist()
+        ends = np.cumsum(sizes).tolist()
+        return [slice(end - size, end) for end, size in zip(ends, sizes, strict=True)]
 
     def learn_one(self, value: float | None) -> None:
         """Take in the next row; None is a row that nobody knows: the last value is carried and nothing is scored."""
@@ -106,17 +109,17 @@ class SeriesForecaster:
         if not len(rows):
             return
         kept = self._pending[places[rows]]
-        _, members, features, centres, scales, pair, mixed, experts = np.split(kept, self._widths[:-1], axis=1)
+        _, members, features, centres, scales, pair, mixed, experts = (kept[:, part] for part in self._parts)
         unit, median, level = kept[:, 1], kept[:, 2], kept[:, 3]
         awake = issued[rows][:, None] >= self.members.wakes[rows]
         slope = np.sign(median - value)[:, None]
         self.ensemble.learn(rows, np.where(awake, slope * (median[:, None] - members) / unit[:, None], 0.0))
-        change = np.array([float(folded(np.array(value), one)) for one in unit]) - level
+        change = np.arcsinh(value / (0.05 * unit)) - level
         self.members.regression.learn(rows, features, change)
         if self.members.neighbours:
             for place, row_ in enumerate(rows.tolist()):
                 if self.state.slot - slots[row_] < self.members.neighbours.shared.shape[1] - 1:
-                    self.members.neighbours.learn(row_, slots[row_], float(features[place, 3]), float(np.clip(change[place], -3.0, 3.0)))
+                    self.members.neighbours.learn(row_, slots[row_], float(features[place, 3]), min(max(float(change[place]), -CLIP), CLIP))
         said = Bounds(centres, scales, experts.reshape(len(rows), len(self._asked), -1), mixed, pair)
         self.bounds.learn(rows, value, unit, median, said, np.full(len(rows), self.state.grid.slot(row) % self.state.grid.slots))
 
@@ -129,12 +132,8 @@ class SeriesForecaster:
         targets = state.row + self._rows
         slots = targets % state.grid.rows_a_day // state.grid.pool
         is_full = self.form == "full"
-        near = NearQuantiles(self._close(view), self.members.neighbours, view.level, state.unit, 2 if is_full else 0)
+        near = NearQuantiles(view.nearest, self._is_near, view.level, state.unit) if is_full else None
         return _Issue(view, median, self._tidied(median, self.bounds.bounds(state, median, disagreement, slots, near)))
-
-    def _close(self, view: View) -> list[Floats | None]:
-        longest = _LONGEST_NEAR_S / 86_400.0 * self.rows_a_day
-        return [found if horizon <= longest else None for horizon, found in zip(self.horizons, view.neighbours, strict=True)]
 
     def _tidied(self, median: Floats, found: Bounds) -> Bounds:
         """The pair around the median; nothing below zero where no row ever was."""
@@ -151,9 +150,12 @@ class SeriesForecaster:
         places = self._starts + np.array([state.slot % size for size in self._sizes])
         view, bounds = issue.view, issue.bounds
         count = len(self.horizons)
-        head = np.column_stack([np.full(count, float(state.row)), np.full(count, state.unit), issue.median, np.full(count, view.level)])
-        tail = [bounds.centres, bounds.scales, bounds.pair, bounds.mixed, bounds.experts.reshape(count, -1)]
-        self._pending[places] = np.concatenate([head, view.members, view.features, *tail], axis=1)
+        kept = np.empty((count, self._parts[-1].stop))
+        kept[:, 0], kept[:, 1], kept[:, 2], kept[:, 3] = state.row, state.unit, issue.median, view.level
+        said = (view.members, view.features, bounds.centres, bounds.scales, bounds.pair, bounds.mixed, bounds.experts.reshape(count, -1))
+        for part, values in zip(self._parts[1:], said, strict=True):
+            kept[:, part] = values
+        self._pending[places] = kept
         if self.members.neighbours:
             self.members.neighbours.store(state.slot, view.near)
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from .arrays import boxed, unbox
 from .forecast_ensemble import PolynomialWeights
+from .forecast_neighbours import Nearest
 from .forecast_state import Floats, Grid, SeriesState, unfolded
 from .forecast_windows import SortedWindows
 
@@ -60,14 +61,15 @@ class QuantileBounds:
         self.typical: Floats = np.zeros(count)
         self.seasonal: Floats = np.full((count, grid.slots), -1.0)
 
-    def bounds(self, state: SeriesState, median: Floats, disagreement: Floats, slots: NDArray[np.int64], near: "NearQuantiles") -> Bounds:
+    def bounds(self, state: SeriesState, median: Floats, disagreement: Floats, slots: NDArray[np.int64], near: "NearQuantiles | None") -> Bounds:
         """The bounds around a median; `slots` are the targets' slots of the day."""
         centres, scales = self._kinds(state, median, disagreement, slots)
         half = _LOGIT - self.control
         tails = 1.0 / (1.0 + np.exp(-half))
-        asked = np.concatenate([np.broadcast_to(self.levels, (len(median), len(self.levels))), tails[:, :1], 1.0 - tails[:, 1:]], axis=1)
-        experts = self._experts(centres, scales, asked, near)
         count = len(self.levels)
+        asked = np.empty((len(median), count + 2))
+        asked[:, :count], asked[:, count], asked[:, count + 1] = self.levels, tails[:, 0], 1.0 - tails[:, 1]
+        experts = self._experts(centres, scales, asked, near)
         shares = self._shares()
         mixed = (experts[:, :count] * shares).sum(axis=-1)
         ends = self.levels.searchsorted([TAIL, 1.0 - TAIL])
@@ -85,11 +87,11 @@ class QuantileBounds:
         found: Floats = np.where(total > 0.0, values / np.where(total > 0.0, total, 1.0), 1.0 / values.shape[-1])
         return found
 
-    def _experts(self, centres: Floats, scales: Floats, asked: Floats, near: "NearQuantiles") -> Floats:
+    def _experts(self, centres: Floats, scales: Floats, asked: Floats, near: "NearQuantiles | None") -> Floats:
         quantiles = self.windows.quantiles(asked)  # H × windows × kinds × levels
         values = centres[:, None, :, None] + quantiles * scales[:, None, :, None]
         rows = values.reshape(len(centres), -1, asked.shape[1]).transpose(0, 2, 1)
-        return np.concatenate([rows, near(asked, rows[:, :, KINDS - 2 : KINDS - 1])], axis=2) if near.count else rows
+        return np.concatenate([rows, near(asked, rows[:, :, KINDS - 2])], axis=2) if near is not None else rows
 
     def _kinds(self, state: SeriesState, median: Floats, disagreement: Floats, slots: NDArray[np.int64]) -> tuple[Floats, Floats]:
         unit, grid = state.unit, self.grid
@@ -99,20 +101,19 @@ class QuantileBounds:
         residual = np.where(has, self.residual, first)
         seasonal = self.seasonal[np.arange(len(median)), slots]
         seasonal = np.where(seasonal >= 0.0, seasonal, np.where(has, self.typical, first))
-        last = state.recent[0]
-        hour, long = state.last(grid.span(6)), state.last(grid.span(18))
-        top = max(float(hour.max()), last)
-        reach = max(float(long.max()), last) - min(float(long.min()), last)
+        top = state.extent(grid.span(6))[1]
+        least, most = state.extent(grid.span(18))
         scales = np.empty((len(median), KINDS))
         scales[:, 0] = np.maximum(np.abs(median), 0.05 * unit)
         scales[:, 1] = state.change + floor
         scales[:, 2] = residual + floor
         scales[:, 3] = 0.7 * seasonal + 0.3 * self.typical + floor
         scales[:, 4] = disagreement + 0.3 * state.day_change + floor
-        scales[:, 5] = reach + 0.3 * state.day_change + floor
+        scales[:, 5] = most - least + 0.3 * state.day_change + floor
         scales[:, 6] = abs(top) + 0.02 * unit
         scales[:, 7] = unit
-        centres = np.repeat(median[:, None], KINDS, axis=1)
+        centres = np.empty((len(median), KINDS))
+        centres[:] = median[:, None]
         centres[:, 6] = top
         return centres, scales
 
@@ -133,16 +134,16 @@ class QuantileBounds:
         self.residual[rows] += np.maximum(1.0 / self.grid.span(24), 1.0 / seen) * (off - self.residual[rows])
         self.typical[rows] += np.maximum(1.0 / max(self.grid.slots, 24), 1.0 / seen) * (off - self.typical[rows])
         self._learn_season(rows, off, slots)
-        residuals = np.clip((value - said.centres) / said.scales, -_MOST_RESIDUAL, _MOST_RESIDUAL)
+        residuals = np.minimum(np.maximum((value - said.centres) / said.scales, -_MOST_RESIDUAL), _MOST_RESIDUAL)
         for row, residual in zip(rows.tolist(), residuals, strict=True):
             self.windows.learn(row, residual)
         slope = (said.mixed > value) - self.levels
         self.weights.learn(rows, slope[..., None] * (said.mixed[..., None] - said.experts) / unit[:, None, None])
-        below, above = value < said.pair[:, 0], value > said.pair[:, 1]
-        misses = np.stack([below, above], axis=1)
+        misses = np.empty((len(rows), 2), bool)
+        misses[:, 0], misses[:, 1] = value < said.pair[:, 0], value > said.pair[:, 1]
         both = misses.any(axis=1) - self.aim[rows]
         control = self.control[rows] + self.rate[rows][:, None] * (0.3 * (misses - TAIL) + 0.5 * both[:, None])
-        self.control[rows] = np.clip(control, -_MOST_CONTROL, _MOST_CONTROL)
+        self.control[rows] = np.minimum(np.maximum(control, -_MOST_CONTROL), _MOST_CONTROL)
 
     def _learn_season(self, rows: NDArray[np.int64], off: Floats, slots: NDArray[np.int64]) -> None:
         places = (slots[:, None] + _BESIDE) % self.grid.slots
@@ -166,18 +167,21 @@ class QuantileBounds:
             unbox(text, array)
 
 
+@dataclass(frozen=True, slots=True)
 class NearQuantiles:
-    """What followed the nearest states, as experts among the bounds; up to two hours ahead, else what the residuals say."""
+    """What followed the nearest 60 and 150 states, as experts among the bounds of the first `rows`; what the residuals say elsewhere and while none is known."""
 
-    __slots__ = ("_found", "_level", "_members", "_scale", "count")
-
-    def __init__(self, found: list[Floats | None], members: Any, level: float, scale: float, count: int) -> None:
-        self._found, self._members, self._level, self._scale, self.count = found, members, level, scale, count
+    nearest: Nearest | None
+    is_used: NDArray[np.bool_]
+    level: float
+    scale: float
 
     def __call__(self, asked: Floats, instead: Floats) -> Floats:
-        """H × levels × 2: quantiles of the nearest 60 and 150; `instead` (H × levels × 1) where they aren't known."""
-        values = np.repeat(instead, self.count, axis=2)
-        for row, changes in enumerate(self._found):
-            if changes is not None:
-                values[row] = unfolded(self._level + self._members.quantiles(row, changes, asked[row])[1:].T, self._scale)
+        """H × levels × 2, for levels of each horizon; `instead` (H × levels)."""
+        values = np.empty((*asked.shape, 2))
+        for place in (0, 1):
+            values[..., place] = instead
+            if self.nearest is not None:
+                found = unfolded(self.level + self.nearest.quantiles(place + 1, asked), self.scale)
+                values[self.is_used, :, place] = found[self.is_used]
         return values

@@ -32,7 +32,7 @@ class PolynomialWeights:
 
     def learn(self, rows: NDArray[np.int64], regret: Floats) -> None:
         """Take in what the experts of some rows would have gained over their mixture; zero for one that slept."""
-        regret = np.clip(regret, -_MOST_REGRET, _MOST_REGRET)
+        regret = np.minimum(np.maximum(regret, -_MOST_REGRET), _MOST_REGRET)
         memory = self.memory[rows]
         self.regret[rows] = memory * self.regret[rows] + regret
         self.square[rows] = memory * self.square[rows] + regret * regret

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .forecast_neighbours import DAYS, FEWEST, Neighbours
+from .forecast_neighbours import DAYS, FEWEST, Nearest, Neighbours
 from .forecast_regression import ChangeRegression
 from .forecast_state import Floats, Grid, SeriesState, folded, unfolded
 
@@ -15,6 +15,8 @@ _MOST_LEVEL = 1.6
 _NEVER = 1 << 60
 FEATURES = 8
 NEAR = 8
+DAY, PROFILE, WEEK = 3, 4, 5
+SAID_PLAINLY = 6
 SEASON_PRIOR = np.array([0.0, 0.0, 0.0, 0.5, 0.0, 0.0, 0.0, 0.0])
 
 
@@ -26,7 +28,30 @@ class View:
     features: Floats
     near: Floats
     level: float
-    neighbours: list[Floats | None]
+    nearest: Nearest | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Logs:
+    """Logarithms of the last row, of what went before it relative to it, and of the same times on other days; three plain values beside them."""
+
+    hour_mean: float
+    usual: Floats
+    seasonal: Floats
+    present: float
+    before: float
+    earlier: float
+    hour: float
+    long: float
+    day: float
+    reach: float
+    grown: float
+    profile_then: Floats
+    profile_now: float
+    day_then: Floats
+    day_now: Floats
+    week_then: Floats
+    week_now: float
 
 
 class Members:
@@ -51,75 +76,70 @@ class Members:
         profile = np.full(count, self.grid.rows_a_day + 3 * pool)
         week = np.where(self.horizons < self._week_lag, self._week_lag + pool, _NEVER)
         near = self.horizons + FEWEST * pool
-        rows = [now, now, now, day, profile, profile, profile, week, week, now, now]
+        rows = [now, now, now, day, profile, week, profile, profile, week, now, now]
         return np.stack(rows + ([near, near] if self.neighbours else []), axis=1)
 
     def view(self, state: SeriesState) -> View:
         """What the members say of the rows after the present one."""
-        row, scale, count = state.row, state.unit, len(self.horizons)
-        grid, last = self.grid, state.recent[0]
         lags = self._lags(state)
-        seasonal = state.smooth(lags)
-        usual = state.usual(np.append(self._ahead(state), 0))
-        hour = state.last(grid.span(6))
-        hour_mean, long_mean, day_mean = float(hour.mean()), float(state.last(grid.span(36)).mean()), float(state.last(grid.slots).mean())
-        most, least = max(float(hour.max()), last), min(float(hour.min()), last)
-        single = np.array([*state.recent, hour_mean, long_mean, day_mean, most, least, float(state.profile.mean())])
-        logs = folded(np.concatenate([single, usual, seasonal]), scale)
-        present, before, earlier, hour_log, long_log, day_log, most_log, least_log, mean_log = logs[:9].tolist()
-        usual_then, usual_now = logs[9 : 9 + count], float(logs[9 + count])
-        day_then, day_now, week_then = logs[10 + count :][: 3 * count].reshape(3, count)
-        week_now = float(logs[-1])
-        has_day, has_profile, has_week = row >= self.wakes[:, 3], row >= self.wakes[:, 4], row >= self.wakes[:, 7]
-        by_profile = np.where(has_profile, usual_then - usual_now, 0.0)
-        by_week = np.where(has_week, week_then - week_now, 0.0)
-        features = np.empty((count, FEATURES))
-        features[:, 0], features[:, 1], features[:, 2], features[:, 7] = hour_log - present, long_log - present, day_log - present, before - present
-        features[:, 3] = by_profile
-        features[:, 4] = np.where(has_profile, usual_now - present, 0.0)
-        features[:, 5] = np.where(has_day, day_then - day_now, 0.0)
-        features[:, 6] = by_week
-        level = 0.7 * (usual_now - present) if has_profile[0] else 0.0
-        near = np.array(
-            [
-                hour_log - present,
-                before - present,
-                earlier - present,
-                0.5 * (most_log - least_log),
-                long_log - present,
-                0.7 * (day_log - present),
-                level,
-            ]
-        )
-        found = self.neighbours.nearest(near, by_profile) if self.neighbours else [None] * count
-        changes = np.empty((count, self.wakes.shape[1] - 6))
-        changes[:, 0] = np.clip(by_profile, -_MOST_SEASON, _MOST_SEASON)
-        changes[:, 1] = np.clip(by_week, -_MOST_SEASON, _MOST_SEASON)
-        changes[:, 2:4] = self.regression.predict(features)
-        scaled = usual_then + min(max(day_log - mean_log, -_MOST_LEVEL), _MOST_LEVEL)
-        if self.neighbours:
-            changes[:, 4:6] = [self._medians(place, one) for place, one in enumerate(found)]
-        changes[:, -1] = scaled - present
-        values = unfolded(present + changes, scale)
-        plain = np.array([last, sorted(state.recent)[1], hour_mean])
-        members = np.concatenate(
-            [
-                np.broadcast_to(plain, (count, 3)),
-                state.ring[state.present - np.clip(lags[:count], 0, state.held - 2)][:, None],
-                usual[:count, None],
-                values[:, -1:],
-                values[:, :1],
-                seasonal[2 * count : 3 * count, None],
-                values[:, 1:-1],
-            ],
-            axis=1,
-        )
-        return View(members if state.is_signed else np.maximum(members, 0.0), features, near, present, found)
+        logs = self._logs(state, lags)
+        has_day, has_profile, has_week = (state.row >= self.wakes[:, place] for place in (DAY, PROFILE, WEEK))
+        features = np.zeros((len(self.horizons), FEATURES))
+        features[:, 0], features[:, 1], features[:, 2], features[:, 7] = logs.hour, logs.long, logs.day, logs.before
+        features[:, 3] = np.where(has_profile, logs.profile_then - logs.profile_now, 0.0)
+        features[:, 4] = np.where(has_profile, logs.profile_now - logs.present, 0.0)
+        features[:, 5] = np.where(has_day, logs.day_then - logs.day_now, 0.0)
+        features[:, 6] = np.where(has_week, logs.week_then - logs.week_now, 0.0)
+        near = np.array([logs.hour, logs.before, logs.earlier, 0.5 * logs.reach, logs.long, 0.7 * logs.day, 0.7 * float(features[0, 4])])
+        nearest = self.neighbours.nearest(near, features[:, 3]) if self.neighbours else None
+        members = self._members(state, lags, logs, features, nearest)
+        return View(members if state.is_signed else np.maximum(members, 0.0), features, near, logs.present, nearest)
 
-    def _medians(self, place: int, changes: Floats | None) -> Floats:
-        if changes is None or self.neighbours is None:
-            return np.zeros(2)
-        return self.neighbours.quantiles(place, changes, np.array([0.5]))[:2, 0]
+    def _logs(self, state: SeriesState, lags: NDArray[np.int64]) -> "_Logs":
+        """Everything that the members compare, as logarithms, by one call."""
+        grid, count = self.grid, len(self.horizons)
+        hour, long, day = (float(state.last(slots).mean()) for slots in (grid.span(6), grid.span(36), grid.slots))
+        single = [*state.recent, hour, long, day, *state.extent(grid.span(6)), float(state.profile.mean())]
+        usual, seasonal = state.usual(self._ahead(state)), state.smooth(lags)
+        values = folded(np.concatenate([single, usual, seasonal]), state.unit)
+        present, before, earlier, hour_log, long_log, day_log, least, most, mean = values[:9].tolist()
+        after = values[10 + count :]
+        return _Logs(
+            hour_mean=hour,
+            usual=usual[:count],
+            seasonal=seasonal,
+            present=present,
+            before=before - present,
+            earlier=earlier - present,
+            hour=hour_log - present,
+            long=long_log - present,
+            day=day_log - present,
+            reach=most - least,
+            grown=day_log - mean,
+            profile_then=values[9 : 9 + count],
+            profile_now=float(values[9 + count]),
+            day_then=after[:count],
+            day_now=after[count : 2 * count],
+            week_then=after[2 * count : 3 * count],
+            week_now=float(after[-1]),
+        )
+
+    def _members(self, state: SeriesState, lags: NDArray[np.int64], logs: "_Logs", features: Floats, nearest: Nearest | None) -> Floats:
+        """In the order of `wakes`; what is said of the change is unfolded together."""
+        count = len(self.horizons)
+        changes = np.zeros((count, self.wakes.shape[1] - SAID_PLAINLY))
+        changes[:, 0] = logs.profile_then - logs.present + min(max(logs.grown, -_MOST_LEVEL), _MOST_LEVEL)
+        changes[:, 1:3] = np.minimum(np.maximum(features[:, (3, 6)], -_MOST_SEASON), _MOST_SEASON)
+        changes[:, 3:5] = self.regression.predict(features)
+        if nearest is not None:
+            changes[:, 5:] = nearest.medians()
+        members = np.empty(self.wakes.shape)
+        members[:, 0], members[:, 1], members[:, 2] = state.recent[0], sorted(state.recent)[1], logs.hour_mean
+        members[:, 3] = state.ring[state.present - np.minimum(np.maximum(lags[:count], 0), state.held - 2)]
+        members[:, 4] = logs.usual
+        members[:, 5] = logs.seasonal[2 * count : 3 * count]
+        members[:, SAID_PLAINLY:] = unfolded(logs.present + changes, state.unit)
+        return members
 
     def _lags(self, state: SeriesState) -> NDArray[np.int64]:
         """Slots back to the target a day (or more) ago, to the present then, to the target a week ago, and to the present then."""
@@ -129,7 +149,9 @@ class Members:
         return found
 
     def _ahead(self, state: SeriesState) -> NDArray[np.int64]:
-        rows, grid = state.row + self.horizons, self.grid
+        """Slots ahead to the targets, and to the present one."""
+        grid = self.grid
+        rows = state.row + np.append(self.horizons, 0)
         found: NDArray[np.int64] = rows // grid.rows_a_day * grid.slots + rows % grid.rows_a_day // grid.pool - state.slot
         return found
 

@@ -1,5 +1,6 @@
 """What followed states like the present one: nearest neighbours among the last 14 days of slots."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,33 @@ Floats = NDArray[np.float64]
 COUNTS = (20, 60, 150)
 FEWEST = 72
 DAYS = 14
+
+
+@dataclass(frozen=True, slots=True)
+class Nearest:
+    """The changes that followed the nearest states, in order: one array (H × count) for each of the counts."""
+
+    groups: tuple[Floats, ...]
+
+    def quantiles(self, group: int, levels: Floats) -> Floats:
+        """H × levels: quantiles within one group, for levels of every horizon."""
+        changes = self.groups[group]
+        most = changes.shape[1] - 1
+        place = np.minimum(np.maximum(levels * (most + 2.0) - 1.0, 0.0), float(most))
+        low = place.astype(np.int64)
+        lines = np.arange(len(changes))[:, None]
+        below = changes[lines, low]
+        found: Floats = below + (place - low) * (changes[lines, np.minimum(low + 1, most)] - below)
+        return found
+
+    def medians(self) -> Floats:
+        """H × 2: the medians of the nearest 20 and 60."""
+        found = np.empty((len(self.groups[0]), 2))
+        for group in (0, 1):
+            middle = self.groups[group].shape[1] // 2
+            is_even = self.groups[group].shape[1] % 2 == 0
+            found[:, group] = 0.5 * (self.groups[group][:, middle - is_even] + self.groups[group][:, middle])
+        return found
 
 
 class Neighbours:
@@ -42,30 +70,21 @@ class Neighbours:
         self.own[row, place] = own
         self.changes[row, place] = change
 
-    def nearest(self, shared: Floats, own: Floats) -> list[Floats | None]:
-        """Per horizon the changes that followed the 150 nearest states (or half of all), in groups of 20, 60 and all; None where too few are known."""
+    def nearest(self, shared: Floats, own: Floats) -> "Nearest | None":
+        """What followed the 20, 60 and 150 nearest states (at most half of all) at every horizon; None while fewer than 72 are known."""
+        known = int(self.known.min())
+        if known < FEWEST:
+            return None
         apart = self.shared - shared.astype(np.float32)[:, None]
-        common = (apart * apart).sum(axis=0)
+        np.multiply(apart, apart, out=apart)
         distances = self.own - own.astype(np.float32)[:, None]
-        distances *= distances
-        distances += common
-        return [self._changes(row, distances[row]) if known >= FEWEST else None for row, known in enumerate(self.known.tolist())]
-
-    def _changes(self, row: int, distances: NDArray[np.float32]) -> Floats:
-        ends = [min(count, int(self.known[row]) // 2) for count in COUNTS]
-        order = np.argpartition(distances, [end - 1 for end in ends])[: ends[-1]]
-        return self.changes[row, order].astype(np.float64)
-
-    def quantiles(self, row: int, changes: Floats, levels: Floats) -> Floats:
-        """Groups × levels: quantiles of the changes among the nearest 20, 60 and 150."""
-        found = np.empty((len(COUNTS), len(levels)))
-        for group, count in enumerate(COUNTS):
-            ordered = np.sort(changes[: min(count, len(changes))])
-            place = np.clip(levels * (len(ordered) + 1) - 1.0, 0.0, len(ordered) - 1.0)
-            low = place.astype(np.int64)
-            high = np.minimum(low + 1, len(ordered) - 1)
-            found[group] = ordered[low] + (place - low) * (ordered[high] - ordered[low])
-        return found
+        np.multiply(distances, distances, out=distances)
+        distances += apart.sum(axis=0)
+        ends = [min(count, known // 2) for count in COUNTS]
+        order = np.argpartition(distances, ends[-1] - 1, axis=1)[:, : ends[-1]]
+        lines = np.arange(len(order))[:, None]
+        changes = self.changes[lines, order][lines, np.argsort(distances[lines, order], axis=1)].astype(np.float64)
+        return Nearest(tuple(np.sort(changes[:, :end], axis=1) for end in ends))
 
     def snapshot(self) -> dict[str, Any]:
         """The state as plain values."""

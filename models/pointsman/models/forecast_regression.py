@@ -43,12 +43,13 @@ class ChangeRegression:
 
     def predict(self, x: Floats) -> Floats:
         """H × features → H × memories: the change, at most a factor of e²."""
-        found: Floats = np.clip((self.coefficients * x[:, None, :]).sum(axis=-1), -_MOST_CHANGE, _MOST_CHANGE)
+        change = (self.coefficients * x[:, None, :]).sum(axis=-1)
+        found: Floats = np.minimum(np.maximum(change, -_MOST_CHANGE), _MOST_CHANGE)
         return found
 
     def learn(self, rows: NDArray[np.int64], x: Floats, change: Floats) -> None:
         """Take in what followed, for some horizons: rows × features, and the change there was."""
-        change = np.clip(change, -CLIP, CLIP)
+        change = np.minimum(np.maximum(change, -CLIP), CLIP)
         self.size[rows] += 1.0
         rate = np.maximum(1.0 / self.size[rows], 1.0 / _YOUNG)
         self.typical[rows] += rate * (np.abs(change) - self.typical[rows])
@@ -63,7 +64,8 @@ class ChangeRegression:
         gain = ahead / (self.memory * unit * unit / weight + (ahead * inputs).sum(axis=-1))[..., None]
         self.coefficients[rows] += gain * wrong[..., None]
         inverse = (inverse - gain[..., :, None] * ahead[..., None, :]) / self.memory[..., None, None]
-        largest = np.diagonal(inverse, axis1=-2, axis2=-1).max(axis=-1)
+        each = np.arange(inputs.shape[-1])
+        largest = inverse[..., each, each].max(axis=-1)
         self.inverse[rows] = inverse * np.minimum(1.0, _LARGEST_P / np.maximum(largest, 1e-300))[..., None, None]
 
     def snapshot(self) -> list[str]:

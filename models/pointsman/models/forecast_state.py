@@ -124,9 +124,14 @@ class SeriesState:
         end = self.present + 1
         return self.ring[end - min(slots, self.slot + 1) : end]
 
+    def extent(self, slots: int) -> tuple[float, float]:
+        """The least and the most of the last so many slots and the last row."""
+        values = [*self.last(slots).tolist(), self.recent[0]]
+        return min(values), max(values)
+
     def smooth(self, lags: NDArray[np.int64]) -> Floats:
         """The slots `lags` before the present one, each with its neighbours, ¼ ½ ¼; too long ago or not yet there counts as the nearest held."""
-        places = self.present - np.clip(lags, 0, min(self.slot, self.held - 2))
+        places = self.present - np.minimum(np.maximum(lags, 0), min(self.slot, self.held - 2))
         ring = self.ring
         found: Floats = 0.25 * ring[places - 1] + 0.5 * ring[places] + 0.25 * ring[np.minimum(places + 1, self.present)]
         return found

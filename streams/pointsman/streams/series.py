@@ -72,10 +72,11 @@ def time_of(text: str) -> float:
         return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
 
 
-def read_series(path: Path) -> Iterator[SeriesRow]:
-    """The rows of `timestamp,value` (.gz and .zst too), times strictly growing; a header is optional, further columns are ignored, blank lines are skipped.
+def read_series(path: Path, step: float = 0.0) -> Iterator[SeriesRow]:
+    """The rows of `timestamp,value` (.gz and .zst too), one after the other; a header is optional, further columns are ignored, blank lines are skipped.
 
-    With a header, the columns named `timestamp` and `value` are taken wherever they stand, else the first two.
+    With a header, the columns named `timestamp` and `value` are taken wherever they stand, else the first two. A row that cannot be read, that is not after the
+    one before it, or that follows it within half a `step`, ends the reading with an error; what came before it has been yielded.
     """
     places, last = (0, 1), -math.inf
     for count, (line, text) in enumerate(read_lines(path)):
@@ -86,6 +87,8 @@ def read_series(path: Path) -> Iterator[SeriesRow]:
         row = _row(path, line, cells, places)
         if row.at <= last:
             raise SeriesError(f"{path}:{line}: {row.written} is not after the row before it: sort the rows by time, one for each timestamp")
+        if row.at - last < 0.5 * step:
+            raise SeriesError(f"{path}:{line}: {row.at - last:g} s after the row before it, less than half the step of {step:g} s: give the series' own step")
         last = row.at
         yield row
 
@@ -132,7 +135,7 @@ def _row(path: Path, line: int, cells: list[str], places: tuple[int, int]) -> Se
 
 
 def missing_before(row: SeriesRow, last: SeriesRow | None, step: float) -> int:
-    """How many rows of the grid lie between two rows; times off the grid count as the nearest, and a gap over 14 days as its last days.
+    """How many rows of the grid lie between two rows, times off the grid counting as the nearest; of a gap over 14 days whole weeks are left out.
 
     >>> missing_before(SeriesRow(3, "1800", 1800.0, 1.0), SeriesRow(2, "600", 600.0, 1.0), 600.0)
     1
