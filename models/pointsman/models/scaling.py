@@ -2,12 +2,12 @@
 
 Two classes, both deterministic, bounded and free of scale:
 
-- `Scaler(lead, rows_a_day, ...)`: `observe(demand, quantiles) -> Advice`, with `quantiles` those that a forecaster gives at `LEVELS` for `lead` rows ahead.
+- `Scaler(lead, rows_a_day, ...)`: `observe(demand, quantiles) -> Advice`, with a forecaster's `quantiles` at `scaling_account.LEVELS`, `lead` rows ahead.
 - `SeriesScaler(forecaster, scaler)`: `observe(demand) -> Advice`, with `forecaster = SeriesForecaster((lead,), rows_a_day, form, LEVELS)`.
 
 `lead = lead_rows(start_delay_s, step_s)`. Capacity and demand are in the units of the series (requests in flight, requests a second, tokens a second).
-For whole replicas, give `Scaler` what `scaling_replicas.Replicas` says: `Scaler(lead, rows_a_day, unserved, **replicas.limits())`; the rounding is then inside the
-account, and `replicas.needed(advice.capacity)` is their number. What ran is scored by `scaling_score.Scorer`: `scorer.observe(demand, advice.present)`.
+For whole replicas, `Scaler.for_replicas(replicas, lead, rows_a_day, ...)` with `scaling_replicas.Replicas` rounds up inside the account, and
+`replicas.needed(advice.capacity)` is their number. What ran is scored by `scaling_score.Scorer`: `scorer.observe(demand, advice.present)`.
 """
 
 import base64
@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from .scaling_account import LEVELS, Accounts
 from .scaling_hold import Hold
+from .scaling_replicas import Replicas
 
 MOST_PENDING = 64
 FALLBACK_HEADROOM = 1.25
@@ -97,6 +98,12 @@ class Scaler:
         self._shadows = np.zeros((math.ceil(lead / self._stride), len(levels)), np.float32)
         self._demands = np.zeros(FALLBACK_ROWS)
         self._rows = 0
+
+    @classmethod
+    def for_replicas(cls, replicas: Replicas, lead: int, rows_a_day: float, unserved: float = 0.01, *, cooldown_rows: int = 1) -> "Scaler":
+        """A scaler of requests in flight whose capacities are whole replicas at their target utilisation."""
+        each = replicas.demand_each
+        return cls(lead, rows_a_day, unserved, cooldown_rows=cooldown_rows, quantum=each, minimum=replicas.minimum * each, maximum=replicas.maximum * each)
 
     def observe(self, demand: float | None, quantiles: Sequence[float] | Row) -> Advice:
         """Take a row of demand (None: nobody knows it) and the quantiles of the row that is `lead` later; say what to have there."""

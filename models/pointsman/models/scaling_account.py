@@ -16,7 +16,7 @@ MEMORY_DAYS = 14.0
 AIM = 0.9
 PRIOR_ROWS = 60.0
 PRIOR_UNSERVED = 0.12
-MOST_A_ROW = 1.0
+MOST_A_ROW = 2.0
 
 Row = NDArray[np.float64]
 
@@ -31,7 +31,7 @@ class Place(NamedTuple):
 class Accounts:
     """Unserved volume per level and the demand, both in units of the mean demand, with a memory of 14 days.
 
-    A = lambda A + min((demand - capacity)+ / mean, 1),  D = lambda D + demand / mean,  lambda = 1 - 1 / (14 days of rows).
+    A = lambda A + min((demand - capacity)+ / mean, 2),  D = lambda D + demand / mean,  lambda = 1 - 1 / (14 days of rows).
     The estimate for level tau is (A + 7.2 (1 - tau)) / (D + 60): before there is evidence, a level leaves 12 % of what it is exceeded by.
 
     >>> accounts = Accounts(rows_a_day=144, unserved=0.01)

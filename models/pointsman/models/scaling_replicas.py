@@ -37,11 +37,6 @@ class Replicas:
         """Requests in flight that one replica carries at the target utilisation."""
         return self.concurrency_per_replica * self.target_utilisation
 
-    def limits(self) -> dict[str, float]:
-        """Minimum, maximum and the size of one replica, in requests in flight at the target utilisation: settings of `scaling.Scaler`."""
-        each = self.demand_each
-        return {"minimum": self.minimum * each, "maximum": self.maximum * each, "quantum": each}
-
     def needed(self, demand: float) -> int:
         """Replicas for so many requests in flight."""
         return min(max(math.ceil(min(demand / self.demand_each, self.maximum) - _SLACK), self.minimum), self.maximum)
