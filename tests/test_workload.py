@@ -23,6 +23,7 @@ from pointsman.schemas import (
     Track,
     encode,
 )
+from pointsman.streams.advisor import Advisor, Load
 from pointsman.streams.core import Core
 from pointsman.streams.live_series import Name
 from pointsman.streams.workload import MOST_MINUTES, MOST_SERIES, Workload
@@ -49,9 +50,9 @@ def fold(folded: Core, *events: AnyInput) -> list[Any]:
     return [output for event in moved for output in folded.step(event)]
 
 
-def said(outputs: list[Any], kind: type[Any] = ForecastIssued, **fields: Any) -> list[Any]:
+def said(outputs: list[Any], of: type[Any] = ForecastIssued, **fields: Any) -> list[Any]:
     """The outputs of a type whose fields are these."""
-    return [one for one in outputs if isinstance(one, kind) and all(getattr(one, name) == value for name, value in fields.items())]
+    return [one for one in outputs if isinstance(one, of) and all(getattr(one, name) == value for name, value in fields.items())]
 
 
 def last(folded: Core, metric: str, track: str | None = None, host: str | None = None) -> float | None:
@@ -285,10 +286,10 @@ def ramp(hours: int, most: float, takes: float = 30.0) -> list[AnyInput]:
 
 def test_scaling_advice_follows_a_ramp() -> None:
     folded = core(scaling=(Scaling(track="local", concurrency_per_replica=2.0, start_delay_s=600.0, usd_per_hour=1.5),))
-    advice = said(fold(folded, *ramp(3, 20.0)), ScalingRecommended)
+    advice = said(fold(folded, *ramp(3, 12.0)), ScalingRecommended)
     assert advice[0].current == 1
-    assert [one.desired for one in advice] == sorted(one.desired for one in advice)
-    assert 13 <= advice[-1].desired <= 18  # 20 in flight at 80 % of 2 each take 12.5, ten minutes on and with a margin
+    assert [one.current for one in advice[1:]] == [one.desired for one in advice[:-1]]
+    assert 8 <= advice[-1].desired <= 16  # 12 in flight at 80 % of 2 each take 7.5, ten minutes on, with a margin, and never more than twice
     assert advice[-1].usd_per_hour == 1.5 * advice[-1].desired
     assert advice[-1].service_time_ms == pytest.approx(30_000.0, rel=0.05)
     assert advice[-1].effective_at % 300.0 == 0.0
@@ -297,18 +298,23 @@ def test_scaling_advice_follows_a_ramp() -> None:
 
 def test_advice_is_given_only_where_the_number_changes() -> None:
     folded = core(scaling=(Scaling(track="local", unit="concurrency", maximum=5),))
-    advice = said(fold(folded, *ramp(2, 30.0)), ScalingRecommended)
+    advice = said(fold(folded, *ramp(1, 12.0)), ScalingRecommended)
     assert all(one.current != one.desired for one in advice[1:])
     assert advice[-1].desired == 5
-    assert "maximum" in advice[-1].reason
+
+
+def test_a_reason_names_the_bound_that_decided() -> None:
+    advisor = Advisor(Scaling(track="local", unit="concurrency", maximum=5))
+    advisor.close(Load(20.0, 10.0), 300.0)
+    assert [fields["reason"].split("; ")[-1] for _, fields in advisor.say(300.0)] == ["1 before, 5 now, bounded by maximum"]
 
 
 def test_the_record_comes_once_an_hour_and_says_what_the_advice_left_unserved() -> None:
     folded = core(scaling=(Scaling(track="local", unit="concurrency", maximum=5),))
-    records = said(fold(folded, *ramp(4, 30.0)), ScalingScored)
+    records = said(fold(folded, *ramp(3, 12.0)), ScalingScored)
     assert [(one.start < one.end, one.end % 3600.0) for one in records] == [(True, 0.0)] * len(records)
-    assert len(records) in (3, 4)
-    assert records[-1].unserved_share == pytest.approx(1.0 - 4.0 / 26.0, abs=0.03)  # 5 slots at 80 % where about 26 run
+    assert len(records) in (2, 3)
+    assert records[-1].unserved_share == pytest.approx(1.0 - 4.0 / 9.5, abs=0.05)  # 5 slots at 80 % where about 9.5 run
     assert records[-1].changes == 0
 
 
@@ -379,11 +385,11 @@ def test_heat_has_a_constraint() -> None:
 
 
 def eventful(seed: int) -> list[AnyInput]:
-    """Two hours of requests with samples of everything beside them."""
-    found = [event for event in stream(seed, 3000) if event.scope == "chat"]
+    """Twenty minutes of requests with samples of everything beside them."""
+    found = [event for event in stream(seed, 1200) if event.scope == "chat"]
     first = found[0].occurred_at - START
     found += [
-        sampled(first + 20.0 * n, memory_used_mb=1000.0 + n, battery_percent=float(100 - n // 10), temperature_c=50.0 + n % 7, gauges={"pending": n % 5})
+        sampled(first + 10.0 * n, memory_used_mb=1000.0 + n, battery_percent=float(100 - n // 10), temperature_c=50.0 + n % 7, gauges={"pending": n % 5})
         for n in range(120)
     ]
     return sorted(found, key=lambda event: event.occurred_at)
@@ -392,7 +398,7 @@ def eventful(seed: int) -> list[AnyInput]:
 EVENTS = eventful(92)
 
 
-@settings(deadline=None, max_examples=6)
+@settings(deadline=None, max_examples=3)
 @given(st.integers(0, len(EVENTS)))
 def test_a_snapshot_and_the_tail_equal_the_whole_with_everything_on(cut: int) -> None:
     whole, first, second = Core(EVERYTHING), Core(EVERYTHING), Core(EVERYTHING)
@@ -404,11 +410,11 @@ def test_a_snapshot_and_the_tail_equal_the_whole_with_everything_on(cut: int) ->
     assert second.snapshot("chat") == whole.snapshot("chat")
 
 
-@settings(deadline=None, max_examples=20)
-@given(streams(), st.floats(0, 1), st.integers(0, 3))
-def test_gaps_and_disorder_keep_the_law(events: list[AnyInput], share: float, days: int) -> None:
+@settings(deadline=None, max_examples=6)
+@given(streams(), st.floats(0, 1), st.sampled_from((0, 1, 40)))
+def test_gaps_and_disorder_keep_the_law(events: list[AnyInput], share: float, gap: int) -> None:
     cut = int(share * len(events))
-    moved = events[:cut] + [event.model_copy(update={"occurred_at": event.occurred_at + 50_000.0 * days}) for event in events[cut:]]
+    moved = events[:cut] + [event.model_copy(update={"occurred_at": event.occurred_at + 10_000.0 * gap}) for event in events[cut:]]
     whole, first, second = Core(EVERYTHING), Core(EVERYTHING), Core(EVERYTHING)
     outputs = [encode(one) for event in moved for one in whole.step(event)]
     head = [encode(one) for event in moved[:cut] for one in first.step(event)]
@@ -419,10 +425,10 @@ def test_gaps_and_disorder_keep_the_law(events: list[AnyInput], share: float, da
 
 def test_parts_that_did_not_change_keep_their_bytes_and_every_part_is_small() -> None:
     folded = Core(EVERYTHING)
-    for event in EVENTS[:2000]:
+    for event in EVENTS[:900]:
         folded.step(event)
     before = folded.snapshot("chat")
-    folded.step(EVENTS[2000])
+    folded.step(EVENTS[900])
     after = folded.snapshot("chat")
     assert all(before[name] == after[name] for name in before if name.startswith(("workload:far", "workload:scaling")))
     assert max(map(len, after.values())) < 256_000

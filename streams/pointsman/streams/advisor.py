@@ -15,6 +15,7 @@ from pointsman.schemas import Scaling, ScalingRecommended, ScalingScored
 ROW_S = 300.0
 ROWS_A_DAY = 288
 HOUR_S = 3600.0
+SLOW_START = 2.0
 Output = tuple[type[ScalingRecommended] | type[ScalingScored], dict[str, Any]]
 
 
@@ -37,6 +38,8 @@ class Advisor:
         "_asked",
         "_begin",
         "_forecaster",
+        "_most",
+        "_rows",
         "_scaler",
         "_scorer",
         "_text",
@@ -70,6 +73,8 @@ class Advisor:
         self._advice: Advice | None = None  # of the row that has just closed, until it is said
         self._begin: float | None = None
         self._volume = 0.0
+        self._rows = 0
+        self._most = 0.0
         self._text: str | None = None
         self.said: int | None = None
         self.service_s: float | None = None
@@ -86,8 +91,15 @@ class Advisor:
             self._scorer.observe(load.concurrency, min(self._asked))
             self._volume += load.concurrency
         self._forecaster.learn_one(load.concurrency)
-        self._advice = self._scaler.observe(load.concurrency, self._forecaster.forecast()[0].quantiles)
+        self._rows += 1
+        self._most = max(self._most, load.concurrency)
+        self._advice = self._scaler.observe(load.concurrency, self._quantiles())
         self._asked.append(self._advice.asked)
+
+    def _quantiles(self) -> list[float]:
+        """What may be in flight after the lead; before a day is known never more than twice what was, since the spread of a young series can be anything."""
+        most = SLOW_START * self._most if self._rows < ROWS_A_DAY else math.inf
+        return [min(value, most) for value in self._forecaster.forecast()[0].quantiles]
 
     def say(self, end: float) -> list[Output]:
         """What follows from the last row: an advice where the number is another, a score once an hour of it has passed and there was any demand."""
@@ -169,7 +181,7 @@ class Advisor:
                 "forecaster": self._forecaster.snapshot(),
                 "scorer": self._scorer.snapshot(),
                 "asked": list(self._asked),
-                "now": [self._begin, self._volume, self.said, self.service_s, self.advised],
+                "now": [self._begin, self._volume, self._rows, self._most, self.said, self.service_s, self.advised],
             }
             self._text = json.dumps(state, separators=(",", ":"))
         return self._text
@@ -183,7 +195,7 @@ class Advisor:
         advisor._forecaster = SeriesForecaster.restore(state["forecaster"])
         advisor._scorer.restore(state["scorer"])
         advisor._asked.extend(state["asked"])
-        advisor._begin, advisor._volume, advisor.said, advisor.service_s, advisor.advised = state["now"]
+        advisor._begin, advisor._volume, advisor._rows, advisor._most, advisor.said, advisor.service_s, advisor.advised = state["now"]
         advisor._text = text
         return advisor
 
