@@ -1,9 +1,9 @@
 """Load forecasts at 10 minutes, 1 and 6 hours beside last value, seasonal naive, and river's SNARIMAX and Holt–Winters, row by row.
 
 Two weeks made of recorded clients (benchmarks.two_weeks; the second week counts) and two recorded weeks (days 2 to 7 count). A baseline's interval is its
-forecast plus the 5 % and 95 % quantile of its own errors at that horizon in the last seven days. WAPE in %; `/ last` is WAPE over the last value's; `day 1 / last`
-the same on the first day; coverage of the 90 % interval; `worst 500` the lowest coverage of 500 rows running, mean over series and the lowest of all; Winkler score
-over the mean load, and over the last value's.
+forecast plus the 5 % and 95 % quantile of its own errors at that horizon in the last seven days. WAPE in %; `/ last` is WAPE over the last value's;
+`day 1 / last` the same on the first day; coverage of the 90 % interval; `worst 500` the lowest coverage of 500 rows running, mean over series and the
+lowest of all; Winkler score over the mean load, and over the last value's.
 Run: PYTHONPATH=tests python -m benchmarks.forecasts [--data FOLDER] [--series N] [--seed N] [--json FILE] [--quick]
 """
 
@@ -73,13 +73,13 @@ def by_river(make: Callable[[], Any]) -> Callable[[Floats], Floats]:
 
 def snarimax() -> Any:
     """Six lags, and the last day's same time, on standardised inputs."""
-    regressor = preprocessing.StandardScaler() | linear_model.LinearRegression(optimizer=optim.SGD(0.01), intercept_lr=0.05)  # type: ignore[no-untyped-call]
+    regressor = preprocessing.StandardScaler() | linear_model.LinearRegression(optimizer=optim.SGD(0.01), intercept_lr=0.05)
     return time_series.SNARIMAX(p=6, d=0, q=0, m=ROWS_A_DAY, sp=1, regressor=regressor)
 
 
 def holt_winters() -> Any:
     """Additive, a season of a day."""
-    return time_series.HoltWinters(alpha=0.8, beta=0.01, gamma=0.3, seasonality=ROWS_A_DAY)
+    return time_series.HoltWinters(alpha=0.8, beta=0.01, gamma=0.3, seasonality=ROWS_A_DAY)  # type: ignore[no-untyped-call]
 
 
 def with_trailing_quantiles(rows: Floats, medians: Floats) -> Floats:
@@ -150,7 +150,7 @@ def measure(many: Sequence[Series], is_quick: bool) -> list[dict[str, Any]]:
         for name, found in results.items():
             for place in range(len(HORIZONS)):
                 scores.setdefault((name, place), []).append(score(series, found, place))
-    return [_row(name, place, scores, costs.get(name, [])) for place in range(len(HORIZONS)) for name in results]
+    return [_row(name, place, scores, costs.get(name, [])) for name, place in sorted(scores, key=lambda key: key[1])]
 
 
 def _row(name: str, place: int, scores: dict[tuple[str, int], list[dict[str, float]]], costs: list[dict[str, float]]) -> dict[str, Any]:

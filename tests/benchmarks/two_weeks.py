@@ -2,7 +2,8 @@
 
 Each series is a random sum of clients; within a week every client is rolled by a whole number of days, so that its day stays a day and days differ, and
 between the weeks weights change by a factor. Kept are those whose last value errs 8 to 16 % at 10 minutes and 28 to 50 % at 6 hours in the second week,
-which is the one to score. A client has only seven days, so the second week repeats each of the first's, rolled: methods that look for alike days are flattered a little.
+which is the one to score. A client has only seven days, so
+the second week repeats the first one's, rolled: methods that look for alike days are flattered a little.
 """
 
 import csv
@@ -70,14 +71,14 @@ def two_weeks(folder: Path, count: int, seed: int) -> list[Series]:
 
 
 def _draw(pool: NDArray[np.float64], dice: np.random.Generator) -> NDArray[np.float64]:
-    size = pool.shape[1]
+    size = (pool.shape[1],)
     weights = np.where(dice.random(size) < 0.7, dice.lognormal(0.0, 0.8, size), 0.0)
     weeks = (weights, weights * dice.lognormal(0.0, 0.25, size))
-    return np.concatenate([_week(pool, week, dice.integers(0, 7, size).tolist()) for week in weeks])
+    return np.concatenate([_week(pool, week, dice.integers(0, 7, size)) for week in weeks])
 
 
-def _week(pool: NDArray[np.float64], weights: NDArray[np.float64], days: list[int]) -> NDArray[np.float64]:
+def _week(pool: NDArray[np.float64], weights: NDArray[np.float64], days: NDArray[np.int64]) -> NDArray[np.float64]:
     total = np.zeros(len(pool))
-    for place, (weight, day) in enumerate(zip(weights, days, strict=True)):
+    for place, (weight, day) in enumerate(zip(weights, days.tolist(), strict=True)):
         total += weight * np.roll(pool[:, place], ROWS_A_DAY * day)
     return total

@@ -16,7 +16,6 @@ from .arrays import boxed, unbox
 from .forecast_bounds import KINDS, TAIL, Bounds, NearQuantiles, QuantileBounds
 from .forecast_ensemble import PolynomialWeights
 from .forecast_members import FEATURES, Members, View
-from .forecast_regression import CLIP
 from .forecast_state import Floats, Grid, SeriesState
 
 Form = Literal["full", "light"]
@@ -47,15 +46,16 @@ class _Issue:
 class SeriesForecaster:
     """Forecasts one series at fixed horizons, in rows.
 
-    Deterministic, of bounded size, and scale-free: a series a thousand times as large gets forecasts a thousand times as large. `full` also asks the nearest
-    neighbours of the present among the last 14 days, and keeps residuals of seven days; `light` does neither. At the levels (0.05, 0.95), the default, `quantiles`
-    are the calibrated interval; at any other levels they are what residuals say of each, uncalibrated, and `lower` and `upper` are the calibrated interval still.
+    Deterministic, of bounded size, and scale-free: a series a thousand times as large gets forecasts a thousand times as large. `full` also asks the
+    nearest neighbours of the present among the last 14 days, and keeps residuals of seven days; `light` does neither. At the levels (0.05, 0.95), the
+    default, `quantiles` are the calibrated interval. At any other levels they are what residuals say of each, uncalibrated, and the calibrated interval
+    is still in `lower` and `upper`.
 
     >>> forecaster = SeriesForecaster(horizons=(1, 6), rows_a_day=24)
-    >>> for hour in range(24 * 14):
-    ...     forecaster.learn_one(100.0 + 50.0 * (hour % 24 >= 8) + hour % 5)
+    >>> for hour in range(24 * 14 + 5):
+    ...     forecaster.learn_one(150.0 if hour % 24 >= 8 else 100.0)
     >>> [round(found.median) for found in forecaster.forecast()]
-    [102, 103]
+    [100, 150]
     """
 
     def __init__(self, horizons: Sequence[int], rows_a_day: int, form: Form = "full", levels: Sequence[float] = LEVELS) -> None:
@@ -73,11 +73,11 @@ class SeriesForecaster:
         self.bounds = QuantileBounds(self._rows, grid, self._asked, 2 if is_full else 0, is_full)
         self._is_near = self._rows <= _LONGEST_NEAR_S / 86_400.0 * rows_a_day
         self._sizes = [horizon // grid.pool + 2 for horizon in self.horizons]
-        self._starts = np.cumsum([0, *self._sizes[:-1]])
+        self._starts = [sum(self._sizes[:place]) for place in range(len(self._sizes))]
         self._experts = self.bounds.weights.regret.shape[2]
         self._parts = self._layout(count[1])
         self._pending: Floats = np.zeros((sum(self._sizes), self._parts[-1].stop))
-        self._pending[:, 0] = -1.0
+        self._pending_rows = [-1] * len(self._pending)
         self._issued: _Issue | None = None
 
     def _layout(self, members: int) -> list[slice]:
@@ -101,27 +101,33 @@ class SeriesForecaster:
 
     def _resolve(self, value: float) -> None:
         """Every forecast that was made for this row is scored."""
-        row = self.state.row + 1
-        issued = row - self._rows
-        slots = [self.state.grid.slot(int(one)) for one in issued]
-        places = self._starts + np.array([slot % size for slot, size in zip(slots, self._sizes, strict=True)])
-        rows = np.flatnonzero((self._pending[places, 0] == issued) & (issued >= 0))
-        if not len(rows):
+        due = self._due(self.state.row + 1)
+        if not due:
             return
-        kept = self._pending[places[rows]]
+        rows, places = np.array([place for place, _ in due]), [self._place(place, slot) for place, slot in due]
+        kept = self._pending[places]
         _, members, features, centres, scales, pair, mixed, experts = (kept[:, part] for part in self._parts)
         unit, median, level = kept[:, 1], kept[:, 2], kept[:, 3]
-        awake = issued[rows][:, None] >= self.members.wakes[rows]
+        awake = kept[:, :1] >= self.members.wakes[rows]
         slope = np.sign(median - value)[:, None]
         self.ensemble.learn(rows, np.where(awake, slope * (median[:, None] - members) / unit[:, None], 0.0))
         change = np.arcsinh(value / (0.05 * unit)) - level
         self.members.regression.learn(rows, features, change)
         if self.members.neighbours:
-            for place, row_ in enumerate(rows.tolist()):
-                if self.state.slot - slots[row_] < self.members.neighbours.shared.shape[1] - 1:
-                    self.members.neighbours.learn(row_, slots[row_], float(features[place, 3]), min(max(float(change[place]), -CLIP), CLIP))
+            self.members.neighbours.learn(due, self.state.slot, features[:, 3].tolist(), change.tolist())
         said = Bounds(centres, scales, experts.reshape(len(rows), len(self._asked), -1), mixed, pair)
-        self.bounds.learn(rows, value, unit, median, said, np.full(len(rows), self.state.grid.slot(row) % self.state.grid.slots))
+        self.bounds.learn(rows, value, unit, median, said, self.state.grid.slot(self.state.row + 1) % self.state.grid.slots)
+
+    def _due(self, row: int) -> list[tuple[int, int]]:
+        """Places of the horizons that spoke of this row, each with the slot in which it did."""
+        grid = self.state.grid
+        issued = [(place, row - horizon) for place, horizon in enumerate(self.horizons) if row >= horizon]
+        slots = [(place, grid.slot(then), then) for place, then in issued]
+        return [(place, slot) for place, slot, then in slots if self._pending_rows[self._place(place, slot)] == then]
+
+    def _place(self, place: int, slot: int) -> int:
+        """Where the pending forecast of a horizon stands that was made in a slot."""
+        return self._starts[place] + slot % self._sizes[place]
 
     def _issue(self) -> _Issue:
         state = self.state
@@ -137,17 +143,18 @@ class SeriesForecaster:
 
     def _tidied(self, median: Floats, found: Bounds) -> Bounds:
         """The pair around the median; nothing below zero where no row ever was."""
-        lower, upper = np.minimum(found.pair[:, 0], median), np.maximum(found.pair[:, 1], median)
-        pair = np.stack([lower, upper], axis=1)
+        pair, mixed = found.pair, found.mixed
+        pair[:, 0], pair[:, 1] = np.minimum(pair[:, 0], median), np.maximum(pair[:, 1], median)
         if not self.state.is_signed:
-            pair = np.maximum(pair, 0.0)
-            return Bounds(found.centres, found.scales, found.experts, np.maximum(found.mixed, 0.0), pair)
-        return Bounds(found.centres, found.scales, found.experts, found.mixed, pair)
+            pair, mixed = np.maximum(pair, 0.0), np.maximum(mixed, 0.0)
+        return Bounds(found.centres, found.scales, found.experts, mixed, pair)
 
     def _store(self, issue: _Issue) -> None:
         """Keep what was said until its row arrives."""
         state = self.state
-        places = self._starts + np.array([state.slot % size for size in self._sizes])
+        places = [self._place(place, state.slot) for place in range(len(self._sizes))]
+        for place in places:
+            self._pending_rows[place] = state.row
         view, bounds = issue.view, issue.bounds
         count = len(self.horizons)
         kept = np.empty((count, self._parts[-1].stop))
@@ -179,7 +186,15 @@ class SeriesForecaster:
     def snapshot(self) -> dict[str, Any]:
         """The state as plain values; a forecaster restored from it continues with the same digits."""
         parts = {name: getattr(self, name).snapshot() for name in ("state", "members", "ensemble", "bounds")}
-        return {"shape": [list(self.horizons), self.rows_a_day, self.form, list(self.levels)], "pending": boxed(self._pending)} | parts
+        return {
+            "shape": [list(self.horizons), self.rows_a_day, self.form, list(self.levels)],
+            "pending": boxed(self._pending),
+            "pending_rows": self._pending_rows,
+        } | parts
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copies and pickles go by the snapshot."""
+        return SeriesForecaster.restore, (self.snapshot(),)
 
     @classmethod
     def restore(cls, state: dict[str, Any]) -> "SeriesForecaster":
@@ -188,6 +203,7 @@ class SeriesForecaster:
         for name in ("state", "members", "ensemble", "bounds"):
             getattr(forecaster, name).restore(state[name])
         unbox(state["pending"], forecaster._pending)
+        forecaster._pending_rows = list(state["pending_rows"])
         return forecaster
 
 

@@ -22,6 +22,7 @@ KINDS = 8
 _MOST_RESIDUAL = 50.0
 _MOST_CONTROL = 2.5
 _FEWEST = 8
+_FIRST_SQUARE = 0.2
 _LOGIT = float(np.log(TAIL / (1.0 - TAIL)))
 _BESIDE = np.arange(-3, 4)
 _NEAR_RATE = 0.3 * (1.0 - np.abs(_BESIDE) / 4.0)
@@ -29,7 +30,7 @@ _NEAR_RATE = 0.3 * (1.0 - np.abs(_BESIDE) / 4.0)
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """Of every horizon: centre and scale of each kind (H × KINDS), what each expert says (H × L × experts), the mixture (H × L), the calibrated pair (H × 2)."""
+    """Centre and scale of each kind (H × KINDS), what each expert says (H × L × experts), their mixture (H × L), and the calibrated pair (H × 2)."""
 
     centres: Floats
     scales: Floats
@@ -49,13 +50,13 @@ class QuantileBounds:
         self.spans = np.maximum(horizons / grid.pool, 1.0)
         places = np.log(self.spans)
         known = np.log([1.0, 6.0, 36.0])
-        self.rate = np.interp(places, known, [0.1, 0.15, 0.2])
+        self.rate = np.interp(places, known, [0.1, 0.15, 0.12])
         self.aim = np.interp(places, known, [0.1, 0.099, 0.08])
         sizes = (max(grid.slots, 100), max(7 * grid.slots, 300)) if is_full else (max(grid.slots, 100),)
         self.windows = SortedWindows(count, KINDS, sizes)
         shape = count, len(levels), len(sizes) * KINDS + neighbours
         memory = np.full(count, 1.0 - 1.0 / max(3.0 * grid.slots, 200.0))
-        self.weights = PolynomialWeights(np.zeros(shape), np.full(shape, 1e-6), memory)
+        self.weights = PolynomialWeights(np.zeros(shape), np.full(shape, _FIRST_SQUARE), memory)
         self.control: Floats = np.zeros((count, 2))
         self.residual: Floats = np.zeros(count)
         self.typical: Floats = np.zeros(count)
@@ -127,13 +128,13 @@ class QuantileBounds:
         mixed[young] = values[young]
         pair[young] = (median[:, None] + width[:, None] * np.array([-1.0, 1.0]))[young]
 
-    def learn(self, rows: NDArray[np.int64], value: float, unit: Floats, median: Floats, said: Bounds, slots: NDArray[np.int64]) -> None:
-        """The outcome of what was said for some horizons."""
+    def learn(self, rows: NDArray[np.int64], value: float, unit: Floats, median: Floats, said: Bounds, slot: int) -> None:
+        """The outcome, in a slot of the day, of what was said for some horizons."""
         off = np.abs(value - median)
         seen = self.windows.count[rows] + 1.0
         self.residual[rows] += np.maximum(1.0 / self.grid.span(24), 1.0 / seen) * (off - self.residual[rows])
         self.typical[rows] += np.maximum(1.0 / max(self.grid.slots, 24), 1.0 / seen) * (off - self.typical[rows])
-        self._learn_season(rows, off, slots)
+        self._learn_season(rows, off, slot)
         residuals = np.minimum(np.maximum((value - said.centres) / said.scales, -_MOST_RESIDUAL), _MOST_RESIDUAL)
         for row, residual in zip(rows.tolist(), residuals, strict=True):
             self.windows.learn(row, residual)
@@ -145,8 +146,8 @@ class QuantileBounds:
         control = self.control[rows] + self.rate[rows][:, None] * (0.3 * (misses - TAIL) + 0.5 * both[:, None])
         self.control[rows] = np.minimum(np.maximum(control, -_MOST_CONTROL), _MOST_CONTROL)
 
-    def _learn_season(self, rows: NDArray[np.int64], off: Floats, slots: NDArray[np.int64]) -> None:
-        places = (slots[:, None] + _BESIDE) % self.grid.slots
+    def _learn_season(self, rows: NDArray[np.int64], off: Floats, slot: int) -> None:
+        places = (slot + _BESIDE) % self.grid.slots
         lines = rows[:, None]
         seasonal = self.seasonal[lines, places]
         seasonal = np.where(seasonal < 0.0, self.typical[lines], seasonal)
@@ -169,7 +170,7 @@ class QuantileBounds:
 
 @dataclass(frozen=True, slots=True)
 class NearQuantiles:
-    """What followed the nearest 60 and 150 states, as experts among the bounds of the first `rows`; what the residuals say elsewhere and while none is known."""
+    """What followed the nearest 60 and 150 states, as experts among the bounds, at the horizons that use them and once any is known."""
 
     nearest: Nearest | None
     is_used: NDArray[np.bool_]

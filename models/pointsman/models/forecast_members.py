@@ -57,13 +57,15 @@ class _Logs:
 class Members:
     """The members at H horizons; `wakes` (H × K) is the row from which each has the history it needs."""
 
-    __slots__ = ("_day_lag", "_week_lag", "grid", "horizons", "neighbours", "regression", "wakes")
+    __slots__ = ("_day_lag", "_plain_ahead", "_plain_lags", "_week_lag", "grid", "horizons", "neighbours", "regression", "wakes")
 
     def __init__(self, horizons: NDArray[np.int64], grid: Grid, is_full: bool) -> None:
         self.horizons, self.grid = horizons, grid
         day = grid.rows_a_day
         days = -(-horizons // day)
         self._day_lag, self._week_lag = days * day, 7 * day
+        self._plain_lags = np.concatenate([self._day_lag - horizons, self._day_lag, self._week_lag - horizons, [self._week_lag]])
+        self._plain_ahead = np.append(horizons, 0)
         memories = np.array([max(1.5 * grid.slots, 100.0), max(5.0 * grid.slots, 300.0)])
         self.regression = ChangeRegression(np.maximum(horizons / grid.pool, 1.0), 1.0 - 1.0 / memories, SEASON_PRIOR)
         self.neighbours = Neighbours(len(horizons), NEAR - 1, max(DAYS * grid.slots, 2 * FEWEST)) if is_full else None
@@ -83,13 +85,13 @@ class Members:
         """What the members say of the rows after the present one."""
         lags = self._lags(state)
         logs = self._logs(state, lags)
-        has_day, has_profile, has_week = (state.row >= self.wakes[:, place] for place in (DAY, PROFILE, WEEK))
+        has_day, has_week = state.row >= self.wakes[:, DAY], state.row >= self.wakes[:, WEEK]
         features = np.zeros((len(self.horizons), FEATURES))
         features[:, 0], features[:, 1], features[:, 2], features[:, 7] = logs.hour, logs.long, logs.day, logs.before
-        features[:, 3] = np.where(has_profile, logs.profile_then - logs.profile_now, 0.0)
-        features[:, 4] = np.where(has_profile, logs.profile_now - logs.present, 0.0)
-        features[:, 5] = np.where(has_day, logs.day_then - logs.day_now, 0.0)
-        features[:, 6] = np.where(has_week, logs.week_then - logs.week_now, 0.0)
+        if state.row >= self.wakes[0, PROFILE]:
+            features[:, 3], features[:, 4] = logs.profile_then - logs.profile_now, logs.profile_now - logs.present
+            features[:, 5] = has_day * (logs.day_then - logs.day_now)
+            features[:, 6] = has_week * (logs.week_then - logs.week_now)
         near = np.array([logs.hour, logs.before, logs.earlier, 0.5 * logs.reach, logs.long, 0.7 * logs.day, 0.7 * float(features[0, 4])])
         nearest = self.neighbours.nearest(near, features[:, 3]) if self.neighbours else None
         members = self._members(state, lags, logs, features, nearest)
@@ -143,15 +145,18 @@ class Members:
 
     def _lags(self, state: SeriesState) -> NDArray[np.int64]:
         """Slots back to the target a day (or more) ago, to the present then, to the target a week ago, and to the present then."""
-        row, grid = state.row, self.grid
-        rows = np.concatenate([row + self.horizons - self._day_lag, row - self._day_lag, row + self.horizons - self._week_lag, [row - self._week_lag]])
+        if self.grid.pool == 1:
+            return self._plain_lags
+        grid = self.grid
+        rows = state.row - self._plain_lags
         found: NDArray[np.int64] = state.slot - (rows // grid.rows_a_day * grid.slots + rows % grid.rows_a_day // grid.pool)
         return found
 
     def _ahead(self, state: SeriesState) -> NDArray[np.int64]:
         """Slots ahead to the targets, and to the present one."""
-        grid = self.grid
-        rows = state.row + np.append(self.horizons, 0)
+        if self.grid.pool == 1:
+            return self._plain_ahead
+        grid, rows = self.grid, state.row + self._plain_ahead
         found: NDArray[np.int64] = rows // grid.rows_a_day * grid.slots + rows % grid.rows_a_day // grid.pool - state.slot
         return found
 

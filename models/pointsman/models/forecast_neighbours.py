@@ -1,5 +1,6 @@
 """What followed states like the present one: nearest neighbours among the last 14 days of slots."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -7,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .arrays import boxed, unbox
+from .forecast_regression import CLIP
 
 Floats = NDArray[np.float64]
 
@@ -63,12 +65,14 @@ class Neighbours:
         self.shared[:, place] = shared
         self.own[:, place] = np.inf
 
-    def learn(self, row: int, slot: int, own: float, change: float) -> None:
-        """What followed a slot that is still held, at one horizon."""
-        place = slot % self.shared.shape[1]
-        self.known[row] += 1
-        self.own[row, place] = own
-        self.changes[row, place] = change
+    def learn(self, due: Sequence[tuple[int, int]], present: int, own: Sequence[float], changes: Sequence[float]) -> None:
+        """What followed at some horizons: each with the slot of its state, where that is still held, the state's own feature, and the change."""
+        size = self.shared.shape[1]
+        for (row, slot), feature, change in zip(due, own, changes, strict=True):
+            if present - slot < size:
+                self.known[row] += 1
+                self.own[row, slot % size] = feature
+                self.changes[row, slot % size] = min(max(change, -CLIP), CLIP)
 
     def nearest(self, shared: Floats, own: Floats) -> "Nearest | None":
         """What followed the 20, 60 and 150 nearest states (at most half of all) at every horizon; None while fewer than 72 are known."""

@@ -31,10 +31,8 @@ class SortedWindows:
         self.ordered = np.full(int(lengths.sum()), np.inf, np.float32)
         self.starts = (np.cumsum(lengths) - lengths.reshape(-1)).reshape(lengths.shape)
         self.count = np.zeros(rows, np.int64)
-        whole: Any = memoryview(self.ordered)  # numpy's own slices cost five times as much at this size
-        self.views = [
-            [[whole[start : start + size] for start in starts] for size, starts in zip(sizes, row, strict=True)] for row in self.starts.tolist()
-        ]
+        whole: Any = self.ordered.data  # numpy's own slices cost five times as much at this size
+        self.views = [[[whole[start : start + size] for start in starts] for size, starts in zip(sizes, row, strict=True)] for row in self.starts.tolist()]
 
     def learn(self, row: int, values: Floats) -> None:
         """Take one value into each group of a row; the oldest leaves each window."""
