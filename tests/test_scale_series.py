@@ -109,11 +109,22 @@ def test_rows_that_are_missing_are_passed_over(tmp_path: Path) -> None:
     ("more", "said"),
     [
         (("--minimum", "5", "--maximum", "4"), "minimum 5 is above maximum 4"),
-        (("--step", "0"), "a step of 0 s"),
+        (("--step", "0"), "the step 0 is not between 0 and a day"),
         (("--start-delay", "soon"), "'soon' is no duration"),
+        (("--start-delay", "2d"), "the start delay 2d is not between 0 and a day"),
         (("--unserved", "0"), "--unserved"),
     ],
 )
 def test_what_makes_no_sense_is_said_in_a_line(more: tuple[str, ...], said: str, tmp_path: Path) -> None:
     result = scale(written(tmp_path / "in.csv", values(3)), tmp_path / "out.csv", *more)
     assert result.exit_code == 2 and said in result.output
+
+
+def test_a_series_without_rows_is_an_error(tmp_path: Path) -> None:
+    result = scale(written(tmp_path / "in.csv", []), tmp_path / "out.csv")
+    assert result.exit_code == 2 and "too short" in result.output
+
+
+def test_the_series_is_not_written_over(tmp_path: Path) -> None:
+    source = written(tmp_path / "in.csv", values(3))
+    assert scale(source, source).exit_code == 2 and len(source.read_text().splitlines()) == 4

