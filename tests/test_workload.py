@@ -441,3 +441,12 @@ def test_the_status_says_what_is_forecast_and_advised() -> None:
     assert [row["metric"] for row in status["series"]] == ["arrival_rate", "token_rate", "concurrency"]
     assert list(status["series"][0]["forecasts"]) == ["60", "600", "3600", "21600"]
     assert status["scaling"][0]["advice"]["track"] == "local"
+
+
+def test_only_the_scopes_series_have_the_full_form_and_another_form_begins_them_anew() -> None:
+    folded = core("local", "api", learners="full")
+    fold(folded, started("r1", 1.0), started("r2", 2.0, "api"), ticked(60.0))
+    assert {name.track: one.far.form for name, one in workload(folded).series.items()} == {None: "full", "local": "light", "api": "light"}
+    config = OptimizationConfig(tracks=(Track(name="local"), Track(name="api")))
+    fold(folded, ConfigChanged(event_id="c", scope="chat", occurred_at=START + 61.0, config=config))
+    assert {name.track for name in workload(folded).series} == {"local", "api"}

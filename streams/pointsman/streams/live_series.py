@@ -20,9 +20,14 @@ class Name(NamedTuple):
     host: str | None = None
 
     @property
+    def is_scope(self) -> bool:
+        """Whether it is the whole scope's."""
+        return self.track is None and self.host is None
+
+    @property
     def minutes(self) -> int:
         """How many minutes make a coarse row."""
-        return SCOPE_MINUTES if self.track is None and self.host is None else OTHER_MINUTES
+        return SCOPE_MINUTES if self.is_scope else OTHER_MINUTES
 
 
 class Series:

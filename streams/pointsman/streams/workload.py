@@ -68,9 +68,11 @@ class Workload:
         self._take_settings(config)
         known = {track.name for track in config.tracks}
         gauges = {*RESOLUTION, *self._gauges}
-        kept = self.series if self.is_on and self._form == form else {}
+        is_same = self._form == form
         self.series = {
-            name: one for name, one in kept.items() if (not known or name.track is None or name.track in known) and (name.host is None or name.metric in gauges)
+            name: one
+            for name, one in (self.series if self.is_on else {}).items()
+            if (is_same or not name.is_scope) and (not known or name.track is None or name.track in known) and (name.host is None or name.metric in gauges)
         }
         self._counts = {name: counts for name, counts in self._counts.items() if not known or not name or name in known}
         self._latest = {name: moment for name, moment in self._latest.items() if name in self.series}
@@ -229,7 +231,7 @@ class Workload:
         if len(self.series) >= MOST_SERIES:
             self.refused += 1
             return False
-        self.series[name] = Series(name, self._form if name.track is None else "light")
+        self.series[name] = Series(name, self._form if name.is_scope else "light")
         return True
 
     def _make_rates(self, tracks: Mapping[str, Flying]) -> None:
