@@ -92,6 +92,8 @@ def test_the_demo_keeps_every_budget_and_is_above_the_fixed_mix_where_there_is_s
 def test_the_demo_draws_it_and_leaves_what_it_played(played: tuple[str, Path]) -> None:
     page = (played[1] / "demo.html").read_text()
     assert "What that saves" in page and "without learning" in page and "mistral-large" in page
+    assert page.count("what was predicted when it started: median (line) and 90 % interval (band)") == 4, "a heading and a label for each of two tracks"
+    assert "worst 500 in a row" in page and page.count("<td>ttft_ms</td>") == 2
     assert sorted(path.name for path in played[1].iterdir()) == ["demo.html", "routing-live.jsonl.gz", "routing.jsonl.gz", "routing.toml"]
 
 

@@ -4,20 +4,26 @@ import asyncio
 import subprocess
 import sys
 import threading
+import time
+import urllib.request
 from pathlib import Path
 from typing import Any
 
 import pytest
+from advice import forecast, recommended, reported
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from deployment import Deployment
+from events import START
+from scaler_process import replicas, scaler
 
 from pointsman.models.context import Context
 from pointsman.models.sketch import embed, sketch
-from pointsman.schemas import OptimizationConfig, RequestStarted, Track, decode
+from pointsman.schemas import Event, OptimizationConfig, RequestStarted, Track, decode, encode
 from pointsman.schemas.settings import KafkaSettings
 from pointsman.sinks.router_view import RouterView
 from pointsman.streams.core import Core
 from pointsman.streams.producer import Producer, SyncProducer
+from pointsman.streams.topics import OUTPUT_TOPICS
 
 pytestmark = pytest.mark.kafka
 CONFIG = OptimizationConfig(tracks=(Track(name="local"), Track(name="api")))
@@ -145,6 +151,29 @@ def test_from_a_producer_through_a_worker_to_a_router(bootstrap: str, tmp_path: 
         context = Context.of(None, None, None, sketch("Summarise"))
         decided = [core.decide("chat", context, f"q{number}") for number in range(100)]
         assert asyncio.run(route()) == [(decision.track, decision.propensity) for decision in decided]
+
+
+def test_a_scaler_knows_the_advice_that_stands_on_the_topics_and_follows_it(bootstrap: str, tmp_path: Path) -> None:
+    deployment = Deployment(bootstrap, "scaled", tmp_path, CONFIG)
+
+    def publish(event: Event) -> None:
+        deployment.publish_raw(OUTPUT_TOPICS[event.TYPE], [(b"chat", encode(event), [])])
+
+    now = time.time() - START
+    for event in (recommended(now - 60.0, 3), forecast(now, 2.0), reported(now)):
+        publish(event)
+    flags = [f"--set=kafka.topic_prefix={deployment.settings.topic_prefix}", "--set=kafka.partitions=2"]
+    with scaler(f"kafka://{bootstrap}", *flags) as (address, metrics, said):
+        assert said.readline() == "known: chat/local\n"
+        assert replicas(address) == 3.0
+        with urllib.request.urlopen(metrics, timeout=10) as answer:
+            exposed = answer.read()
+        assert b"pointsman_forecast{" in exposed and b"pointsman_prediction_coverage_ratio{" in exposed
+        publish(recommended(now + 1.0, 5))
+        end = time.monotonic() + 20.0
+        while replicas(address) == 3.0 and time.monotonic() < end:
+            pass
+        assert replicas(address) == 5.0
 
 
 def test_clients_need_neither_river_nor_faust() -> None:

@@ -2,9 +2,11 @@
 
 import html
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from .svg import axis, horizontal, points, text, vertical
 
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 960.0, 380.0, 84.0, 215.0, 34.0, 46.0
 SUFFIXES = (".svg", ".html")
@@ -58,15 +60,13 @@ def _panel(spots: Sequence[Spot], metric: str, label: str, better: float) -> str
     x, x_marks = axis(_reach([spot for _, spot in shown], "cost_usd"), LEFT, WIDTH - RIGHT)
     y, y_marks = axis(_reach([spot for _, spot in shown], metric), HEIGHT - BOTTOM, TOP)
     floor, right = HEIGHT - BOTTOM, WIDTH - RIGHT
-    marks = [f'<text x="{LEFT:.0f}" y="{TOP - 12:.0f}">{label}</text><text x="{right:.0f}" y="{HEIGHT - 8:.0f}" text-anchor="end">cost, USD a request</text>']
+    marks = [text(LEFT, TOP - 12.0, label), text(right, HEIGHT - 8.0, "cost, USD a request", "end")]
     for value in x_marks:
-        place = f'x1="{x(value):.1f}" x2="{x(value):.1f}" y1="{TOP}" y2="{floor}"'
-        marks.append(f'<line class="axis" {place}/><text x="{x(value):.1f}" y="{floor + 18:.1f}" text-anchor="middle">{value:.3g}</text>')
+        marks += (vertical(x(value), TOP, floor), text(x(value), floor + 18.0, f"{value:.3g}", "middle"))
     for value in y_marks:
-        place = f'x1="{LEFT}" x2="{right}" y1="{y(value):.1f}" y2="{y(value):.1f}"'
-        marks.append(f'<line class="axis" {place}/><text x="{LEFT - 8:.1f}" y="{y(value) + 4:.1f}" text-anchor="end">{value:.4g}</text>')
+        marks += (horizontal(y(value), LEFT, right), text(LEFT - 8.0, y(value) + 4.0, f"{value:.4g}", "end"))
     front = _front([(spot.values["cost_usd"][0], spot.values[metric][0]) for _, spot in shown], better)
-    marks.append(f'<polyline class="front" points="{" ".join(f"{x(cost):.1f},{y(value):.1f}" for cost, value in front)}"/>')
+    marks.append(f'<polyline class="front" points="{points((x(cost), y(value)) for cost, value in front)}"/>')
     labels = _spread([y(spot.values[metric][0]) for _, spot in shown])
     for (number, spot), label_y in zip(shown, labels, strict=True):
         colour = _COLOURS[number % len(_COLOURS)]
@@ -80,7 +80,7 @@ def _panel(spots: Sequence[Spot], metric: str, label: str, better: float) -> str
         if {"cost_usd", metric} <= set(spot.truths):
             tx, ty = x(spot.truths["cost_usd"]), y(spot.truths[metric])
             marks.append(f'<path d="M{tx:.1f} {ty - 7:.1f} l7 7 -7 7 -7 -7 z" fill="none" {line}/>')
-        marks.append(f'<text x="{right + 12:.1f}" y="{label_y + 4:.1f}" style="fill:{colour}">{html.escape(_shortened(spot.name))}</text>')
+        marks.append(text(right + 12.0, label_y + 4.0, _shortened(spot.name), style=f"fill:{colour}"))
     return "".join(marks)
 
 
@@ -92,33 +92,6 @@ def _reach(spots: Sequence[Spot], metric: str) -> list[float]:
     """The values an axis must show: the finite ends of the intervals, and the truths."""
     found = [end for spot in spots for end in spot.values[metric]] + [spot.truths[metric] for spot in spots if metric in spot.truths]
     return [value for value in found if math.isfinite(value)]
-
-
-def axis(values: Sequence[float], start: float, end: float) -> tuple[Callable[[float], float], list[float]]:
-    """From a value to its place, and the values to mark; logarithmic where the positive values span more than a factor of 30."""
-    low, high = min(values), max(values)
-    is_log = low > 0.0 and high > 30.0 * low
-    if is_log:
-        low, high = low / 1.2, high * 1.2
-        marks = [base * 10.0**power for power in range(-12, 12) for base in (1.0, 3.0) if low <= base * 10.0**power <= high]
-    else:
-        room = 0.05 * (high - low) or 0.05 * abs(high) or 1.0
-        low, high = (0.0 if low >= 0.0 and low - room < 0.0 else low - room), high + room
-        step = _step((high - low) / 5.0)
-        marks = [number * step for number in range(math.ceil(low / step), math.floor(high / step) + 1)]
-
-    def place(value: float) -> float:
-        inside = min(max(value, low), high)
-        share = math.log(inside / low) / math.log(high / low) if is_log else (inside - low) / (high - low)
-        return start + (end - start) * share
-
-    return place, marks
-
-
-def _step(rough: float) -> float:
-    """The next round step: 1, 2 or 5 times a power of ten."""
-    power = 10.0 ** math.floor(math.log10(rough))
-    return next(base * power for base in (1.0, 2.0, 5.0, 10.0) if base * power >= rough * 0.999)
 
 
 def _front(points: Sequence[tuple[float, float]], better: float) -> list[tuple[float, float]]:
@@ -149,4 +122,4 @@ def _spread(places: Sequence[float], gap: float = 15.0) -> list[float]:
     return found
 
 
-__all__ = ["SUFFIXES", "Spot", "axis", "write_pareto"]
+__all__ = ["SUFFIXES", "Spot", "write_pareto"]

@@ -8,7 +8,8 @@ import asyncio
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
@@ -17,8 +18,10 @@ from pointsman.models.context import FEATURES_NAME, Context
 from pointsman.models.decision import Evaluator
 from pointsman.models.sketch import describe
 from pointsman.schemas import Expectation, PolicyPublished, RecommendationIssued, Refused, Sketch, TrackAdvice, decode_output
-from pointsman.schemas.access import AccessError, Patience
-from pointsman.schemas.settings import KafkaSettings, SettingsError, security
+from pointsman.schemas.access import AccessError
+from pointsman.schemas.settings import KafkaSettings, SettingsError
+
+from .follow import follow
 
 MOST_REQUESTS = 10_000
 
@@ -184,47 +187,13 @@ class RouterView(View):
             raise
 
     async def _follow_through_absences(self) -> None:
-        from aiokafka.errors import KafkaError
-
-        patience = Patience(self._settings, "Deciding by what is known, trying again")
-        while True:
-            try:
-                async for line in self._lines():
-                    patience.end()
-                    if line is None:
-                        self._ready.set()
-                    else:
-                        self.add(line)
-            except (KafkaError, OSError) as error:
-                await patience.wait(error)
-
-    async def _lines(self) -> AsyncIterator[bytes | None]:
-        """Output events as they come; None once those that stood on the topics at the start are through."""
-        from aiokafka import AIOKafkaConsumer
-
-        consumer: Any = AIOKafkaConsumer(
-            *(self._settings.topic_prefix + suffix for suffix in ("policies", "recommendations")),
-            bootstrap_servers=self._settings.bootstrap_servers,
-            auto_offset_reset="earliest",
-            enable_auto_commit=False,
-            **security(self._settings),
-        )
-        try:
-            await consumer.start()
-            places = list(consumer.assignment())
-            ends = {place: end for place, end in (await consumer.end_offsets(places)).items() if end > 0}
-            while True:
-                for place, end in list(ends.items()):
-                    if await consumer.position(place) >= end:
-                        del ends[place]
-                if not ends:
-                    yield None
-                for records in (await consumer.getmany(timeout_ms=200)).values():
-                    for record in records:
-                        if record.value is not None:
-                            yield record.value
-        finally:
-            await consumer.stop()
+        consequence = "Deciding by what is known, trying again"
+        async with aclosing(follow(self._settings, ("policies", "recommendations"), consequence)) as lines:
+            async for line in lines:
+                if line is None:
+                    self._ready.set()
+                else:
+                    self.add(line)
 
 
 __all__ = ["Routed", "RouterView", "View"]

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
 
-from .pareto import axis
-from .report import COLOURS, Plot, legend
+from .plot import COLOURS, Plot, legend
+from .svg import axis, drawing, horizontal, points, text, vertical
 
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 960.0, 360.0, 76.0, 30.0, 40.0, 56.0
 OURS = COLOURS[3]
@@ -35,12 +35,6 @@ class Share:
     over_time: list[tuple[float, float]]
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """An HTML table."""
-    cells = "".join(f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
-    return f"<table><tr>{''.join(f'<th>{html.escape(name)}</th>' for name in head)}</tr>{cells}</table>"
-
-
 def routing_plots(served: Sequence[Served], hull: Sequence[tuple[float, float]], shares: Sequence[Share], title: str) -> str:
     """Both plots with their headings; `hull` are the corners (USD per 1,000, quality) of the best static mixes, `title` says whose traffic is shown."""
     first = "Cost and quality of every policy: what lies above the dashed line no fixed mix of the models can have"
@@ -57,18 +51,16 @@ def _scatter(served: Sequence[Served], hull: Sequence[tuple[float, float]], colo
     x, x_marks = axis([entry.usd_per_1000 for entry in served], LEFT, WIDTH - RIGHT)
     y, y_marks = axis([entry.quality for entry in served], HEIGHT - BOTTOM, TOP)
     floor = HEIGHT - BOTTOM
-    marks = [f'<text x="2" y="22">quality</text><text x="{WIDTH - RIGHT:.0f}" y="{HEIGHT - 6:.0f}" text-anchor="end">USD per 1,000 requests</text>']
+    marks = [text(2.0, 22.0, "quality"), text(WIDTH - RIGHT, HEIGHT - 6.0, "USD per 1,000 requests", "end")]
     for value in x_marks:
-        line = f'<line class="axis" x1="{x(value):.1f}" x2="{x(value):.1f}" y1="{TOP}" y2="{floor}"/>'
-        marks.append(f'{line}<text x="{x(value):.1f}" y="{floor + 22:.1f}" text-anchor="middle">{value:.3g}</text>')
+        marks += (vertical(x(value), TOP, floor), text(x(value), floor + 22.0, f"{value:.3g}", "middle"))
     for value in y_marks:
-        line = f'<line class="axis" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y(value):.1f}" y2="{y(value):.1f}"/>'
-        marks.append(f'{line}<text x="2" y="{y(value) + 4:.1f}">{value:.3g}</text>')
-    path = " ".join(f"{x(cost):.1f},{y(quality):.1f}" for cost, quality in _curve(hull))
+        marks += (horizontal(y(value), LEFT, WIDTH - RIGHT), text(2.0, y(value) + 4.0, f"{value:.3g}"))
+    path = points((x(cost), y(quality)) for cost, quality in _curve(hull))
     marks.append(f'<polyline points="{path}" fill="none" stroke="var(--ink)" stroke-opacity=".6" stroke-dasharray="5 4"/>')
     for entry in served:
         marks.append(_mark(entry, x(entry.usd_per_1000), y(entry.quality), colours.get(entry.name, OURS if entry.kind == "ours" else "var(--ink)")))
-    return f'<svg viewBox="0 0 {WIDTH:.0f} {HEIGHT:.0f}" role="img" aria-label="{html.escape(title)}">{"".join(marks)}</svg>'
+    return drawing(WIDTH, HEIGHT, marks, title)
 
 
 def _curve(hull: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
@@ -88,7 +80,7 @@ def _mark(entry: Served, x: float, y: float, colour: str) -> str:
     is_left = entry.is_above_mix if is_ours else x > 0.6 * WIDTH
     anchor, step = ("end", -8.0) if is_left else ("start", 8.0)
     below = 24.0 if is_ours and not entry.is_above_mix else -10.0
-    return f'{disc}<text x="{x + step:.1f}" y="{y + below:.1f}" text-anchor="{anchor}" style="fill:{colour}">{html.escape(entry.name)}</text>'
+    return disc + text(x + step, y + below, entry.name, anchor, f"fill:{colour}")
 
 
-__all__ = ["Served", "Share", "routing_plots", "table"]
+__all__ = ["Served", "Share", "routing_plots"]

@@ -1,10 +1,8 @@
 """The demo: real recorded streams through the embedded default, what was learned from them, and what that saves."""
 
-import statistics
 import sys
 import tempfile
 import time
-from collections import deque
 from importlib.resources import files
 from pathlib import Path
 
@@ -17,13 +15,13 @@ from pointsman.schemas import (
     Event,
     Interval,
     OptimizationConfig,
-    PredictionIssued,
     RecommendationIssued,
     RequestCompleted,
-    RequestStarted,
     Track,
     decode,
 )
+from pointsman.sinks.accuracy import accuracy, judged
+from pointsman.sinks.prediction_report import figures
 from pointsman.sinks.report import write_report
 
 from .demo_routing import run_routing
@@ -42,31 +40,6 @@ def _said(interval: Interval | None, unit: float, digits: int) -> str:
     if interval is None:
         return "-"
     return f"{interval.median / unit:.{digits}f} [{interval.lower / unit:.{digits}f}, {interval.upper / unit:.{digits}f}]"
-
-
-def _accuracy(events: list[AnyInput], outputs: list[Event], track: str) -> dict[str, float]:
-    """WAPE of the issued latency medians beside the last value and the median of 50 known at the request's start, and the coverage of the intervals."""
-    issued = {(o.request_id, o.track): o.latency_ms for o in outputs if isinstance(o, PredictionIssued) and o.latency_ms is not None}
-    recent: deque[float] = deque(maxlen=50)
-    known: dict[str, tuple[float, float]] = {}
-    errors: dict[str, list[float]] = {"ours": [], "last": [], "median": []}
-    actual: list[float] = []
-    inside = 0
-    for event in events:
-        if isinstance(event, RequestStarted) and event.track == track and recent:
-            known[event.request_id] = (recent[-1], statistics.median(recent))
-        if not isinstance(event, RequestCompleted) or event.track != track or event.latency_ms is None or not event.success:
-            continue
-        interval = issued.get((event.request_id, track))
-        if interval is not None and event.request_id in known:
-            last, median = known[event.request_id]
-            actual.append(event.latency_ms)
-            inside += interval.lower <= event.latency_ms <= interval.upper
-            for name, guess in (("ours", interval.median), ("last", last), ("median", median)):
-                errors[name].append(abs(guess - event.latency_ms))
-        recent.append(event.latency_ms)
-    total = sum(actual) or 1.0
-    return {name: 100.0 * sum(rows) / total for name, rows in errors.items()} | {"coverage": 100.0 * inside / max(len(actual), 1)}
 
 
 def run_demo(report: Path) -> None:
@@ -88,17 +61,27 @@ def run_demo(report: Path) -> None:
 
 
 def _print_tracks(console: Console, events: list[AnyInput], outputs: list[Event], tracks: list[str]) -> None:
-    table = Table(title="What happened, and how well it was predicted before it did")
-    for column in ("track", "completed", "latency p50 / p95 s", "cost USD", "WAPE ours %", "last value %", "median of 50 %", "90 % interval held %"):
+    found = judged(events, outputs)
+    table = Table(title="What happened, and how well its latency was predicted before it did")
+    for column in (
+        "track",
+        "completed",
+        "latency p50 / p95 s",
+        "cost USD",
+        "WAPE ours %",
+        "last value %",
+        "median of 50 %",
+        "90 % interval held %",
+        "worst 500 %",
+    ):
         table.add_column(column, justify="left" if column == "track" else "right")
     for track in tracks:
         done = [event for event in events if isinstance(event, RequestCompleted) and event.track == track]
         latencies = sorted(event.latency_ms / 1000.0 for event in done if event.latency_ms is not None)
         middle, high = latencies[len(latencies) // 2], latencies[int(0.95 * len(latencies))]
-        score = _accuracy(events, outputs, track)
+        rows = found.get((track, "latency_ms"))
         cost = sum(event.cost_usd or 0.0 for event in done)
-        figures = (f"{score[name]:.1f}" for name in ("ours", "last", "median", "coverage"))
-        table.add_row(track, str(len(done)), f"{middle:.1f} / {high:.1f}", f"{cost:.4f}", *figures)
+        table.add_row(track, str(len(done)), f"{middle:.1f} / {high:.1f}", f"{cost:.4f}", *(figures(accuracy(rows))[1:6] if rows else ()))
     console.print(table)
 
 

@@ -13,7 +13,8 @@ from rich.table import Table
 
 from pointsman.models.off_policy import Places
 from pointsman.schemas import OptimizationConfig
-from pointsman.sinks.routing_report import Served, Share, routing_plots, table
+from pointsman.sinks.plot import table
+from pointsman.sinks.routing_report import Served, Share, routing_plots
 
 from .live_routing import Gain, Run, Step, Steps, gain, play
 from .logged import Recording, read_recording
