@@ -70,7 +70,7 @@ class SeriesForecaster:
         self.members = Members(self._rows, grid, is_full)
         count = self.members.wakes.shape
         self.ensemble = _ensemble(count, spans, grid, self._rows)
-        self.bounds = QuantileBounds(self._rows, grid, self._asked, 2 if is_full else 0, is_full)
+        self.bounds = QuantileBounds(self._rows, grid, self._asked, is_full)
         self._is_near = self._rows <= _LONGEST_NEAR_S / 86_400.0 * rows_a_day
         self._sizes = [horizon // grid.pool + 2 for horizon in self.horizons]
         self._starts = [sum(self._sizes[:place]) for place in range(len(self._sizes))]

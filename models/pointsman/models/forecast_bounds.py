@@ -44,7 +44,7 @@ class QuantileBounds:
 
     __slots__ = ("aim", "control", "grid", "levels", "missed", "rate", "residual", "seasonal", "spans", "typical", "weights", "windows")
 
-    def __init__(self, horizons: NDArray[np.int64], grid: Grid, levels: Floats, neighbours: int, is_full: bool) -> None:
+    def __init__(self, horizons: NDArray[np.int64], grid: Grid, levels: Floats, is_full: bool) -> None:
         count = len(horizons)
         self.grid, self.levels = grid, levels
         self.spans = np.maximum(horizons / grid.pool, 1.0)
@@ -54,7 +54,7 @@ class QuantileBounds:
         self.aim = np.interp(places, known, [0.1, 0.099, 0.08])
         sizes = (max(grid.slots, 100), max(7 * grid.slots, 300)) if is_full else (max(grid.slots, 100),)
         self.windows = SortedWindows(count, KINDS, sizes)
-        shape = count, len(levels), len(sizes) * KINDS + neighbours
+        shape = count, len(levels), len(sizes) * KINDS + is_full
         memory = np.full(count, 1.0 - 1.0 / max(3.0 * grid.slots, 200.0))
         self.weights = PolynomialWeights(np.zeros(shape), np.full(shape, _FIRST_SQUARE), memory)
         self.control: Floats = np.zeros((count, 2))
@@ -92,7 +92,7 @@ class QuantileBounds:
         quantiles = self.windows.quantiles(asked)  # H × windows × kinds × levels
         values = centres[:, None, :, None] + quantiles * scales[:, None, :, None]
         rows = values.reshape(len(centres), -1, asked.shape[1]).transpose(0, 2, 1)
-        return np.concatenate([rows, near(asked, rows[:, :, KINDS - 2])], axis=2) if near is not None else rows
+        return np.concatenate([rows, near(asked, rows[:, :, KINDS - 2])[..., None]], axis=2) if near is not None else rows
 
     def _kinds(self, state: SeriesState, median: Floats, disagreement: Floats, slots: NDArray[np.int64]) -> tuple[Floats, Floats]:
         unit, grid = state.unit, self.grid
@@ -170,7 +170,7 @@ class QuantileBounds:
 
 @dataclass(frozen=True, slots=True)
 class NearQuantiles:
-    """What followed the nearest 60 and 150 states, as experts among the bounds, at the horizons that use them and once any is known."""
+    """What followed the nearest 60 states, as one more expert among the bounds, at the horizons that use it and once it is known."""
 
     nearest: Nearest | None
     is_used: NDArray[np.bool_]
@@ -178,11 +178,8 @@ class NearQuantiles:
     scale: float
 
     def __call__(self, asked: Floats, instead: Floats) -> Floats:
-        """H × levels × 2, for levels of each horizon; `instead` (H × levels)."""
-        values = np.empty((*asked.shape, 2))
-        for place in (0, 1):
-            values[..., place] = instead
-            if self.nearest is not None:
-                found = unfolded(self.level + self.nearest.quantiles(place + 1, asked), self.scale)
-                values[self.is_used, :, place] = found[self.is_used]
-        return values
+        """H × levels, for levels of each horizon; `instead` (H × levels) elsewhere."""
+        if self.nearest is None:
+            return instead
+        found = unfolded(self.level + self.nearest.quantiles(1, asked), self.scale)
+        return np.where(self.is_used[:, None], found, instead)

@@ -12,7 +12,7 @@ from .forecast_regression import CLIP
 
 Floats = NDArray[np.float64]
 
-COUNTS = (20, 60, 150)
+COUNTS = (20, 60)
 FEWEST = 72
 DAYS = 14
 
@@ -75,7 +75,7 @@ class Neighbours:
                 self.changes[row, slot % size] = min(max(change, -CLIP), CLIP)
 
     def nearest(self, shared: Floats, own: Floats) -> "Nearest | None":
-        """What followed the 20, 60 and 150 nearest states (at most half of all) at every horizon; None while fewer than 72 are known."""
+        """What followed the 20 and 60 nearest states (at most half of all) at every horizon; None while fewer than 72 are known."""
         known = int(self.known.min())
         if known < FEWEST:
             return None
