@@ -103,6 +103,7 @@ class Core:
             "budgets": state.routing.learner.budgets(state.clock),
             "objectives": state.routing.learner.objectives(),
             "hedged_share": state.routing.hedges.realised(),
+            "workload": state.workload.status(),
             "tracks": {
                 name: {
                     "completed": track.completed,

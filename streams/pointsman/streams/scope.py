@@ -5,6 +5,7 @@ No clock, I/O or unseeded randomness here. The state is a function of the events
 
 import hashlib
 import math
+from collections.abc import Iterable
 from typing import Any
 
 from pointsman.models.constraints import CONFIRMATIONS, Constraints
@@ -44,7 +45,9 @@ from pointsman.schemas import (
     WindowClosed,
 )
 
+from .resources import Foreseen
 from .routing import Routing
+from .workload import Said, Workload
 
 REMEMBERED_IDS = 4096
 IDENTITY_BYTES = 6
@@ -74,6 +77,7 @@ class Scope:
         self.segments: dict[str, str] = {}
         self.routing = Routing(config)
         self.limits = Limits(config)
+        self.workload = Workload(config)
         self.due: dict[str, float] = {}
         self._cause: AnyInput | None = None
         self._out: list[Event] = []
@@ -128,7 +132,11 @@ class Scope:
     def next_due(self) -> float | None:
         """When something is due that only time brings; standing recommendations are renewed with the policy, not by time alone."""
         moments = [moment for name, moment in self.due.items() if name != "recommendations"]
-        for moment in (self.join.due(self.config.intervals.join_s), *(t.windows.due(self.config.intervals.lateness_s) for t in self.tracks.values())):
+        for moment in (
+            self.workload.next_due(),
+            self.join.due(self.config.intervals.join_s),
+            *(t.windows.due(self.config.intervals.lateness_s) for t in self.tracks.values()),
+        ):
             if moment is not None:
                 moments.append(moment)
         return min(moments) if moments else None
@@ -161,7 +169,8 @@ class Scope:
     def _advance(self, now: float) -> None:
         if now <= self.clock:
             return
-        self.clock = now
+        before, self.clock = self.clock, now
+        self._say(self.workload.advance(before, now, len(self.join.flying), self.tracks))
         self._close_windows()
         self._expire()
         if self.due.get("adapt", math.inf) <= now:
@@ -200,7 +209,9 @@ class Scope:
     def _started(self, event: RequestStarted) -> None:
         context = self.routing.context(event)
         track = self._track(event.track) if event.track is not None else None
-        self.routing.started(event, context, self.running(), is_copy=self.join.is_copy(event.request_id, event.track, self.tracks))
+        is_copy = self.join.is_copy(event.request_id, event.track, self.tracks)
+        self.routing.started(event, context, self.running(), is_copy=is_copy)
+        self.workload.started(event.track, self.clock, is_request=not is_copy and (event.request_id, "") not in self.join.flying)
         self._note_segment(event.category)
         if self.policy is None:
             self._publish()
@@ -236,6 +247,7 @@ class Scope:
             self.join.flying[(event.request_id, event.track)] = asked
             asked.area = track.take_off(self.clock)
         attempt = self.join.complete(event)
+        self.workload.completed(event.track, event.output_tokens, self.clock, asked.started_at if asked is not None and attempt is asked else None)
         track.observe(event, self.clock)
         is_own = attempt is not None and attempt.is_own
         self.routing.ended(event, self.clock, is_own=is_own, started_at=attempt.started_at if attempt is not None else None)
@@ -291,6 +303,7 @@ class Scope:
         self.hosts[event.host] = event
         for metric, observed, bound, is_floor in self._resource_bounds(event):
             self._constrain(f"{event.host}/{metric}", observed, bound, is_broken=observed < bound if is_floor else observed > bound)
+        self._say(self.workload.sampled(event, self.clock))
         if self.tracks:
             self._arm_policy()
 
@@ -301,8 +314,9 @@ class Scope:
             ("memory_used_mb", event.memory_used_mb, bounds.max_memory_mb, False),
             ("gpu_memory_used_mb", event.gpu_memory_used_mb, bounds.max_gpu_memory_mb, False),
             ("battery_percent", None if event.battery_charging else event.battery_percent, bounds.min_battery_percent, True),
+            ("temperature_c", event.temperature_c, bounds.max_temperature_c, False),
         ]
-        return [(metric, observed, bound, floor) for metric, observed, bound, floor in rows if observed is not None]
+        return [(metric, observed, bound, floor) for metric, observed, bound, floor in rows if observed is not None and bound is not None]
 
     def _configured(self, config: OptimizationConfig) -> None:
         changed: set[str] = set()
@@ -323,6 +337,7 @@ class Scope:
             track.windows.size = config.intervals.window_s if not track.windows.open else track.windows.size
         self.routing.configure(config, self.tracks, changed)
         self.limits.configure(config)
+        self.workload.configure(config)
         if self.tracks:
             self._publish()
 
@@ -333,6 +348,15 @@ class Scope:
             self._publish()
 
     # time
+
+    def _say(self, said: Iterable[Said]) -> None:
+        """What the workload foresees; a warning stands for as long as one still expects what was certain."""
+        for one in said:
+            if isinstance(one, Foreseen):
+                is_broken = one.is_certain or (one.is_expected and self.constraints.since(one.fingerprint) is not None)
+                self._alert(one.fingerprint, "forecast", one.expected, one.limit, is_broken=is_broken, severity="critical" if one.is_soon else "warning")
+            else:
+                self._emit(one[0], **one[1])
 
     def _close_windows(self) -> None:
         lateness = self.config.intervals.lateness_s

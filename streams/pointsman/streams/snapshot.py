@@ -16,6 +16,7 @@ from pointsman.models.track import TrackState
 from pointsman.schemas import OptimizationConfig, PolicyPublished, RequestCompleted, ResourceSampled, encode
 
 from .scope import IDENTITY_BYTES, Scope
+from .workload import Workload
 
 FORMAT = 5
 CHUNK = 500
@@ -36,6 +37,7 @@ def take(scope: Scope, config: OptimizationConfig) -> dict[str, bytes]:
     parts: dict[str, Any] = {f"track:{name}": track.snapshot() for name, track in scope.tracks.items()}
     parts["hosts"] = [json.loads(encode(sample)) for sample in scope.hosts.values()]
     parts |= {f"routing:{name}": state for name, state in scope.routing.snapshot().items()}
+    parts |= {f"workload:{name}": text for name, text in scope.workload.snapshot().items()}
     parts["policy"] = json.loads(encode(scope.policy)) if scope.policy else None
     every: dict[str, list[Any]] = {"seen": list(scope.seen), "flying": flying, "orphans": orphans, "done": done}
     for name, rows in every.items():
@@ -79,6 +81,7 @@ def _build(name: str, head: dict[str, Any], state: dict[str, Any]) -> Scope:
     scope.hosts = {fields["host"]: ResourceSampled.model_validate(fields) for fields in state["hosts"]}
     routing = {part.removeprefix("routing:"): found for part, found in state.items() if part.startswith("routing:")}
     scope.routing.restore(routing, PolicyPublished.model_validate(state["policy"]) if state["policy"] is not None else None)
+    scope.workload = Workload.restore({part.removeprefix("workload:"): found for part, found in state.items() if part.startswith("workload:")}, own)
 
     def rows(kind: str) -> list[Any]:
         return [row for part in _in_order(head["parts"], kind) for row in state[part]]
