@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .arrays import dot
 from .engine_clock import IterationTimes
 from .engine_lengths import Lengths, remaining
 from .packing import pack, unpack
@@ -17,31 +18,63 @@ from .packing import pack, unpack
 GOLDEN = 0.6180339887498949
 DRAINS = 3
 HELD = 3
+EXPERTS = 4
+STEPS = 16
 FULL = 0.95
 MOST_IN_FLIGHT = 4096
 
 
 @dataclass(slots=True)
 class Underway:
-    """A request in flight: `level` draws its length among its neighbours', `admitted` is V when it left the queue."""
+    """A request in flight and what was said of it; all but the first two groups are kept with single precision.
+
+    `started`, `admitted` (V when it left the queue) and `area` (requests running × s) by then; `level` draws its length among its neighbours';
+    the rest as logarithms of seconds: what each expert said of its TTFT; `load` (in flight ÷ slots), `gap` of the last 64 starts, `in_flight` beside it.
+    """
 
     started: float
     log_input: float
     level: float
     admitted: float = 0.0
     area: float = 0.0
-    slot: float = 0.0
-    base: float = 0.0
-    length: float = 0.0
+    experts: tuple[float, ...] = (0.0,) * EXPERTS
+    load: float = 0.0
+    gap: float = 0.0
+    in_flight: int = 0
+    is_free: bool = False
     inputs: bytes = b""
-    pre: float = 0.0
-    decode: float = 0.0
-    logs: object = None
-    parts: object = None
 
-    def numbers(self) -> list[float]:
-        """All but the inputs."""
-        return [self.started, self.log_input, self.level, self.admitted, self.area, self.slot, self.base, self.length]
+    @property
+    def base(self) -> float:
+        """ln of the seconds that the queue's own physics says."""
+        return self.experts[0]
+
+    def exact(self) -> list[float]:
+        """What is kept with double precision."""
+        return [self.started, self.log_input, self.level, self.admitted, self.area]
+
+    def rough(self) -> list[float]:
+        """What is kept with single precision."""
+        return [*self.experts, self.load, self.gap, float(self.in_flight), float(self.is_free)]
+
+    @classmethod
+    def read(cls, exact: list[float], rough: list[float], inputs: bytes) -> "Underway":
+        """The request of a snapshot."""
+        load, gap, in_flight, is_free = rough[EXPERTS:]
+        return cls(*exact, tuple(rough[:EXPERTS]), load, gap, int(in_flight), bool(is_free), inputs)
+
+
+@dataclass(frozen=True, slots=True)
+class Crowd:
+    """Who may come yet: `pace` per second, `most` at all, since `ahead_s` before the admission that is looked at.
+
+    `survival` is the share of lengths beyond 0, 1, ... of STEPS equal parts of the own length.
+    """
+
+    pace: float
+    most: float
+    ahead_s: float
+    survival: NDArray[np.float64]
 
 
 class Drain:
@@ -70,7 +103,7 @@ class Drain:
 class Queue:
     """Requests of one track that wait and run, in the order of their arrival."""
 
-    __slots__ = ("drains", "evicted", "foreign", "held", "mean_start", "most_running", "running", "started", "waiting", "waiting_tokens")
+    __slots__ = ("drains", "evicted", "foreign", "held", "most_running", "running", "started", "waiting", "waiting_tokens")
 
     def __init__(self) -> None:
         self.waiting: dict[str, Underway] = {}
@@ -82,7 +115,6 @@ class Queue:
         self.started = 0
         self.evicted = 0
         self.waiting_tokens = 0.0
-        self.mean_start = 0.0
 
     def __len__(self) -> int:
         return len(self.waiting) + len(self.running)
@@ -107,26 +139,24 @@ class Queue:
             entry = self.running[request_id] = self.waiting.pop(request_id)
             entry.admitted = virtual
 
-    def observe(self, running: float, waiting: float | None) -> None:
-        """A sample: as many run as ever while others wait says how many slots there are; what runs beyond our own is someone else's."""
+    def observe(self, running: float, is_full: bool) -> None:
+        """So many ran at once; as many as ever, while others waited, says how many slots there are."""
         if running > self.most_running:
             self.held = self.held if running <= 1.02 * self.most_running else 0
             self.most_running = running
-        if waiting and running >= FULL * self.most_running:
+        if is_full and running >= FULL * self.most_running:
             self.held = min(self.held + 1, 1 << 30)
-        self.foreign = max(running - len(self.running), 0.0)
-        self.drains = []
 
     @property
     def slots(self) -> int:
         """How many can run at once beside what is not ours; as good as endless until that was seen."""
         return max(round(self.most_running - self.foreign), 1) if self.held >= HELD else 2 * MOST_IN_FLIGHT
 
-    def build(self, lengths: Lengths, virtual: float, times: IterationTimes) -> None:
-        """Draw the drains anew: each request's length given how far it is, at other levels in each drain."""
-        entries = [*self.running.values(), *self.waiting.values()]
-        self.waiting_tokens = _from_left(math.expm1(entry.log_input) for entry in self.waiting.values())
-        self.mean_start = _from_left(entry.started for entry in self.running.values()) / max(len(self.running), 1)
+    def build(self, lengths: Lengths, virtual: float, times: IterationTimes, newest: Underway) -> None:
+        """Draw the drains anew, without the newest: each request's length given how far it is, at other levels in each drain."""
+        waiting = [entry for entry in self.waiting.values() if entry is not newest]
+        entries = [*self.running.values(), *waiting]
+        self.waiting_tokens = _from_left(math.expm1(entry.log_input) for entry in waiting)
         rows = lengths.near([entry.log_input for entry in entries]) if entries else np.empty((0, 1), np.float32)
         ran = len(self.running)
         progress = np.array([virtual - entry.admitted for entry in entries[:ran]] + [-1.0] * (len(entries) - ran))
@@ -160,16 +190,39 @@ class Queue:
         steps = np.diff(np.concatenate([[0.0], ends, [length]]))
         return float(np.cumsum(steps * table[running])[-1])
 
+    def crowded_s(self, length: float, times: IterationTimes, crowd: "Crowd") -> float:
+        """The same if others go on to arrive (a fluid): those that a free slot lets in slow it down until they are through."""
+        drain = self.drains[0]
+        ends = np.sort(np.array(drain.finishing)) - drain.virtual
+        part = length / STEPS
+        before = (len(ends) - np.searchsorted(ends, part * np.arange(STEPS), side="right")).tolist()
+        slots, table, survival = self.slots, times.table(len(ends) + 1), crowd.survival.tolist()
+        entered: list[float] = []
+        pool = min(crowd.pace * crowd.ahead_s, crowd.most)
+        to_come, seconds = crowd.most - pool, 0.0
+        for step in range(STEPS):
+            others = dot(entered, survival[step:0:-1])
+            coming = min(pool, max(slots - before[step] - others, 0.0))
+            spent = part * table[min(max(round(before[step] + others + coming), 1), len(table) - 1)]
+            fresh = min(crowd.pace * spent, to_come)
+            to_come -= fresh
+            pool += fresh - coming
+            seconds += spent
+            entered.append(coming)
+        return seconds
+
     def snapshot(self) -> dict[str, Any]:
         """The state as plain values."""
         entries = [*self.running.items(), *self.waiting.items()]
         return {
             "ids": [name for name, _ in entries],
             "ran": len(self.running),
-            "numbers": pack(np.array([entry.numbers() for _, entry in entries], np.float64), "<f8"),
-            "inputs": pack(np.frombuffer(b"".join(entry.inputs for _, entry in entries), np.uint8), "<u1"),
+            "exact": pack(np.array([entry.exact() for _, entry in entries], np.float64), "<f8"),
+            "rough": pack(np.array([entry.rough() for _, entry in entries], np.float64), "<f4"),
+            "inputs": [len(entry.inputs) for _, entry in entries],
+            "bytes": pack(np.frombuffer(b"".join(entry.inputs for _, entry in entries), np.uint8), "<u1"),
             "drains": [[pack(np.array(drain.finishing), "<f8"), drain.seconds, drain.virtual] for drain in self.drains],
-            "now": [self.most_running, self.held, self.foreign, self.started, self.evicted, self.waiting_tokens, self.mean_start],
+            "now": [self.most_running, self.held, self.foreign, self.started, self.evicted, self.waiting_tokens],
         }
 
     @classmethod
@@ -177,14 +230,14 @@ class Queue:
         """The queue that left this snapshot."""
         queue = cls()
         names = state["ids"]
-        numbers = unpack(state["numbers"], "<f8").reshape(len(names), -1).tolist() if names else []
-        inputs = unpack(state["inputs"], "<u1").tobytes()
-        width = len(inputs) // max(len(names), 1)
-        for place, (name, row) in enumerate(zip(names, numbers, strict=True)):
+        exact, rough = (unpack(state[name], kind).reshape(max(len(names), 1), -1).tolist() for name, kind in (("exact", "<f8"), ("rough", "<f4")))
+        inputs, at = unpack(state["bytes"], "<u1").tobytes(), 0
+        for place, (name, size) in enumerate(zip(names, state["inputs"], strict=True)):
             where = queue.running if place < state["ran"] else queue.waiting
-            where[name] = Underway(*row, inputs=inputs[place * width : (place + 1) * width])
+            where[name] = Underway.read(exact[place], rough[place], inputs[at : at + size])
+            at += size
         queue.drains = [Drain(unpack(text, "<f8").tolist(), seconds, virtual) for text, seconds, virtual in state["drains"]]
-        queue.most_running, queue.held, queue.foreign, queue.started, queue.evicted, queue.waiting_tokens, queue.mean_start = state["now"]
+        queue.most_running, queue.held, queue.foreign, queue.started, queue.evicted, queue.waiting_tokens = state["now"]
         return queue
 
 

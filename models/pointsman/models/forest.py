@@ -1,4 +1,4 @@
-"""A rotating forest: extremely randomised trees (Geurts, Ernst and Wehenkel 2006) over the last outcomes, one regrown after the other."""
+"""A rotating forest: extremely randomised trees (Geurts, Ernst and Wehenkel 2006) over a bounded sample of outcomes, one regrown after the other."""
 
 from array import array
 from collections.abc import Sequence
@@ -8,6 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .packing import pack, unpack
+
+
+TRIED = 0.7
 
 
 class Tree:
@@ -29,6 +32,10 @@ class Tree:
             asked = feature[node]
         return cut[node]
 
+    def rename(self, columns: Sequence[int]) -> None:
+        """Turn the numbers of the columns that it was grown on into those of x."""
+        self.feature = array("b", (columns[place] if place >= 0 else place for place in self.feature))
+
     def snapshot(self) -> list[str]:
         """The state as plain values."""
         return [pack(np.array(self.feature), "<i1"), pack(np.array(self.cut), "<f4"), pack(np.array(self.child), "<i2")]
@@ -40,14 +47,15 @@ class Tree:
 
 
 class RotatingForest:
-    """Trees for one or several targets over one ring of outcomes; after every `every` outcomes one tree of each target is grown anew.
+    """Trees for one or several targets over one sample of outcomes; after every `every` outcomes one tree of each target is grown anew.
 
-    A tree is grown on at most `sample` outcomes of the ring; a node tries a uniform cut on each of 7 of 10 features and takes the one that
-    explains most weighted variance; a leaf's value is the weighted median. Numbers are kept with half precision for features and single for
-    targets, which is finer than the cuts.
+    The sample keeps `capacity` outcomes; a new one takes the place of any (a biased reservoir, Aggarwal 2006): the more recent weigh more, and what a
+    calm week taught is still there after a busy day. A tree is grown on at most `sample` of them; a node tries a uniform cut on each of 7 of 10
+    features and takes the one that explains most weighted variance; a leaf's value is the weighted median. `columns` names the features of each target.
+    Features and weights are kept with half precision, targets with single, which is finer than the cuts.
 
-    >>> forest = RotatingForest(1, first=10)
-    >>> for number in range(40):
+    >>> forest = RotatingForest(1)
+    >>> for number in range(64):
     ...     forest.learn([number % 2], [3.0 * (number % 2)])
     >>> forest.predict([0.0]), forest.predict([1.0])
     (0.0, 3.0)
@@ -65,15 +73,16 @@ class RotatingForest:
         every: int = 96,
         first: int = 32,
         depth: int = 12,
+        columns: Sequence[Sequence[int]] | None = None,
         seed: int = 1,
     ) -> None:
         self.inputs, self.targets, self.size = inputs, targets, trees
+        self._columns = [np.array(own) for own in columns] if columns is not None else [np.arange(inputs)] * targets
         self.capacity, self.sample, self.leaf, self.every, self.first, self.depth = capacity, sample, leaf, every, first, depth
-        self._tried = max(1, round(0.7 * inputs))
         self._dice = np.random.Generator(np.random.PCG64(seed))
         self._x: NDArray[np.float16] = np.empty((0, inputs), np.float16)
         self._y: NDArray[np.float32] = np.empty((0, targets), np.float32)
-        self._w: NDArray[np.float32] = np.empty((0, targets), np.float32)
+        self._w: NDArray[np.float16] = np.empty((0, targets), np.float16)
         self._trees: list[list[Tree]] = [[] for _ in range(targets)]
         self.learned = 0
         self._grown = 0
@@ -93,12 +102,14 @@ class RotatingForest:
 
     def learn(self, x: Sequence[float] | NDArray[np.float16], y: Sequence[float], weight: Sequence[float] | None = None) -> None:
         """An outcome: a value and a weight per target; a weight of 0 says that a target is not known."""
-        row = np.asarray(x, np.float16)[None], np.asarray(y, np.float32)[None], np.asarray(weight or [1.0] * self.targets, np.float32)[None]
+        weights = [1.0] * self.targets if weight is None else [max(min(one, 6e4), 0.0) for one in weight]
         if len(self._x) < self.capacity:
-            self._x, self._y, self._w = (np.concatenate(pair) for pair in zip((self._x, self._y, self._w), row, strict=True))
+            self._x = np.concatenate([self._x, np.asarray(x, np.float16)[None]])
+            self._y = np.concatenate([self._y, np.asarray(y, np.float32)[None]])
+            self._w = np.concatenate([self._w, np.asarray(weights, np.float16)[None]])
         else:
-            place = self.learned % self.capacity
-            self._x[place], self._y[place], self._w[place] = (entry[0] for entry in row)
+            place = int(self._dice.integers(self.capacity))
+            self._x[place], self._y[place], self._w[place] = x, y, weights
         self.learned += 1
         every = self.every if len(self._trees[0]) >= self.size else max(4, self.every // 4)
         if self.learned >= self.first and (self.learned - self.first) % every == 0:
@@ -118,14 +129,16 @@ class RotatingForest:
         if not len(chosen):
             return Tree([-1], [0.0], [0])
         x, y, w = self._x[chosen].astype(np.float32), self._y[chosen, target].astype(np.float64), self._w[chosen, target].astype(np.float64)
-        return _Growth(x, y, w, self._tried, self.leaf, self.depth).grow(self._dice)
+        tree = _Growth(x[:, self._columns[target]], y, w, self.leaf, self.depth).grow(self._dice)
+        tree.rename(self._columns[target].tolist())
+        return tree
 
     def snapshot(self) -> dict[str, Any]:
         """The state as plain values."""
         dice = self._dice.bit_generator.state
         return {
             "dice": [str(dice["state"]["state"]), str(dice["state"]["inc"]), dice["has_uint32"], dice["uinteger"]],
-            "ring": [pack(self._x, "<f2"), pack(self._y, "<f4"), pack(self._w, "<f4")],
+            "ring": [pack(self._x, "<f2"), pack(self._y, "<f4"), pack(self._w, "<f2")],
             "trees": [[tree.snapshot() for tree in trees] for trees in self._trees],
             "counts": [self.learned, self._grown],
         }
@@ -137,7 +150,7 @@ class RotatingForest:
         self._dice.bit_generator.state = {"bit_generator": "PCG64", "state": inner, "has_uint32": has_uint32, "uinteger": uinteger}
         x, y, w = state["ring"]
         self._x = unpack(x, "<f2").reshape(-1, self.inputs)
-        self._y, self._w = (unpack(text, "<f4").reshape(-1, self.targets) for text in (y, w))
+        self._y, self._w = unpack(y, "<f4").reshape(-1, self.targets), unpack(w, "<f2").reshape(-1, self.targets)
         self._trees = [[Tree.restore(tree) for tree in trees] for trees in state["trees"]]
         self.learned, self._grown = state["counts"]
 
@@ -147,10 +160,10 @@ class _Growth:
 
     __slots__ = ("child", "cut", "depth", "feature", "leaf", "tried", "w", "x", "y")
 
-    def __init__(self, x: NDArray[np.float32], y: NDArray[np.float64], w: NDArray[np.float64], tried: int, leaf: int, depth: int) -> None:
+    def __init__(self, x: NDArray[np.float32], y: NDArray[np.float64], w: NDArray[np.float64], leaf: int, depth: int) -> None:
         by_value = np.argsort(y, kind="stable")  # kept in every split: the rows of each leaf come ordered, ready for its median
         self.x, self.y, self.w = x[by_value], y[by_value], w[by_value]
-        self.tried, self.leaf, self.depth = tried, leaf, depth
+        self.tried, self.leaf, self.depth = max(1, round(TRIED * x.shape[1])), leaf, depth
         self.feature, self.cut, self.child = [-1], [0.0], [0]
 
     def grow(self, dice: np.random.Generator) -> Tree:
