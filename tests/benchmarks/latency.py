@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from river import linear_model, optim, preprocessing
 
+from pointsman.models.conformal import Conformal
 from pointsman.models.engine import Engine
 from pointsman.models.situation import Situation
 
@@ -199,7 +200,7 @@ def linear(stream: Stream) -> dict[str, Guess]:
 
 def boosted(stream: Stream, test: Sequence[int], loss: Mapping[str, Any]) -> dict[str, Guess]:
     """Gradient boosting with engine state, fitted offline on the training runs."""
-    from sklearn.ensemble import HistGradientBoostingRegressor
+    from sklearn.ensemble import HistGradientBoostingRegressor  # type: ignore[import-untyped]
 
     rows = states(stream)
     train = [name for name, request in stream.requests.items() if request.scale not in test]
@@ -243,6 +244,44 @@ def compare(runs: Mapping[int, Stream], train: Sequence[int], test: Sequence[int
     return rows
 
 
+def intervals(runs: Mapping[int, Stream], train: Sequence[int], test: Sequence[int]) -> list[dict[str, Any]]:
+    """Coverage and interval score of what is issued with each prediction, beside boosting's 5 % and 95 % quantiles."""
+    stream = joined(runs, (*train, *test))
+    guesses = predicted(Engine(), stream)
+    low, high = (boosted(stream, test, {"loss": "quantile", "quantile": level}) for level in (0.05, 0.95))
+    beyond = {scale: [guesses[name].is_beyond for name, request in stream.requests.items() if request.scale == scale] for scale in test}
+    rows = []
+    for metric, label in enumerate(METRICS):
+        quantiles = {name: (low[name].forecast[metric], high[name].forecast[metric]) for name in low}
+        for name, bands in (("pointsman", _banded(stream, guesses, metric)), ("boosting's quantiles", quantiles)):
+            row: dict[str, Any] = {"policy": f"{label}, {name}"} | _judged(stream, bands, test, metric)
+            row |= {f"held {scale}": _judged(stream, bands, (scale,), metric)["held"] for scale in test if len(test) > 1}
+            row |= {f"flagged {scale}": sum(beyond[scale]) / len(beyond[scale]) if name == "pointsman" else math.nan for scale in test}
+            rows.append(row)
+    return rows
+
+
+def _banded(stream: Stream, guesses: Mapping[str, Guess], metric: int) -> dict[str, tuple[float, float]]:
+    conformal, issued, bands = Conformal(), {}, {}
+    for _, kind, name, _ in stream.happenings:
+        if kind == STARTED and guesses[name].near:
+            guess = guesses[name]
+            issued[name] = band = conformal.issue(1000.0 * guess.forecast[metric], guess.near, guess.in_flight)
+            bands[name] = (band.lower / 1000.0, band.upper / 1000.0)
+        elif kind == COMPLETED and name in issued:
+            conformal.observe(issued.pop(name), 1000.0 * outcome(stream.requests[name])[metric])
+    return bands
+
+
+def _judged(stream: Stream, bands: Mapping[str, tuple[float, float]], scales: Sequence[int], metric: int) -> dict[str, float]:
+    """Share held, worst share over 500 starts in a row, and the Winkler score in s."""
+    rows = [(*bands[name], outcome(request)[metric]) for name, request in stream.requests.items() if request.scale in scales and name in bands]
+    held = [low <= actual <= high for low, high, actual in rows]
+    scores = [high - low + 20.0 * (max(low - actual, 0.0) + max(actual - high, 0.0)) for low, high, actual in rows]
+    worst = min(sum(held[begin : begin + 500]) / 500 for begin in range(max(len(held) - 499, 1)))
+    return {"held": sum(held) / len(held), "worst 500": worst, "Winkler s": math.fsum(scores) / len(scores)}
+
+
 def costs(runs: Mapping[int, Stream], requests: int) -> list[dict[str, Any]]:
     """Processor time per request and the size of a snapshot, early and after many requests."""
     engine, clock, count = Engine(), EPOCH, 0
@@ -282,6 +321,8 @@ def main(arguments: list[str] | None = None) -> None:
         title = f"{' '.join(map(str, train))} → {' '.join(map(str, test))}"
         results[title] = rows = compare(runs, train, test)
         print(table(f"WAPE, trained → tested on loads {title}", rows, {name: ".1f" for name in rows[0] if name != "policy"}), end="\n\n")
+        results[f"intervals {title}"] = rows = intervals(runs, train, test)
+        print(table(f"90 % intervals, {title}", rows, {name: ".2f" if name != "Winkler s" else ".1f" for name in rows[0] if name != "policy"}), end="\n\n")
     results["cost"] = rows = costs(runs, 7_000 if options.quick else options.requests)
     print(table("Cost of an engine track", rows, {"µs a request": ".0f", "KB of state": ".0f"}))
     if options.json:

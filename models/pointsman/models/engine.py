@@ -188,7 +188,7 @@ class Engine:
         since = min(now - (self.clock.last if self.clock.last is not None else now), 2.0 * self.clock.usual_gap)
         prefill = max(queue.waiting_tokens / self.prefill - since, 0.0) if self.prefill > 0.0 else 0.0
         length = max(quantile(row, 0.5), SHORTEST_LENGTH)
-        survival = self.lengths.survival(length / STEPS * (np.arange(STEPS) + 0.5))
+        survival = self.lengths.survival(length / STEPS * (np.arange(STEPS, dtype=np.float64) + 0.5))
         crowd = Crowd(PACES[-1] / max(gaps[-1], _SHORTEST_S), PACES[-1], max(slot, prefill), survival)
         load = entry.in_flight / max(queue.most_running, 1.0)
         decode, crowded = queue.decode_s(length, self.times), queue.crowded_s(length, self.times, crowd)
