@@ -266,7 +266,7 @@ def _banded(stream: Stream, guesses: Mapping[str, Guess], metric: int) -> dict[s
     for _, kind, name, _ in stream.happenings:
         if kind == STARTED and guesses[name].near:
             guess = guesses[name]
-            issued[name] = band = conformal.issue(1000.0 * guess.forecast[metric], guess.near, guess.in_flight)
+            issued[name] = band = conformal.issue(1000.0 * guess.forecast[metric], guess.near if metric == 0 else (), guess.in_flight)
             bands[name] = (band.lower / 1000.0, band.upper / 1000.0)
         elif kind == COMPLETED and name in issued:
             conformal.observe(issued.pop(name), 1000.0 * outcome(stream.requests[name])[metric])

@@ -35,7 +35,10 @@ _LONGEST_S = 1e3
 
 @dataclass(frozen=True, slots=True)
 class EngineForecast:
-    """ln of the median TTFT and latency in ms; `near` says how like another a request is: load, ln gap, ln length and ln wait, each in e-folds of effect."""
+    """ln of the median TTFT and latency in ms; `near` says how like another a request is: load, ln gap, ln length and ln wait, each in e-folds of effect.
+
+    `near` is for intervals of the TTFT; those of the latency held better by the median alone (benchmarks.latency).
+    """
 
     ttft_ms: float
     latency_ms: float
