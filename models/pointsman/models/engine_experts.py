@@ -21,7 +21,7 @@ class Experts:
     >>> for _ in range(100):
     ...     experts.learn([0.0, 1.0], 0.0, 0.7)
     >>> round(experts.predict([0.0, 1.0], 0.7), 2)
-    0.06
+    0.05
     """
 
     __slots__ = ("_counts", "_losses", "size")
