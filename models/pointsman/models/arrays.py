@@ -47,3 +47,39 @@ def unpacked(text: str) -> NDArray[np.float32]:
     matrix[upper] = entries
     matrix.T[upper] = entries
     return matrix
+
+
+def doubles(array: NDArray[np.float64]) -> str:
+    """All numbers of an array, little-endian float64, in base64.
+
+    >>> doubles(np.array([1.0]))
+    'AAAAAAAA8D8='
+    """
+    return base64.b64encode(array.astype("<f8").tobytes()).decode("ascii")
+
+
+def read_doubles(text: str) -> NDArray[np.float64]:
+    """The numbers that `doubles` wrote, as a flat array of its own.
+
+    >>> float(read_doubles("AAAAAAAA8D8=")[0])
+    1.0
+    """
+    return np.frombuffer(base64.b64decode(text), "<f8").astype(np.float64)
+
+
+def singles(array: NDArray[np.float32]) -> str:
+    """All numbers of an array, little-endian float32, in base64.
+
+    >>> singles(np.ones(1, np.float32))
+    'AACAPw=='
+    """
+    return base64.b64encode(array.astype("<f4").tobytes()).decode("ascii")
+
+
+def read_singles(text: str) -> NDArray[np.float32]:
+    """The numbers that `singles` wrote, as a flat array of its own.
+
+    >>> float(read_singles("AACAPw==")[0])
+    1.0
+    """
+    return np.frombuffer(base64.b64decode(text), "<f4").astype(np.float32)
