@@ -11,6 +11,7 @@ from pointsman.models.decision import Decision
 from pointsman.schemas import AnyInput, Event, Expectation, OptimizationConfig, Reason
 
 from . import snapshot
+from .predictions import listing
 from .scope import Scope
 
 RECENT_S = 300.0
@@ -111,7 +112,9 @@ class Core:
                     "health": state.routing.health.state(name, state.clock),
                     "timeout_coverage": track.timeouts["latency_ms"].coverage(),
                     "expected": state.expectation(name, Context(500, 500)).model_dump(exclude_none=True),
-                    "rungs": {metric: forecaster.rung for metric, forecaster in track.forecasters.items()},
+                    "learners": track.outlook.learners,
+                    "rungs": {metric: predictor.champion for metric, predictor in track.outlook.predictors.items()},
+                    "models": listing(track),
                 }
                 for name, track in state.tracks.items()
             },

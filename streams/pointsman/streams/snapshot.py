@@ -9,14 +9,13 @@ from importlib.metadata import version
 from typing import Any
 
 from pointsman.models.constraints import Constraints
-from pointsman.models.context import Context
-from pointsman.models.join import Attempt
+from pointsman.models.join import Attempt, Done
 from pointsman.models.track import TrackState
 from pointsman.schemas import OptimizationConfig, PolicyPublished, RequestCompleted, ResourceSampled, encode
 
 from .scope import IDENTITY_BYTES, Scope
 
-FORMAT = 4
+FORMAT = 5
 CHUNK = 500
 
 
@@ -31,8 +30,10 @@ def take(scope: Scope, config: OptimizationConfig) -> dict[str, bytes]:
     join = scope.join
     flying = [[*key, attempt.snapshot()] for key, attempt in join.flying.items()]
     orphans = [json.loads(encode(event)) for event in join.orphans.values()]
-    done = [[*key, context.snapshot() if context is not None else None] for key, context in join.done.items()]
+    done = [[*key, one.snapshot() if one is not None else None] for key, one in join.done.items()]
     parts: dict[str, Any] = {f"track:{name}": track.snapshot() for name, track in scope.tracks.items()}
+    for name, track in scope.tracks.items():
+        parts |= {f"outlook:{part}:{name}": found for part, found in track.outlook.snapshot().items()}
     parts["hosts"] = [json.loads(encode(sample)) for sample in scope.hosts.values()]
     parts |= {f"routing:{name}": state for name, state in scope.routing.snapshot().items()}
     parts["policy"] = json.loads(encode(scope.policy)) if scope.policy else None
@@ -54,6 +55,7 @@ def take(scope: Scope, config: OptimizationConfig) -> dict[str, bytes]:
         "constraints": scope.constraints.snapshot(),
         "segments": scope.segments,
         "due": scope.due,
+        "predictions": scope.predictions.snapshot(),
     }
     return {name: zlib.compress(json.dumps(state, separators=(",", ":")).encode(), 1) for name, state in parts.items()}
 
@@ -74,6 +76,8 @@ def _build(name: str, head: dict[str, Any], state: dict[str, Any]) -> Scope:
     own = OptimizationConfig.model_validate(head["config"])
     scope = Scope(name, own)
     scope.tracks = {track: TrackState.restore(state[f"track:{track}"], own) for track in head["tracks"]}
+    for name, track in scope.tracks.items():
+        track.outlook.restore({part.split(":", 2)[1]: found for part, found in state.items() if part.startswith("outlook:") and part.split(":", 2)[2] == name})
     scope.hosts = {fields["host"]: ResourceSampled.model_validate(fields) for fields in state["hosts"]}
     routing = {part.removeprefix("routing:"): found for part, found in state.items() if part.startswith("routing:")}
     scope.routing.restore(routing, PolicyPublished.model_validate(state["policy"]) if state["policy"] is not None else None)
@@ -86,10 +90,11 @@ def _build(name: str, head: dict[str, Any], state: dict[str, Any]) -> Scope:
     scope.join.flying = {(row[0], row[1]): Attempt.restore(row[2]) for row in rows("flying")}
     orphans = [RequestCompleted.model_validate(fields) for fields in rows("orphans")]
     scope.join.orphans = {(event.request_id, event.track): event for event in orphans}
-    scope.join.done = {(row[0], row[1]): Context.restore(row[2]) if row[2] is not None else None for row in rows("done")}
+    scope.join.done = {(row[0], row[1]): Done.restore(row[2]) if row[2] is not None else None for row in rows("done")}
     scope.join.evicted = head["evicted"]
     scope.sequence, scope.clock, scope.duplicates = head["sequence"], head["clock"], head["duplicates"]
     scope.origins, scope.segments, scope.due = head["origins"], head["segments"], head["due"]
+    scope.predictions.restore(head["predictions"])
     scope.constraints = Constraints.restore(head["constraints"])
     return scope
 

@@ -1,0 +1,113 @@
+"""Predictions in the core: what every request is told, how the models do, and whether their intervals can be trusted."""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from pointsman.models.context import Context
+from pointsman.models.join import Attempt
+from pointsman.models.predictor import Predictor
+from pointsman.models.track import TrackState
+from pointsman.schemas import ModelReport, OptimizationConfig, RequestStarted
+
+REPORT_S = 60.0
+
+
+class Finding(NamedTuple):
+    """One thing that an alert is raised or resolved by."""
+
+    fingerprint: str
+    observed: float
+    expected: float
+    is_broken: bool
+
+
+class Predictions:
+    """What of the predictions belongs to the scope and not to one track."""
+
+    def __init__(self, config: OptimizationConfig) -> None:
+        self.config = config
+        self.reported: dict[str, int] = {}
+
+    def attempt(self, event: RequestStarted, context: Context, track: TrackState, pressure: float, now: float) -> Attempt:
+        """A request that goes to a track, with everything that is said of it."""
+        situation = track.situation(context, pressure, now, event.attributes)
+        reach, sayings = track.outlook.issue(event.request_id, situation)
+        timeouts = track.issue_timeouts(track.outlook.logs(sayings))
+        return Attempt(track.name, event.occurred_at, context, reach.x, sayings, timeouts, event.policy_version is not None)
+
+    def learned(self, track: TrackState, now: float) -> list[Finding]:
+        """Whether each interval holds what it promises."""
+        found = []
+        for metric, predictor in track.outlook.predictors.items():
+            share = predictor.coverage.share
+            if share is not None:
+                found.append(Finding(f"{track.name}/{metric}/coverage", share, 0.9, predictor.coverage.is_off))
+        return found
+
+    def reports(self, tracks: dict[str, TrackState]) -> Iterator[dict[str, Any]]:
+        """The fields of a report for every metric that has something new."""
+        for name, track in tracks.items():
+            for metric, predictor in track.outlook.predictors.items():
+                outcomes = sum(standing.outcomes + standing.resets for standing in predictor.standings.values())
+                if outcomes and self.reported.get(f"{name}/{metric}") != outcomes:
+                    self.reported[f"{name}/{metric}"] = outcomes
+                    yield report(track, metric, predictor)
+
+    def configure(self, config: OptimizationConfig, tracks: dict[str, TrackState]) -> None:
+        """From here on this configuration: models are changed where it names others, and keep what they learned where it doesn't."""
+        changed = (config.learners, config.models) != (self.config.learners, self.config.models)
+        self.config = config
+        for track in tracks.values():
+            if changed:
+                track.outlook.configure(config)
+        self.reported = {key: count for key, count in self.reported.items() if key.rsplit("/", 1)[0] in tracks}
+
+    def snapshot(self) -> dict[str, Any]:
+        """The state as plain values."""
+        return {"reported": self.reported}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take up the state of a snapshot."""
+        self.reported = state["reported"]
+
+
+def models(predictor: Predictor, active: frozenset[str]) -> tuple[ModelReport, ...]:
+    """Every model of one metric: its role, and how it does."""
+    champion = predictor.champion
+    return tuple(
+        ModelReport(
+            name=name,
+            role="champion" if name == champion else "resting" if standing.is_resting or not (name == "windowed" or name in active) else "challenger",
+            version=standing.version,
+            weight=round(predictor.shares.get(name, float(name == champion)), 6),
+            error=round(standing.error, 6) if standing.outcomes else None,
+            wape=round(standing.wape, 6) if standing.wape is not None else None,
+            outcomes=standing.outcomes,
+            resets=standing.resets,
+            since=standing.since,
+        )
+        for name, standing in predictor.standings.items()
+    )
+
+
+def report(track: TrackState, metric: str, predictor: Predictor) -> dict[str, Any]:
+    """The fields of `models.reported/1`."""
+    share = predictor.coverage.share
+    return {
+        "track": track.name,
+        "metric": metric,
+        "learners": track.outlook.learners,
+        "models": models(predictor, track.outlook.active[metric]),
+        "coverage": round(share, 6) if share is not None else None,
+        "coverage_outcomes": len(predictor.coverage),
+        "winkler": round(predictor.coverage.winkler, 6) if share is not None else None,
+    }
+
+
+def listing(track: TrackState) -> dict[str, Any]:
+    """The reports of a track as plain values, for `status`."""
+    return {
+        metric: report(track, metric, predictor) | {"models": [model.model_dump() for model in models(predictor, track.outlook.active[metric])]}
+        for metric, predictor in track.outlook.predictors.items()
+        if predictor.standings["windowed"].outcomes
+    }
