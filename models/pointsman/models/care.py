@@ -96,6 +96,7 @@ class Standing:
 def is_sane(log: float, centre: float) -> bool:
     """Whether a prediction is a number, and within ten e-folds of what is usual.
 
+    >>> import math
     >>> is_sane(math.nan, 0.0), is_sane(3.0, 0.0), is_sane(-40.0, 0.0)
     (False, True, False)
     """

@@ -15,7 +15,7 @@ def weights(errors: Sequence[float], priors: Sequence[float], outcomes: Sequence
     so that it is the same for a track of milliseconds and one of minutes.
 
     >>> [round(share, 3) for share in weights([0.30, 0.20, 0.21], [0.0, 0.02, 0.1], [50, 50, 50])]
-    [0.0, 0.978, 0.022]
+    [0.0, 0.963, 0.037]
     """
     best = max(min(errors), _TINY)
     scores = [SHARPNESS * min(count, MEMORY) * (error / best - 1.0 + prior) for error, prior, count in zip(errors, priors, outcomes, strict=True)]

@@ -26,13 +26,15 @@ class Said(NamedTuple):
 class View:
     """What the models see of one request: `x` are features of order one, `centre` ln of the metric's sliding median, `engine` ln of what its engine says.
 
-    Where it is made anew from what an attempt kept, only `x` and `centre` are there.
+    Where it is made anew from what an attempt kept, only `x` and `centre` are there. `is_question` is true where no request starts: a model that notes
+    requests as they start has nothing to say then.
     """
 
     x: dict[str, float]
     centre: float = 0.0
     situation: Situation | None = None
     engine: float | None = None
+    is_question: bool = False
 
 
 class Member(Protocol):
@@ -49,7 +51,7 @@ class Member(Protocol):
         ...
 
     def predict(self, view: View) -> Said | None:
-        """What it expects, without changing anything; None where it has nothing to say."""
+        """What it expects, None where it has nothing to say; where it is only asked, it changes nothing."""
         ...
 
     def learn(self, view: View, said: Said | None, log: float) -> None:
@@ -68,6 +70,7 @@ class Member(Protocol):
 class Windowed:
     """The median of the last outcomes: the rung that always answers, and the centre of the others.
 
+    >>> import math
     >>> windowed = Windowed(100, default=math.log(2000.0))
     >>> for latency in (900.0, 1000.0, 1100.0):
     ...     windowed.learn(View({}), None, math.log(latency))
@@ -121,6 +124,7 @@ class Windowed:
 class Smoothed:
     """Exponential smoothing of ln values, a step of a fifth at most e-fold: it follows a level that moves.
 
+    >>> import math
     >>> smoothed = Smoothed()
     >>> for latency in (1000.0, 1000.0, 2000.0):
     ...     smoothed.learn(View({}), None, math.log(latency))

@@ -6,6 +6,7 @@ from typing import Any, Literal, NamedTuple
 from pointsman.schemas import Expectation, Interval, OptimizationConfig, RequestCompleted, Track
 
 from .members import Linear, Smoothed, View
+from .named import makings
 from .pace import Pace
 from .predictor import METRICS, Makers, Predictor, Saying
 from .situation import Situation
@@ -49,7 +50,7 @@ class Outlook:
         makers: dict[str, Any] = {"linear": Linear}
         if self.config.learners != "light":
             makers |= {"smoothed": Smoothed}
-        return makers
+        return makers | makings(self.config.models, self.settings.name, metric)
 
     def _choose(self) -> None:
         """Light or full, and who answers then; models that a user named always do."""

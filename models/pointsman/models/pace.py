@@ -15,7 +15,7 @@ class Pace:
     >>> for number in range(6000):
     ...     pace.observe(number / 100.0)
     >>> pace.is_busy, round(pace.rate)
-    (True, 87)
+    (True, 86)
     >>> pace.observe(120.0)
     >>> pace.is_busy
     False

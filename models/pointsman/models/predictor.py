@@ -216,13 +216,12 @@ class Predictor:
 
     def take_over(self, other: "Predictor") -> None:
         """Continue what another predictor of this metric has learned, as far as both have it."""
-        self.window.restore(other.window.snapshot())
-        for name in self.members:
-            if name in other.members:
-                self.members[name] = other.members[name]
-        self.standings |= {name: standing for name, standing in other.standings.items() if name in self.standings}
+        self.window.restore(other.window.snapshot()[-self.window.values.size :])
+        same = [name for name, make in self.makers.items() if other.makers.get(name) == make]
+        self.members |= {name: other.members[name] for name in same}
+        self.standings |= {name: other.standings[name] for name in ("windowed", *same)}
         self.intervals, self.coverage = other.intervals, other.coverage
-        self.shares = {name: share for name, share in other.shares.items() if name in self.standings}
+        self.shares = {name: other.shares[name] for name in ("windowed", *same) if name in other.shares}
 
     def snapshot(self) -> dict[str, Any]:
         """The state as plain values."""

@@ -11,17 +11,20 @@ from pointsman.models.decision import Decision
 from pointsman.schemas import AnyInput, Event, Expectation, OptimizationConfig, Reason
 
 from . import snapshot
-from .predictions import listing
+from .predictions import listing, refusal
 from .scope import Scope
 
 RECENT_S = 300.0
 
 
 class Core:
-    """A deterministic fold of input events into output events, scope by scope."""
+    """A deterministic fold of input events into output events, scope by scope; raises `ValueError` for models that can't be used."""
 
     def __init__(self, config: OptimizationConfig | None = None) -> None:
         self.config = config or OptimizationConfig()
+        unusable = refusal(self.config)
+        if unusable is not None:
+            raise ValueError(unusable.message)
         self._scopes: dict[str, Scope] = {}
 
     def step(self, event: AnyInput) -> list[Event]:

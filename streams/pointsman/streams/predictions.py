@@ -5,11 +5,26 @@ from typing import Any, NamedTuple
 
 from pointsman.models.context import Context
 from pointsman.models.join import Attempt
+from pointsman.models.named import ModelRefusedError, check
 from pointsman.models.predictor import Predictor
 from pointsman.models.track import TrackState
-from pointsman.schemas import ModelReport, OptimizationConfig, RequestStarted
+from pointsman.schemas import ModelReport, OptimizationConfig, Reason, RequestStarted
 
 REPORT_S = 60.0
+
+
+def refusal(config: OptimizationConfig) -> Reason | None:
+    """Why this configuration can't be taken up, if so: a model that it names can't be used, or is for a track that isn't there."""
+    names = {track.name for track in config.tracks}
+    for choice in config.models:
+        if names and choice.track is not None and choice.track not in names:
+            known = ", ".join(sorted(names))
+            return Reason(code="unknown_track", message=f"models: {choice.model} is for track {choice.track!r}, which is not configured: use one of {known}")
+        try:
+            check(choice)
+        except ModelRefusedError as error:
+            return Reason(code="unusable_model", message=f"models: {error}"[:2000])
+    return None
 
 
 class Finding(NamedTuple):
@@ -55,10 +70,10 @@ class Predictions:
 
     def configure(self, config: OptimizationConfig, tracks: dict[str, TrackState]) -> None:
         """From here on this configuration: models are changed where it names others, and keep what they learned where it doesn't."""
-        changed = (config.learners, config.models) != (self.config.learners, self.config.models)
-        self.config = config
-        for track in tracks.values():
-            if changed:
+        before, self.config = self.config, config
+        memory = config.intervals.window_outcomes
+        if (config.learners, config.models, memory) != (before.learners, before.models, before.intervals.window_outcomes):
+            for track in tracks.values():
                 track.outlook.configure(config)
         self.reported = {key: count for key, count in self.reported.items() if key.rsplit("/", 1)[0] in tracks}
 

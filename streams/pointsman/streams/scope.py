@@ -45,6 +45,7 @@ from pointsman.schemas import (
 )
 
 from .predictions import REPORT_S, Finding, Predictions
+from .predictions import refusal as unusable
 from .routing import Routing
 
 REMEMBERED_IDS = 4096
@@ -113,6 +114,8 @@ class Scope:
 
     def refusal(self, event: AnyInput) -> Reason | None:
         """Why this event cannot be folded now, if so."""
+        if isinstance(event, ConfigChanged):
+            return unusable(event.config)
         track = getattr(event, "track", None)
         if track is not None and track not in self.tracks:
             if self.config.tracks:

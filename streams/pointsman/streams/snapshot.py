@@ -4,7 +4,7 @@ import base64
 import hashlib
 import json
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 from typing import Any
 
@@ -17,6 +17,7 @@ from .scope import IDENTITY_BYTES, Scope
 
 FORMAT = 5
 CHUNK = 500
+PIECE = 200_000
 
 
 def fingerprint(config: OptimizationConfig) -> str:
@@ -57,16 +58,16 @@ def take(scope: Scope, config: OptimizationConfig) -> dict[str, bytes]:
         "due": scope.due,
         "predictions": scope.predictions.snapshot(),
     }
-    return {name: zlib.compress(json.dumps(state, separators=(",", ":")).encode(), 1) for name, state in parts.items()}
+    return {name: zlib.compress(piece, 1) for part, state in parts.items() for name, piece in _pieces(part, state)}
 
 
 def restore(name: str, parts: Mapping[str, bytes], config: OptimizationConfig) -> Scope | None:
     """The scope whose snapshot this is; None where it is incomplete or was written by another version or configuration."""
     try:
-        head = json.loads(zlib.decompress(parts["head"]))
+        head = _whole("head", parts)
         if head["fingerprint"] != fingerprint(config):
             return None
-        state = {part: json.loads(zlib.decompress(parts[part])) for part in head["parts"]}
+        state = {part: _whole(part, parts) for part in head["parts"]}
         return _build(name, head, state)
     except (KeyError, ValueError, TypeError, IndexError, zlib.error):
         return None
@@ -97,6 +98,20 @@ def _build(name: str, head: dict[str, Any], state: dict[str, Any]) -> Scope:
     scope.predictions.restore(head["predictions"])
     scope.constraints = Constraints.restore(head["constraints"])
     return scope
+
+
+def _pieces(part: str, state: Any) -> Iterator[tuple[str, bytes]]:
+    """A part as JSON, cut where it is long: `name`, `name#1`, ... until one is shorter than a piece."""
+    text = json.dumps(state, separators=(",", ":")).encode()
+    for number in range(len(text) // PIECE + 1):
+        yield f"{part}#{number}" if number else part, text[number * PIECE : (number + 1) * PIECE]
+
+
+def _whole(part: str, parts: Mapping[str, bytes]) -> Any:
+    found = [zlib.decompress(parts[part])]
+    while len(found[-1]) == PIECE:
+        found.append(zlib.decompress(parts[f"{part}#{len(found)}"]))
+    return json.loads(b"".join(found))
 
 
 def _packed(identities: list[int]) -> str:
