@@ -188,7 +188,7 @@ class Conformal:
 
     def _sane(self, value: float) -> float:
         low, high = self._settings.bounds or (0.0, _LARGEST)
-        return min(max(value, low), high) if math.isfinite(value) else low
+        return min(max(float(value), low), high) if math.isfinite(value) else low
 
     def _default(self, median: float) -> tuple[float, float]:
         """A wide guess for a young track: a quarter to four times the median, or 0.3 of the bounds' width to each side."""

@@ -1,0 +1,273 @@
+"""What to expect of a request from others alike: medians by key, coarse to fine, and a robust regression on what they leave."""
+
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from .keyed_fields import Fields, Value, fields_of, is_number
+from .keyed_windows import KeyedWindows
+from .least_squares import RobustLeastSquares
+from .quantiles import SlidingQuantiles
+from .situation import Situation
+
+WINDOWS = (32, 32, 16, 16, 8)
+KEYS = (192, 256, 256, 256, 512)
+EVERYONE = 64
+NUMBERS = 6
+BINS = 24
+INPUTS = 25
+SMALLEST = 1e-12
+LARGEST = 1e12
+REACH = 1.0
+FADING = 0.01
+
+
+class Kept(NamedTuple):
+    """A prediction with what is needed to learn from its outcome: plain values; `Kept.read` takes them back from a snapshot.
+
+    `median` is in the metric's own unit, None before the first outcome; `level` is ln of what those alike had, `corrected` with the regression; the rest is the
+    request's row: its keys coarse to fine under the `version` of their order, the code of each field, its bins and the regression's inputs.
+    """
+
+    median: float | None
+    level: float
+    corrected: float
+    everyone: float
+    now: float
+    version: int
+    keys: tuple[int, ...]
+    codes: tuple[int, ...]
+    bins: tuple[int, ...]
+    inputs: tuple[float, ...]
+
+    @classmethod
+    def read(cls, values: Sequence[Any]) -> "Kept":
+        """The prediction of a snapshot's list."""
+        *plain, keys, codes, bins, inputs = values
+        return cls(*plain, tuple(keys), tuple(codes), tuple(bins), tuple(inputs))
+
+
+class Keyed:
+    """One metric of one track, learned from requests alike: `predict` at the start, `learn` at the outcome.
+
+    The chain: rolling medians of ln y over everyone and over ever finer keys (`Fields` finds which fields, in which order), windows 64 32 32 16 16 8, each
+    shrunk to its parent, (n · median + 2 · parent) ÷ (n + 2). On ln y − the finest, a nearly least-absolute recursive regression: steps of the chain, log
+    numbers, time since last use of the keys, load, recent residuals, spread, and what was left of late at this idle time and at this load (binned means, for
+    cold starts and queues). The chain alone answers while it was the better of late. Values are positive, in any unit; `plain` learns
+    them as they are (quality), not their logarithms. Leave out requests that failed.
+
+    >>> keyed = Keyed()
+    >>> keyed.predict(Situation(now=0.0)).median is None
+    True
+    >>> for number in range(600):
+    ...     size = (256, 512, 1024)[number % 3]
+    ...     kept = keyed.predict(Situation(now=float(number), attributes={"model": f"m{number % 4}", "size": size}))
+    ...     keyed.learn(kept, 3.0 * size + 500.0 * (number % 4))
+    >>> round(keyed.predict(Situation(now=600.0, attributes={"model": "m1", "size": 512})).median)
+    2036
+    """
+
+    __slots__ = (
+        "_binned",
+        "_chain",
+        "_errors",
+        "_everyone",
+        "_fields",
+        "_gap",
+        "_last",
+        "_numbers",
+        "_plain",
+        "_predicted",
+        "_prefixes",
+        "_recent",
+        "_regression",
+        "_seen",
+        "_unit",
+        "_version",
+    )
+
+    def __init__(self, plain: bool = False) -> None:
+        self._plain = plain
+        self._unit = 10_000.0 if plain else 1_000.0
+        self._fields = Fields()
+        self._everyone = SlidingQuantiles(EVERYONE)
+        self._recent = SlidingQuantiles(32)
+        self._regression = RobustLeastSquares(INPUTS)
+        self._prefixes: list[tuple[int, ...]] = []
+        self._chain: list[KeyedWindows] = []
+        self._numbers: list[int] = []
+        self._binned = [[0.0] * BINS, [0.0] * BINS]
+        self._errors = [0.0, 0.0]
+        self._gap = 0.0
+        self._last = -math.inf
+        self._predicted = self._seen = self._version = 0
+
+    def predict(self, situation: Situation) -> Kept:
+        """What to expect, with the row to learn from."""
+        self._tick(situation.now)
+        given = [(number, value) for name, value in fields_of(situation) if (number := self._fields.number(name)) >= 0]
+        codes = self._fields.codes(given)
+        everyone = self._everyone.get(0.5)
+        keys = [_combined(codes, prefix) for prefix in self._prefixes]
+        level, inputs, bins = self._row(situation, keys, everyone, self._log_numbers(given))
+        corrected = level + max(-REACH, min(REACH, self._regression.predict(inputs)))
+        chosen = corrected if self._errors[1] <= self._errors[0] else level
+        median = (max(chosen, 0.0) if self._plain else math.exp(chosen)) if self._seen else None
+        return Kept(median, level, corrected, everyone, situation.now, self._version, tuple(keys), tuple(codes), bins, inputs)
+
+    def learn(self, kept: Kept, value: float) -> None:
+        """What came of it, in the metric's own unit."""
+        if not math.isfinite(value):
+            return
+        value = max(-3.0, min(3.0, value)) if self._plain else max(SMALLEST, min(LARGEST, value))
+        steps = round((value if self._plain else math.log(value)) * self._unit)
+        outcome = steps / self._unit
+        if self._seen:
+            self._correct(kept, outcome)
+        self._seen += 1
+        self._everyone.update(outcome)
+        if kept.version == self._version:
+            self._remember(kept, steps, outcome)
+        if self._fields.learn(kept.codes, outcome):
+            self._rebuild()
+
+    def _row(self, situation: Situation, keys: list[int], everyone: float, numbers: list[float]) -> tuple[float, tuple[float, ...], tuple[int, ...]]:
+        """The chain's finest level, the regression's inputs, and the bins of idle time and load."""
+        unit, level, steps, idle = self._unit, everyone, [0.0] * len(WINDOWS), [0.0] * len(WINDOWS)
+        drift = spread = newest = held = 0.0
+        waited = -1.0
+        for depth, (windows, key) in enumerate(zip(self._chain, keys, strict=True)):
+            place = windows.touch(key, situation.now)
+            count = windows.count[place]
+            newest, held = 0.0, float(count)
+            idle[depth] = math.log(windows.since / self._gap + 0.1) if windows.since >= 0.0 and self._gap > 0.0 else 7.0
+            if depth == 0:
+                drift, spread, waited = windows.drift[place], windows.spread[place] / unit, idle[0] if windows.since >= 0.0 else -1.0
+            if count:
+                steps[depth] = count / (count + 2.0) * (windows.median[place] / unit - level)
+                level += steps[depth]
+                newest = windows.last[place] / unit - level
+        bins = (_idle_bin(idle[0], waited), min(round(3.0 * math.log2(1.0 + max(situation.in_flight, 0))), BINS - 1))
+        finest = len(keys) - 1
+        row = (
+            *steps,
+            *numbers,
+            idle[0],
+            idle[min(2, max(finest, 0))],
+            idle[max(finest, 0)],
+            math.log1p(held),
+            math.log1p(max(situation.in_flight, 0)),
+            math.log1p(max(situation.pressure, 0.0)),
+            situation.drift,
+            situation.overdue,
+            self._recent.get(0.5),
+            drift,
+            newest,
+            spread,
+            self._binned[0][bins[0]],
+            self._binned[1][bins[1]],
+        )
+        return level, tuple([round(one, 4) if -1e6 < one < 1e6 else 0.0 for one in row]), bins
+
+    def _correct(self, kept: Kept, outcome: float) -> None:
+        """Judge the chain alone and corrected, in the metric's own unit; then the regression and the binned means learn what the chain left."""
+        rate = max(1.0 / self._seen, FADING)
+        for place, said in enumerate((kept.level, kept.corrected)):
+            away = abs(outcome - said) if self._plain else abs(math.exp(outcome) - math.exp(said))
+            self._errors[place] += rate * (away - self._errors[place])
+        rest = max(-3.0, min(3.0, outcome - kept.level))
+        self._recent.update(round(rest, 4))
+        self._regression.learn(kept.inputs, rest, 1.0 if self._plain else math.exp(max(-3.0, min(3.0, 0.5 * (kept.level - kept.everyone)))))
+        for means, place in zip(self._binned, kept.bins, strict=True):
+            means[place] = round(means[place] + 0.05 * (max(-1.0, min(1.0, rest - means[place]))), 9)
+
+    def _remember(self, kept: Kept, steps: int, outcome: float) -> None:
+        for depth, (windows, key) in enumerate(zip(self._chain, kept.keys, strict=True)):
+            place = windows.learn(key, max(-32_767, min(32_767, steps)), kept.now)
+            if depth == 0:
+                windows.drift[place] += 0.2 * (outcome - kept.level - windows.drift[place])
+
+    def _rebuild(self) -> None:
+        """Take up a new order of the fields; levels whose fields stay keep what they have."""
+        order = self._fields.order
+        depths = min(len(order), len(WINDOWS))
+        lengths = [1 + round((depth * (len(order) - 1)) / max(depths - 1, 1)) for depth in range(depths)]
+        prefixes = [tuple(sorted(order[:length])) for length in lengths]
+        kept = {prefix: windows for prefix, windows in zip(self._prefixes, self._chain, strict=True)}
+        places = {prefix: depth for depth, prefix in enumerate(self._prefixes)}
+        self._chain = [
+            kept[prefix] if places.get(prefix) == depth else KeyedWindows(WINDOWS[depth], KEYS[depth]) for depth, prefix in enumerate(prefixes)
+        ]
+        self._prefixes = prefixes
+        self._version += 1
+
+    def _tick(self, now: float) -> None:
+        """Count the time between starts in its running mean; a long silence counts as twenty."""
+        if self._predicted and math.isfinite(now):
+            gap = max(now - self._last, 0.0)
+            self._gap += max(1.0 / self._predicted, 0.002) * (min(gap, 20.0 * self._gap if self._gap > 0.0 else gap) - self._gap)
+        self._predicted += 1
+        self._last = now
+
+    def _log_numbers(self, given: list[tuple[int, Value]]) -> list[float]:
+        """The first six numeric fields as signed logarithms."""
+        numbers = [-0.7] * NUMBERS
+        for number, value in given:
+            if is_number(value):
+                if number not in self._numbers and len(self._numbers) < NUMBERS:
+                    self._numbers.append(number)
+                if number in self._numbers:
+                    numbers[self._numbers.index(number)] = math.copysign(math.log1p(abs(float(value))), float(value))
+        return numbers
+
+    def snapshot(self) -> dict[str, Any]:
+        """The state as plain values."""
+        return {
+            "fields": self._fields.snapshot(),
+            "everyone": self._everyone.snapshot(),
+            "recent": self._recent.snapshot(),
+            "regression": self._regression.snapshot(),
+            "prefixes": [list(prefix) for prefix in self._prefixes],
+            "chain": [windows.snapshot() for windows in self._chain],
+            "numbers": list(self._numbers),
+            "binned": [list(means) for means in self._binned],
+            "errors": list(self._errors),
+            "clock": [self._gap, self._last if self._predicted else 0.0],
+            "counts": [self._predicted, self._seen, self._version],
+        }
+
+    @classmethod
+    def restore(cls, state: dict[str, Any], plain: bool = False) -> "Keyed":
+        """The predictor that left this snapshot."""
+        keyed = cls(plain)
+        keyed._fields.restore(state["fields"])
+        keyed._everyone.restore(state["everyone"])
+        keyed._recent.restore(state["recent"])
+        keyed._regression.restore(state["regression"])
+        keyed._prefixes = [tuple(prefix) for prefix in state["prefixes"]]
+        keyed._chain = [KeyedWindows(size, most) for size, most, _ in zip(WINDOWS, KEYS, state["chain"], strict=False)]
+        for windows, values in zip(keyed._chain, state["chain"], strict=True):
+            windows.restore(values)
+        keyed._numbers, keyed._binned, keyed._errors = list(state["numbers"]), [list(means) for means in state["binned"]], list(state["errors"])
+        keyed._gap, keyed._last = state["clock"]
+        keyed._predicted, keyed._seen, keyed._version = state["counts"]
+        return keyed
+
+    @property
+    def evicted(self) -> int:
+        """How many keys gave way to newer ones."""
+        return sum(windows.evicted for windows in self._chain)
+
+
+def _combined(codes: list[int], prefix: tuple[int, ...]) -> int:
+    """One 32-bit key of several fields' codes."""
+    key = 0
+    for number in prefix:
+        key = ((key ^ codes[number]) * 0x9E3779B1 + 0x7F4A7C15) & 0xFFFFFFFF
+        key ^= key >> 15
+    return key
+
+
+def _idle_bin(idle: float, waited: float) -> int:
+    """0 for a key never seen, else by ln of how many mean gaps it was idle."""
+    return 0 if waited == -1.0 else 1 + max(0, min(BINS - 2, round(1.5 * idle) + 4))
