@@ -188,24 +188,3 @@ class Linear:
         """Take up the state of a snapshot."""
         weights, self.model.intercept, self.model.optimizer.n_iterations = state
         self.model._weights.update(weights)
-
-
-class FromEngine:
-    """What the physics of the track's engine say; it learns by itself, from every request of the track."""
-
-    name = "engine"
-    prior = 0.02
-
-    def predict(self, view: View) -> Said | None:
-        """What the engine said as the request started."""
-        return None if view.engine is None else Said(view.engine)
-
-    def learn(self, view: View, said: Said | None, log: float) -> None:
-        """Nothing: the engine was told."""
-
-    def snapshot(self) -> Any:
-        """Nothing is kept."""
-        return None
-
-    def restore(self, state: Any) -> None:
-        """Nothing is kept."""

@@ -5,6 +5,7 @@ from typing import Any, Literal, NamedTuple
 
 from pointsman.schemas import Expectation, Interval, OptimizationConfig, RequestCompleted, Track
 
+from .guests import FromKeyed, plainly
 from .members import Linear, Smoothed, View
 from .named import makings
 from .pace import Pace
@@ -49,7 +50,7 @@ class Outlook:
         """The models of a metric under this configuration."""
         makers: dict[str, Any] = {"linear": Linear}
         if self.config.learners != "light":
-            makers |= {"smoothed": Smoothed}
+            makers |= {"smoothed": Smoothed, "keyed": plainly if metric == "quality_score" else FromKeyed}
         return makers | makings(self.config.models, self.settings.name, metric)
 
     def _choose(self) -> None:
@@ -90,7 +91,7 @@ class Outlook:
         x, place = features(situation), near(situation)
         logs, intervals = {}, {}
         for metric, predictor in self.predictors.items():
-            found = predictor.expected(View(x, situation=situation), self.active[metric], place, situation.in_flight, is_full=self.is_full)
+            found = predictor.expected(View(x, situation=situation, is_question=True), self.active[metric], place, situation.in_flight, is_full=self.is_full)
             logs[metric], intervals[metric] = found
         return Expectation(**intervals), logs
 
@@ -100,7 +101,7 @@ class Outlook:
 
     def latency(self, situation: Situation) -> tuple[float, tuple[float, ...]]:
         """ln of the latency's median, and how the request lies among others; reads only."""
-        saying, _ = self.predictors["latency_ms"].look(View(features(situation), situation=situation), self.active["latency_ms"])
+        saying, _ = self.predictors["latency_ms"].look(View(features(situation), situation=situation, is_question=True), self.active["latency_ms"])
         return saying.log, near(situation)
 
     # what is learned

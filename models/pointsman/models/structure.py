@@ -21,6 +21,7 @@ _PLAIN = {
     "numpy": {"mean", "median", "sum", "dot"},
 }
 _KINDS = "biuf"
+_NEW: Any = vars(copyreg)["__newobj__"]
 Values = Any
 
 
@@ -109,7 +110,7 @@ class _Writer:
         if isinstance(reduced, str):
             raise UnknownStructureError(f"{name} is known by its name only")
         make, arguments, state, items, pairs = (*reduced, None, None, None)[:5]
-        if make is copyreg.__newobj__:
+        if make is _NEW:
             if arguments[0] is not type(thing):
                 raise UnknownStructureError(f"{name} is made as another class")
             row: dict[str, Values] = {"new": name, "arguments": [self.value(one) for one in arguments[1:]]}
