@@ -15,8 +15,9 @@ WORST_LOG = 5.0
 class Standing:
     """One model's record on one metric of one track: recent error, WAPE, age, versions; and whether it may answer.
 
-    `error` is the fading mean of |ln(outcome ÷ prediction)|. It rests where it throws, is not finite, or its error is beyond 4 times the simplest
-    one's and 0.2 more, and returns after 50 outcomes in shadow (twice as many each time) if its error is then at most 1.1 times the simplest one's.
+    `error` is the fading mean of |ln(outcome ÷ prediction)|, `loss` that of |outcome - prediction| in the metric's unit. It rests where it throws, is not
+    finite, or its error is beyond 4 times the simplest one's and 0.2 more, and returns after 50 outcomes in shadow (twice as many each time) if its error
+    is then at most 1.1 times the simplest one's.
 
     >>> standing = Standing()
     >>> for _ in range(40):
@@ -34,10 +35,11 @@ class Standing:
     (True, 120.0)
     """
 
-    __slots__ = ("deviations", "error", "is_resting", "outcomes", "resets", "since", "totals", "version")
+    __slots__ = ("deviations", "error", "is_resting", "loss", "outcomes", "resets", "since", "totals", "version")
 
     def __init__(self) -> None:
         self.error = 0.0
+        self.loss = 0.0
         self.deviations = 0.0
         self.totals = 0.0
         self.outcomes = 0
@@ -59,16 +61,19 @@ class Standing:
     def observe(self, error: float, actual: float, said: float) -> None:
         """An outcome with the |ln ratio| to what was said, and both in the metric's unit."""
         self.outcomes += 1
-        self.error += max(FADING, 1.0 / self.outcomes) * (min(error, WORST_LOG) - self.error)
-        self.deviations += min(abs(actual - said), 1e12)
-        self.totals += abs(actual)
+        rate = 1.0 / self.outcomes if self.outcomes < 50 else FADING
+        away = abs(actual - said)
+        self.error += rate * ((error if error < WORST_LOG else WORST_LOG) - self.error)
+        self.loss += rate * (away - self.loss)
+        self.deviations += away
+        self.totals += actual
 
     def rest(self, now: float) -> None:
         """It failed: made anew, and silent until it has proved itself."""
         self.version += 1
         self.resets += 1
         self.is_resting, self.since = True, now
-        self.error = self.deviations = self.totals = 0.0
+        self.error = self.loss = self.deviations = self.totals = 0.0
         self.outcomes = 0
 
     def has_diverged(self, simplest: float) -> bool:
@@ -83,13 +88,14 @@ class Standing:
 
     def snapshot(self) -> list[Any]:
         """The state as plain values."""
-        return [self.error, self.deviations, self.totals, self.outcomes, self.version, self.resets, self.since, self.is_resting]
+        return [self.error, self.loss, self.deviations, self.totals, self.outcomes, self.version, self.resets, self.since, self.is_resting]
 
     @classmethod
     def restore(cls, state: list[Any]) -> "Standing":
         """The record that left this snapshot."""
         standing = cls()
-        standing.error, standing.deviations, standing.totals, standing.outcomes, standing.version, standing.resets, standing.since, standing.is_resting = state
+        standing.error, standing.loss, standing.deviations, standing.totals, *rest = state
+        standing.outcomes, standing.version, standing.resets, standing.since, standing.is_resting = rest
         return standing
 
 

@@ -36,17 +36,16 @@ class Coverage:
         """The share of the outcomes within their intervals, ends included; None before the first."""
         return self._within / len(self._recent) if self._recent else None
 
-    @property
-    def is_off(self) -> bool:
+    def is_off(self, margin: float = 0.0) -> bool:
         """Whether the intervals can't be what they say: too few outcomes within them, or too many strictly inside (a value that repeats is on an end)."""
         count = len(self._recent)
-        return count >= FEWEST and (self._within < LOWEST * count or self._inside > HIGHEST * count)
+        return count >= FEWEST and (self._within < (LOWEST + margin) * count or self._inside > (HIGHEST - margin) * count)
 
-    def observe(self, lower: float, upper: float, actual: float) -> None:
-        """An outcome and the interval that was issued for it."""
+    def observe(self, lower: float, upper: float, actual: float, slack: float = 0.0) -> None:
+        """An outcome and the interval that was issued for it; one within `slack` of an end is on it."""
         if len(self._recent) == OUTCOMES:
             self._count(self._recent.popleft(), -1)
-        place = 2 if lower < actual < upper else int(lower <= actual <= upper)
+        place = 2 if lower < actual < upper else int(lower - slack <= actual <= upper + slack)
         self._recent.append(place)
         self._count(place, 1)
         score = upper - lower + 2.0 / _MISSED * max(lower - actual, actual - upper, 0.0)

@@ -9,7 +9,7 @@ from .guests import FromKeyed, plainly
 from .members import Linear, Smoothed, View
 from .named import makings
 from .pace import Pace
-from .predictor import METRICS, Makers, Predictor, Saying
+from .predictor import METRICS, YOUNG, Makers, Predictor, Saying
 from .situation import Situation
 
 TIMED = ("latency_ms", "ttft_ms")
@@ -30,11 +30,13 @@ class Reach(NamedTuple):
 class Outlook:
     """The predictions of one track; in light form the sliding median and the linear model, in full form everything, by `learners` and the track's own pace."""
 
-    __slots__ = ("active", "config", "is_full", "pace", "predictors", "settings")
+    __slots__ = ("active", "config", "is_full", "lived", "outcomes", "pace", "predictors", "settings")
 
     def __init__(self, settings: Track, config: OptimizationConfig) -> None:
         self.settings, self.config = settings, config
         self.pace = Pace()
+        self.lived = 0.0
+        self.outcomes = 0
         defaults = {
             "latency_ms": settings.latency_ms,
             "ttft_ms": settings.latency_ms / 5.0,
@@ -73,7 +75,7 @@ class Outlook:
         self.pace.observe(situation.now)
         if self.config.learners == "auto" and self.is_full == self.pace.is_busy:
             self._choose()
-        reach = Reach(features(situation), near(situation), {})
+        reach = Reach(features(situation), near(situation) if self.is_full else (), {})
         sayings: Sayings = {}
         for metric, predictor in self.predictors.items():
             view = View(reach.x, situation=situation, engine=reach.engine.get(metric))
@@ -88,7 +90,7 @@ class Outlook:
 
     def expectation(self, situation: Situation) -> tuple[Expectation, dict[str, float]]:
         """What would be issued of such a request, priors where nothing was seen, and ln of the medians; reads only."""
-        x, place = features(situation), near(situation)
+        x, place = features(situation), near(situation) if self.is_full else ()
         logs, intervals = {}, {}
         for metric, predictor in self.predictors.items():
             found = predictor.expected(View(x, situation=situation, is_question=True), self.active[metric], place, situation.in_flight, is_full=self.is_full)
@@ -115,6 +117,9 @@ class Outlook:
             "cost_usd": event.cost_usd,
             "quality_score": event.quality_score,
         }
+        if event.success and sayings:
+            self.lived = max(self.lived, math.expm1(4.0 * x["in_flight"]))
+            self.outcomes += 1
         for metric, value in observed.items():
             if value is not None:
                 self.predictors[metric].learn(View(x), value, sayings.get(metric), self.active[metric], now)
@@ -122,6 +127,10 @@ class Outlook:
     def learn_quality(self, score: float, x: dict[str, float], saying: Saying | None, now: float) -> None:
         """Take in a judgement that came after the completion."""
         self.predictors["quality_score"].learn(View(x), score, saying, self.active["quality_score"], now)
+
+    def is_beyond(self, in_flight: int) -> bool:
+        """Whether more run than a quarter beyond the most beside which a request was ever seen to its end."""
+        return self.outcomes >= YOUNG and in_flight > 1.25 * self.lived + 4.0
 
     # configuration and state
 
@@ -136,11 +145,12 @@ class Outlook:
 
     def snapshot(self) -> dict[str, Any]:
         """The state as plain values, a part for each metric."""
-        return {"pace": self.pace.snapshot()} | {metric: predictor.snapshot() for metric, predictor in self.predictors.items()}
+        return {"now": [self.pace.snapshot(), self.lived, self.outcomes]} | {metric: predictor.snapshot() for metric, predictor in self.predictors.items()}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Take up the state of a snapshot."""
-        self.pace = Pace.restore(state["pace"])
+        pace, self.lived, self.outcomes = state["now"]
+        self.pace = Pace.restore(pace)
         for metric, predictor in self.predictors.items():
             predictor.restore(state[metric])
         self._choose()

@@ -16,6 +16,7 @@ from .members import Member, Said, View, Windowed
 METRICS = ("latency_ms", "ttft_ms", "output_tokens", "cost_usd", "quality_score")
 DECIMALS = {"latency_ms": 3, "ttft_ms": 3, "output_tokens": 1, "cost_usd": 9, "quality_score": 6}
 SMALLEST = {"latency_ms": 0.01, "ttft_ms": 0.01, "output_tokens": 0.5, "cost_usd": 1e-9, "quality_score": 1e-3}
+SLACK = {metric: 0.5 * 10.0**-digits for metric, digits in DECIMALS.items()}  # what is issued has so many digits
 YOUNG = 20
 _LARGEST_LOG = 25.0
 
@@ -50,7 +51,7 @@ class Predictor:
     `makers` are the models beside the sliding median; those in `light` answer always, the others while the track is in full form.
     """
 
-    __slots__ = ("coverage", "intervals", "makers", "members", "metric", "shares", "standings", "window")
+    __slots__ = ("coverage", "has_rested", "intervals", "makers", "members", "metric", "shares", "standings", "window")
 
     def __init__(self, metric: str, default: float, memory: int, makers: Makers) -> None:
         self.metric = metric
@@ -61,6 +62,7 @@ class Predictor:
         self.intervals: dict[bool, Conformal] = {}
         self.coverage = Coverage()
         self.shares: dict[str, float] = {}
+        self.has_rested = False
 
     # what is said
 
@@ -110,13 +112,13 @@ class Predictor:
         saying, failed = self.look(view, active)
         for name in failed:
             self._rest(name, now)
-        if self.window.is_constant:
+        if len(saying.said) == 1 and self.window.is_constant:
             saying.lower = saying.upper = self._value(saying.log)
             return saying
         saying.band = self._conformal(is_full).issue(self._value(saying.log), near, in_flight)
         saying.is_full = is_full
         saying.lower, saying.upper = saying.band.lower, saying.band.upper
-        if failed or any(standing.version for standing in self.standings.values()):
+        if self.has_rested:
             saying.said = {name: one._replace(version=self.standings[name].version) for name, one in saying.said.items()}
         return saying
 
@@ -163,24 +165,21 @@ class Predictor:
 
     def _judge_interval(self, saying: Saying, value: float) -> None:
         median = self._value(saying.log)
-        lower, upper = min(saying.lower, median), max(saying.upper, median)
-        slack = 10.0 ** -DECIMALS[self.metric] if lower == upper else 0.0  # what is issued has so many digits
-        self.coverage.observe(lower - slack, upper + slack, value)
+        self.coverage.observe(min(saying.lower, median), max(saying.upper, median), value, SLACK[self.metric])
         if saying.band is not None and (conformal := self.intervals.get(saying.is_full)) is not None:
             conformal.observe(saying.band, value)
 
     def _measure(self, said: Mapping[str, Said], log: float, value: float, now: float) -> None:
         """Every model that spoke is judged by what it said; one that has diverged goes to rest, one that has proved itself comes back."""
+        simplest = self.standings["windowed"]
         for name, one in said.items():
             standing = self.standings.get(name)
-            if standing is not None and standing.version == one.version:
-                standing.observe(abs(log - one.log), value, _exp(one.log))
-        simplest = self.standings["windowed"].error
-        for name in self.members:
-            standing = self.standings[name]
+            if standing is None or standing.version != one.version:
+                continue
+            standing.observe(abs(log - one.log), value, _exp(one.log))
             if standing.is_resting:
-                standing.judge(simplest, now)
-            elif standing.has_diverged(simplest):
+                standing.judge(simplest.error, now)
+            elif standing is not simplest and standing.has_diverged(simplest.error):
                 self._rest(name, now)
 
     def _teach(self, view: View, saying: Saying | None, log: float, active: frozenset[str], now: float) -> None:
@@ -197,20 +196,22 @@ class Predictor:
                 self._rest(name, now)
 
     def _rest(self, name: str, now: float) -> None:
+        self.has_rested = True
         self.standings[name].rest(now)
         self.members[name] = self.makers[name]()
 
     def _share_out(self, active: frozenset[str]) -> None:
-        """The weights of those that may answer now."""
-        able = [name for name in self.members if name in active and self.standings[name].may_answer]
-        names = ["windowed", *able]
-        if not able:
-            self.shares = {"windowed": 1.0}
-            return
-        standings = [self.standings[name] for name in names]
-        priors = [0.0, *(self.members[name].prior for name in able)]
-        found = weights([standing.error for standing in standings], priors, [standing.outcomes for standing in standings])
-        self.shares = dict(zip(names, found, strict=True))
+        """The shares of those that may answer now."""
+        names = ["windowed"]
+        losses, priors, outcomes = [self.standings["windowed"].loss], [0.0], [self.standings["windowed"].outcomes]
+        for name, member in self.members.items():
+            standing = self.standings[name]
+            if name in active and standing.may_answer:
+                names.append(name)
+                losses.append(standing.loss)
+                priors.append(member.prior)
+                outcomes.append(standing.outcomes)
+        self.shares = dict(zip(names, weights(losses, priors, outcomes), strict=True)) if len(names) > 1 else {"windowed": 1.0}
 
     # state
 
@@ -220,6 +221,7 @@ class Predictor:
         same = [name for name, make in self.makers.items() if other.makers.get(name) == make]
         self.members |= {name: other.members[name] for name in same}
         self.standings |= {name: other.standings[name] for name in ("windowed", *same)}
+        self.has_rested = any(standing.version for standing in self.standings.values())
         self.intervals, self.coverage = other.intervals, other.coverage
         self.shares = {name: other.shares[name] for name in ("windowed", *same) if name in other.shares}
 
@@ -241,6 +243,7 @@ class Predictor:
             member.restore(state["members"][name])
         self.standings = {name: Standing.restore(standing) for name, standing in state["standings"].items()}
         self.intervals = {form == "full": Conformal.restore(found, self._settings(form == "full")) for form, found in state["intervals"].items()}
+        self.has_rested = any(standing.version for standing in self.standings.values())
         self.coverage = Coverage.restore(state["coverage"])
         self.shares = state["shares"]
 
@@ -262,4 +265,4 @@ class Predictor:
 
 
 def _exp(log: float) -> float:
-    return math.exp(max(-_LARGEST_LOG, min(_LARGEST_LOG, log)))
+    return math.exp(log if -_LARGEST_LOG < log < _LARGEST_LOG else math.copysign(_LARGEST_LOG, log))

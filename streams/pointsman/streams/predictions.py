@@ -1,6 +1,6 @@
 """Predictions in the core: what every request is told, how the models do, and whether their intervals can be trusted."""
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from typing import Any, NamedTuple
 
 from pointsman.models.context import Context
@@ -11,6 +11,7 @@ from pointsman.models.track import TrackState
 from pointsman.schemas import ModelReport, OptimizationConfig, Reason, RequestStarted
 
 REPORT_S = 60.0
+BACK = 0.01  # how far back within 86-94 % a coverage has to be for its alert to end
 
 
 def refusal(config: OptimizationConfig) -> Reason | None:
@@ -50,14 +51,22 @@ class Predictions:
         timeouts = track.issue_timeouts(track.outlook.logs(sayings))
         return Attempt(track.name, event.occurred_at, context, reach.x, sayings, timeouts, event.policy_version is not None)
 
-    def learned(self, track: TrackState, now: float) -> list[Finding]:
-        """Whether each interval holds what it promises."""
+    def learned(self, track: TrackState, known: Container[str]) -> list[Finding]:
+        """Intervals that don't hold what they promise, and those of the alerts `known` that do again."""
         found = []
         for metric, predictor in track.outlook.predictors.items():
-            share = predictor.coverage.share
-            if share is not None:
-                found.append(Finding(f"{track.name}/{metric}/coverage", share, 0.9, predictor.coverage.is_off))
+            coverage, fingerprint = predictor.coverage, f"{track.name}/{metric}/coverage"
+            is_off = coverage.is_off(BACK if fingerprint in known else 0.0)
+            if is_off or fingerprint in known:
+                found.append(Finding(fingerprint, coverage.share or 0.0, 0.9, is_off))
         return found
+
+    def loaded(self, track: TrackState, known: Container[str]) -> list[Finding]:
+        """Whether a track that slows down under load is loaded beyond anything it has lived through: no interval can be trusted there."""
+        fingerprint, is_unknown = f"{track.name}/load/unknown", track.load is not None and track.outlook.is_beyond(track.in_flight)
+        if is_unknown or fingerprint in known:
+            return [Finding(fingerprint, float(track.in_flight), round(track.outlook.lived, 3), is_unknown)]
+        return []
 
     def reports(self, tracks: dict[str, TrackState]) -> Iterator[dict[str, Any]]:
         """The fields of a report for every metric that has something new."""

@@ -220,6 +220,7 @@ class Scope:
             attempt.expected_s = track.expected_s(context) or attempt.expected_s
             attempt.area = track.take_off(self.clock)
             self._emit(PredictionIssued, request_id=event.request_id, track=event.track, **track.outlook.intervals(attempt.sayings))
+            self._tell_models(self.predictions.loaded(track, self.constraints.breaches))
         else:
             if attempt.is_own:
                 self.routing.recognise(completion, self.clock)
@@ -255,7 +256,7 @@ class Scope:
         waited = event.latency_ms if event.latency_ms is not None else 1000.0 * max(event.occurred_at - attempt.started_at, 0.0)
         x = attempt.features or features(track.situation(attempt.context, 0.0, self.clock))
         track.learn(event, x, attempt.sayings, attempt.timeouts, waited, self.clock)
-        self._tell_models(self.predictions.learned(track, self.clock))
+        self._tell_models(self.predictions.learned(track, self.constraints.breaches))
         self._tell_drift(event.track, self.routing.learn(event, attempt.context, track, self.clock))
         done = Done(attempt.context, x, attempt.sayings.get("quality_score")) if event.quality_score is None else None
         self.join.finish(event.request_id, event.track, done)
@@ -266,7 +267,7 @@ class Scope:
         if done is not None:
             track = self._track(event.track)
             track.learn_quality(event.score, done.features, done.quality, self.clock)
-            self._tell_models(self.predictions.learned(track, self.clock))
+            self._tell_models(self.predictions.learned(track, self.constraints.breaches))
             self.join.done[(event.request_id, event.track)] = Done(done.context, done.features)
             self._tell_drift(event.track, self.routing.learn_quality(event.track, done.context, event.score))
             self._publish_if_due()
