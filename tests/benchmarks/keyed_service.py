@@ -19,7 +19,7 @@ class Service:
     models: int = 80
     workers: int = 32
     loaded: int = 60
-    load: float = 0.35
+    load: float = 0.28
     noise: float = 0.12
     failures: float = 0.03
     cancellations: float = 0.02

@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 from .arrays import read_singles, singles
 from .least_squares import RobustLeastSquares
 
+THOROUGH = 500
+SAMPLED = 4
+FADING = 0.005
 _LARGEST = 1e30
 _TINY = 1e-30
 _ROUNDING = 1e-6  # residuals are float32: a value that repeats must not fall out of its own interval
@@ -72,7 +75,7 @@ class Conformal:
     adaptive levels (Gibbs & Candès 2021: level += rate · (nominal − missed), per side):
     *scaled*: quantiles of r ÷ scale over the ring, the scale learned online as ln(|r| ÷ √median + 0.02) from ln median and `near`;
     *near*: quantiles of r over the 150 outcomes nearest in (ln median, `near`).
-    The one with the lower interval score (Winkler) of late is issued. The light form is *scaled*, on the median alone. While many requests are in
+    The one with the lower interval score (Winkler) of late is issued; while that is *scaled*, *near* is asked for every fourth. The light form is *scaled*, on the median alone. While many requests are in
     flight their outcomes can't correct the levels in time, so that these may then only widen.
 
     Costs are printed by benchmarks.keyed.
@@ -90,7 +93,7 @@ class Conformal:
     110
     """
 
-    __slots__ = ("_count", "_held", "_kept", "_level", "_near", "_scaled", "_scores", "_settings", "_sizes")
+    __slots__ = ("_count", "_held", "_judged", "_kept", "_level", "_near", "_scaled", "_scores", "_settings", "_sizes")
 
     def __init__(self, settings: ConformalSettings | None = None) -> None:
         self._settings = given = settings or ConformalSettings()
@@ -98,6 +101,7 @@ class Conformal:
         self._near = None if given.light else _Near(given)
         self._sizes: RobustLeastSquares | _Slope | None = _Slope() if given.light else None
         self._scores = [0.0, 0.0]
+        self._judged = 0
         self._level = 0.0
         self._count = 0
         self._held = bytearray(given.window)
@@ -124,7 +128,7 @@ class Conformal:
         if self._count < self._settings.young:
             return Band(*self._default(median), median, scale, place, ())
         forms: tuple[float, ...] = self._ends(median, *self._scaled.get(in_flight), scale)
-        if self._near is not None:
+        if self._near is not None and (self._chosen() or self._count % SAMPLED == 0):
             forms += self._ends(median, *self._near.get(place, in_flight), 1.0)
         chosen = 2 * self._chosen()
         return Band(forms[chosen], forms[chosen + 1], median, scale, place, forms)
@@ -141,7 +145,8 @@ class Conformal:
         self._scaled.learn(residual / band.scale)
         if self._near is not None:
             self._near.learn(residual, band.place)
-        self._learn_size(band.place, abs(residual))
+        if self._count <= THOROUGH or self._count % 2 or self._sizes is None:
+            self._learn_size(band.place, abs(residual))
         self._level += max(1.0 / self._count, 0.01) * (actual - self._level)
 
     def quantile(self, median: float, level: float, near: Sequence[float] = ()) -> float:
@@ -159,7 +164,7 @@ class Conformal:
         return {
             "count": self._count,
             "level": self._level,
-            "scores": list(self._scores),
+            "scores": [*self._scores, self._judged],
             "held": base64.b64encode(np.packbits(np.frombuffer(self._held, np.uint8)).tobytes()).decode("ascii"),
             "scaled": self._scaled.snapshot(),
             "near": self._near and self._near.snapshot(),
@@ -170,7 +175,8 @@ class Conformal:
     def restore(cls, state: dict[str, Any], settings: ConformalSettings | None = None) -> "Conformal":
         """The intervals that left this snapshot, under the same settings."""
         conformal = cls(settings)
-        conformal._count, conformal._level, conformal._scores = state["count"], state["level"], list(state["scores"])
+        conformal._count, conformal._level = state["count"], state["level"]
+        *conformal._scores, conformal._judged = state["scores"]
         bits = np.unpackbits(np.frombuffer(base64.b64decode(state["held"]), np.uint8))
         conformal._held = bytearray(bits[: len(conformal._held)].tobytes())
         conformal._kept = sum(conformal._held)
@@ -240,10 +246,13 @@ class Conformal:
         """Move each form's levels, and its score: width + 2/α · how far outside (Winkler 1972)."""
         alpha = 1.0 - self._settings.level
         forms = (self._scaled, self._near)
+        paired = self._near is None or len(band.forms) > 2
+        self._judged += paired
         for form, learner in enumerate(forms[: len(band.forms) // 2]):
             lower, upper = band.forms[2 * form : 2 * form + 2]
             below, above = max(lower - actual, 0.0), max(actual - upper, 0.0)
-            self._scores[form] += max(1.0 / (self._count - self._settings.young), 0.005) * (upper - lower + 2.0 / alpha * (below + above) - self._scores[form])
+            if paired:
+                self._scores[form] += max(1.0 / self._judged, FADING) * (upper - lower + 2.0 / alpha * (below + above) - self._scores[form])
             if learner is not None:
                 learner.levels.observe(below > 0.0, above > 0.0)
 

@@ -4,6 +4,10 @@ import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
+from .arrays import dot
 from .keyed_fields import Fields, Value, fields_of, is_number
 from .keyed_windows import KeyedWindows
 from .least_squares import RobustLeastSquares
@@ -15,11 +19,14 @@ KEYS = (192, 256, 256, 256, 512)
 EVERYONE = 64
 NUMBERS = 6
 BINS = 24
-INPUTS = 25
+LONG_IDLE = 7.0
+INPUTS = 19
 SMALLEST = 1e-12
 LARGEST = 1e12
 REACH = 1.0
 FADING = 0.01
+THOROUGH = 2000
+SAMPLED = 4
 
 
 class Kept(NamedTuple):
@@ -32,19 +39,25 @@ class Kept(NamedTuple):
     median: float | None
     level: float
     corrected: float
-    everyone: float
+    tilt: float
     now: float
     version: int
     keys: tuple[int, ...]
     codes: tuple[int, ...]
     bins: tuple[int, ...]
+    numbers: tuple[float, ...]
     inputs: tuple[float, ...]
+
+    @property
+    def near(self) -> tuple[float, float, float, float]:
+        """What tells how sure it is, for `Conformal.issue`: how many alike, their spread, what idle time makes of it, and load."""
+        return 0.5 * self.inputs[12], self.inputs[16], self.inputs[17], 0.5 * self.inputs[8]
 
     @classmethod
     def read(cls, values: Sequence[Any]) -> "Kept":
         """The prediction of a snapshot's list."""
-        *plain, keys, codes, bins, inputs = values
-        return cls(*plain, tuple(keys), tuple(codes), tuple(bins), tuple(inputs))
+        *plain, keys, codes, bins, numbers, inputs = values
+        return cls(*plain, tuple(keys), tuple(codes), tuple(bins), tuple(numbers), tuple(inputs))
 
 
 class Keyed:
@@ -71,10 +84,12 @@ class Keyed:
         "_binned",
         "_chain",
         "_errors",
+        "_centre",
         "_everyone",
         "_fields",
         "_gap",
         "_last",
+        "_means",
         "_numbers",
         "_plain",
         "_predicted",
@@ -82,6 +97,8 @@ class Keyed:
         "_recent",
         "_regression",
         "_seen",
+        "_slopes",
+        "_tilts",
         "_unit",
         "_version",
     )
@@ -93,6 +110,10 @@ class Keyed:
         self._everyone = SlidingQuantiles(EVERYONE)
         self._recent = SlidingQuantiles(32)
         self._regression = RobustLeastSquares(INPUTS)
+        self._tilts = RobustLeastSquares(NUMBERS)
+        self._slopes = [0.0] * NUMBERS
+        self._means = [0.0] * NUMBERS
+        self._centre = 0.0
         self._prefixes: list[tuple[int, ...]] = []
         self._chain: list[KeyedWindows] = []
         self._numbers: list[int] = []
@@ -105,69 +126,73 @@ class Keyed:
     def predict(self, situation: Situation) -> Kept:
         """What to expect, with the row to learn from."""
         self._tick(situation.now)
-        given = [(number, value) for name, value in fields_of(situation) if (number := self._fields.number(name)) >= 0]
-        codes = self._fields.codes(given)
-        everyone = self._everyone.get(0.5)
+        codes, numbers = self._read(situation)
+        tilt = dot(self._slopes, (one - mean for one, mean in zip(numbers, self._means, strict=True)))
         keys = [_combined(codes, prefix) for prefix in self._prefixes]
-        level, inputs, bins = self._row(situation, keys, everyone, self._log_numbers(given))
+        level, inputs, bins = self._row(situation, keys, self._everyone.get(0.5))
+        level += tilt
         corrected = level + max(-REACH, min(REACH, self._regression.predict(inputs)))
         chosen = corrected if self._errors[1] <= self._errors[0] else level
         median = (max(chosen, 0.0) if self._plain else math.exp(chosen)) if self._seen else None
-        return Kept(median, level, corrected, everyone, situation.now, self._version, tuple(keys), tuple(codes), bins, inputs)
+        return Kept(median, level, corrected, tilt, situation.now, self._version, tuple(keys), tuple(codes), bins, tuple(numbers), tuple(inputs.tolist()))
 
     def learn(self, kept: Kept, value: float) -> None:
         """What came of it, in the metric's own unit."""
         if not math.isfinite(value):
             return
         value = max(-3.0, min(3.0, value)) if self._plain else max(SMALLEST, min(LARGEST, value))
-        steps = round((value if self._plain else math.log(value)) * self._unit)
-        outcome = steps / self._unit
-        if self._seen:
+        outcome = value if self._plain else math.log(value)
+        if self._seen and kept.version == self._version:
             self._correct(kept, outcome)
         self._seen += 1
-        self._everyone.update(outcome)
+        for place, number in enumerate(kept.numbers):
+            self._means[place] += max(1.0 / self._seen, 0.001) * (number - self._means[place])
+        self._centre += max(1.0 / self._seen, FADING) * (outcome - self._centre)
+        steps = max(-32_767, min(32_767, round((outcome - kept.tilt) * self._unit)))
+        self._everyone.update(steps / self._unit)
         if kept.version == self._version:
             self._remember(kept, steps, outcome)
         if self._fields.learn(kept.codes, outcome):
             self._rebuild()
 
-    def _row(self, situation: Situation, keys: list[int], everyone: float, numbers: list[float]) -> tuple[float, tuple[float, ...], tuple[int, ...]]:
+    def _row(self, situation: Situation, keys: list[int], everyone: float) -> tuple[float, NDArray[np.float64], tuple[int, ...]]:
         """The chain's finest level, the regression's inputs, and the bins of idle time and load."""
-        unit, level, steps, idle = self._unit, everyone, [0.0] * len(WINDOWS), [0.0] * len(WINDOWS)
+        unit, now, level, steps, since = self._unit, situation.now, everyone, [0.0] * len(WINDOWS), [-1.0] * 3
         drift = spread = newest = held = 0.0
-        waited = -1.0
         for depth, (windows, key) in enumerate(zip(self._chain, keys, strict=True)):
-            place = windows.touch(key, situation.now)
+            place = windows.touch(key, now)
             count = windows.count[place]
             newest, held = 0.0, float(count)
-            idle[depth] = math.log(windows.since / self._gap + 0.1) if windows.since >= 0.0 and self._gap > 0.0 else 7.0
             if depth == 0:
-                drift, spread, waited = windows.drift[place], windows.spread[place] / unit, idle[0] if windows.since >= 0.0 else -1.0
+                drift, spread = windows.drift[place], windows.spread[place] / unit
+            if depth < 3:
+                since[depth:] = [windows.since] * (3 - depth)
+            since[2] = windows.since
             if count:
-                steps[depth] = count / (count + 2.0) * (windows.median[place] / unit - level)
-                level += steps[depth]
+                steps[depth] = step = count / (count + 2.0) * (windows.median[place] / unit - level)
+                level += step
                 newest = windows.last[place] / unit - level
-        bins = (_idle_bin(idle[0], waited), min(round(3.0 * math.log2(1.0 + max(situation.in_flight, 0))), BINS - 1))
-        finest = len(keys) - 1
-        row = (
-            *steps,
-            *numbers,
-            idle[0],
-            idle[min(2, max(finest, 0))],
-            idle[max(finest, 0)],
-            math.log1p(held),
-            math.log1p(max(situation.in_flight, 0)),
-            math.log1p(max(situation.pressure, 0.0)),
-            situation.drift,
-            situation.overdue,
-            self._recent.get(0.5),
-            drift,
-            newest,
-            spread,
-            self._binned[0][bins[0]],
-            self._binned[1][bins[1]],
+        idle = [math.log(one / self._gap + 0.1) if one >= 0.0 and self._gap > 0.0 else LONG_IDLE for one in since]
+        waiting = math.log1p(max(situation.in_flight, 0))
+        bins = (_idle_bin(idle[0]) if since[0] >= 0.0 else 0, min(round(3.0 / math.log(2.0) * waiting), BINS - 1))
+        row = np.array(
+            (
+                *steps,
+                *idle,
+                waiting,
+                math.log1p(min(max(situation.pressure, 0.0), 1e6)),
+                _sane(situation.drift),
+                _sane(situation.overdue),
+                math.log1p(held),
+                self._recent.get(0.5),
+                drift,
+                newest,
+                spread,
+                self._binned[0][bins[0]],
+                self._binned[1][bins[1]],
+            )
         )
-        return level, tuple([round(one, 4) if -1e6 < one < 1e6 else 0.0 for one in row]), bins
+        return level, np.rint(row * 1e4) / 1e4, bins
 
     def _correct(self, kept: Kept, outcome: float) -> None:
         """Judge the chain alone and corrected, in the metric's own unit; then the regression and the binned means learn what the chain left."""
@@ -177,14 +202,20 @@ class Keyed:
             self._errors[place] += rate * (away - self._errors[place])
         rest = max(-3.0, min(3.0, outcome - kept.level))
         self._recent.update(round(rest, 4))
-        self._regression.learn(kept.inputs, rest, 1.0 if self._plain else math.exp(max(-3.0, min(3.0, 0.5 * (kept.level - kept.everyone)))))
         for means, place in zip(self._binned, kept.bins, strict=True):
             means[place] = round(means[place] + 0.05 * (max(-1.0, min(1.0, rest - means[place]))), 9)
+        if self._seen > THOROUGH and self._seen % 2:
+            return
+        self._regression.learn(kept.inputs, rest, 1.0 if self._plain else math.exp(max(-3.0, min(3.0, 0.5 * (kept.level - self._centre)))))
 
     def _remember(self, kept: Kept, steps: int, outcome: float) -> None:
         for depth, (windows, key) in enumerate(zip(self._chain, kept.keys, strict=True)):
-            place = windows.learn(key, max(-32_767, min(32_767, steps)), kept.now)
+            place = windows.learn(key, steps, kept.now)
             if depth == 0:
+                *numbers, rest = windows.centre(place, (*kept.numbers, outcome))
+                if windows.count[place] > 1 and (self._seen <= THOROUGH or self._seen % SAMPLED == 0):
+                    self._tilts.learn(numbers, max(-3.0, min(3.0, rest)))
+                    self._slopes = [max(-3.0, min(3.0, slope)) for slope in self._tilts.slopes()]
                 windows.drift[place] += 0.2 * (outcome - kept.level - windows.drift[place])
 
     def _rebuild(self) -> None:
@@ -196,8 +227,12 @@ class Keyed:
         kept = {prefix: windows for prefix, windows in zip(self._prefixes, self._chain, strict=True)}
         places = {prefix: depth for depth, prefix in enumerate(self._prefixes)}
         self._chain = [
-            kept[prefix] if places.get(prefix) == depth else KeyedWindows(WINDOWS[depth], KEYS[depth]) for depth, prefix in enumerate(prefixes)
+            kept[prefix] if places.get(prefix) == depth else KeyedWindows(WINDOWS[depth], KEYS[depth], 0 if depth else NUMBERS + 1)
+            for depth, prefix in enumerate(prefixes)
         ]
+        if prefixes[:1] != self._prefixes[:1]:
+            self._tilts, self._slopes = RobustLeastSquares(NUMBERS), [0.0] * NUMBERS
+            self._regression, self._errors = RobustLeastSquares(INPUTS), [0.0, 0.0]
         self._prefixes = prefixes
         self._version += 1
 
@@ -209,16 +244,21 @@ class Keyed:
         self._predicted += 1
         self._last = now
 
-    def _log_numbers(self, given: list[tuple[int, Value]]) -> list[float]:
-        """The first six numeric fields as signed logarithms."""
+    def _read(self, situation: Situation) -> tuple[list[int], list[float]]:
+        """The code of each field, 0 where the request lacks it, and the first six numeric ones as signed logarithms."""
         numbers = [-0.7] * NUMBERS
-        for number, value in given:
+        given: list[tuple[int, Value]] = []
+        for name, value in fields_of(situation):
+            number = self._fields.number(name)
+            if number < 0:
+                continue
+            given.append((number, value))
             if is_number(value):
                 if number not in self._numbers and len(self._numbers) < NUMBERS:
                     self._numbers.append(number)
                 if number in self._numbers:
-                    numbers[self._numbers.index(number)] = math.copysign(math.log1p(abs(float(value))), float(value))
-        return numbers
+                    numbers[self._numbers.index(number)] = round(math.copysign(math.log1p(abs(float(value))), float(value)), 4)
+        return self._fields.codes(given, self._seen <= THOROUGH or self._predicted % SAMPLED == 0), numbers
 
     def snapshot(self) -> dict[str, Any]:
         """The state as plain values."""
@@ -227,6 +267,9 @@ class Keyed:
             "everyone": self._everyone.snapshot(),
             "recent": self._recent.snapshot(),
             "regression": self._regression.snapshot(),
+            "tilts": self._tilts.snapshot(),
+            "slopes": [list(self._slopes), list(self._means)],
+            "centre": self._centre,
             "prefixes": [list(prefix) for prefix in self._prefixes],
             "chain": [windows.snapshot() for windows in self._chain],
             "numbers": list(self._numbers),
@@ -244,8 +287,10 @@ class Keyed:
         keyed._everyone.restore(state["everyone"])
         keyed._recent.restore(state["recent"])
         keyed._regression.restore(state["regression"])
+        keyed._tilts.restore(state["tilts"])
+        (keyed._slopes, keyed._means), keyed._centre = map(list, state["slopes"]), state["centre"]
         keyed._prefixes = [tuple(prefix) for prefix in state["prefixes"]]
-        keyed._chain = [KeyedWindows(size, most) for size, most, _ in zip(WINDOWS, KEYS, state["chain"], strict=False)]
+        keyed._chain = [KeyedWindows(WINDOWS[depth], KEYS[depth], 0 if depth else NUMBERS + 1) for depth in range(len(state["chain"]))]
         for windows, values in zip(keyed._chain, state["chain"], strict=True):
             windows.restore(values)
         keyed._numbers, keyed._binned, keyed._errors = list(state["numbers"]), [list(means) for means in state["binned"]], list(state["errors"])
@@ -268,6 +313,10 @@ def _combined(codes: list[int], prefix: tuple[int, ...]) -> int:
     return key
 
 
-def _idle_bin(idle: float, waited: float) -> int:
-    """0 for a key never seen, else by ln of how many mean gaps it was idle."""
-    return 0 if waited == -1.0 else 1 + max(0, min(BINS - 2, round(1.5 * idle) + 4))
+def _sane(number: float) -> float:
+    return number if -1e3 < number < 1e3 else 0.0
+
+
+def _idle_bin(idle: float) -> int:
+    """By ln of how many mean gaps a key was idle; 0 is for one never seen."""
+    return 1 + max(0, min(BINS - 2, round(1.5 * idle) + 4))

@@ -14,9 +14,9 @@ MOST_FIELDS = 20
 MOST_VALUES = 128
 MOST_PAIRS = 256
 POPULAR = 4
-USEFUL = 0.995
+USEFUL = 0.975
 BETTER = 0.97
-FADING = 0.01
+FADING = 0.005
 
 Value = str | int | float | bool
 
@@ -84,8 +84,8 @@ class _Means:
             return 0.0
         return self.counts[at] * self.means[at] / (self.counts[at] + 2.0)
 
-    def learn(self, tag: int, outcome: float) -> None:
-        """Take in an outcome; one of a tag without room counts in neither error."""
+    def learn(self, tag: int, outcome: float, otherwise: float = 0.0) -> None:
+        """Take in an outcome, of which `otherwise` would have been said; one of a tag without room counts in neither error."""
         at = bisect_left(self.tags, tag)
         held = at < len(self.tags) and self.tags[at] == tag
         if not held:
@@ -97,10 +97,10 @@ class _Means:
         count = self.counts[at]
         self.given += 1
         rate = max(1.0 / self.given, FADING)
-        self.base += rate * (min(abs(outcome), 3.0) - self.base)
+        self.base += rate * (min(abs(outcome - otherwise), 3.0) - self.base)
         self.error += rate * (min(abs(outcome - count * self.means[at] / (count + 2.0)), 3.0) - self.error)
         self.counts[at] = count = min(count + 1, 250)
-        self.means[at] += max(1.0 / count, 0.05) * (outcome - self.means[at])
+        self.means[at] += max(1.0 / count, 0.02) * (outcome - self.means[at])
 
     def forget(self) -> None:
         """Make room: all tags go."""
@@ -159,11 +159,13 @@ class Fields:
     The order is looked at after 16, 32, 64, ... outcomes, later after every 2,048. Fields are numbered as they first appear: names mean nothing.
     """
 
-    __slots__ = ("_average", "_fields", "_names", "_seen", "order")
+    __slots__ = ("_average", "_constant", "_fields", "_names", "_nothing", "_seen", "order")
 
     def __init__(self) -> None:
         self._names: dict[str, int] = {}
         self._fields: list[Field] = []
+        self._constant = _Means(1)
+        self._nothing = _Means(MOST_PAIRS)
         self._average = 0.0
         self._seen = 0
         self.order: tuple[int, ...] = ()
@@ -178,41 +180,56 @@ class Fields:
             self._fields.append(Field())
         return number
 
-    def codes(self, given: list[tuple[int, Value]]) -> list[int]:
-        """The key of each numbered field, 0 where the request does not have it."""
+    def codes(self, given: list[tuple[int, Value]], whole: bool) -> list[int]:
+        """The key of each numbered field, 0 where the request does not have it; unless `whole` those of fields that help alone, the others 1."""
+        if not whole:
+            codes = [1] * len(self._fields)
+            for number in self.order:
+                codes[number] = 0
+            for number, value in given:
+                if codes[number] == 0:
+                    codes[number] = self._fields[number].code(value)
+            return codes
         codes = [0] * len(self._fields)
         for number, value in given:
             codes[number] = self._fields[number].code(value)
         return codes
 
     def learn(self, codes: tuple[int, ...], outcome: float) -> bool:
-        """Take in an outcome; whether the order has changed. From 2,048 outcomes on only every fourth is looked at."""
+        """Take in an outcome, where its codes are whole; whether the order has changed."""
         self._seen += 1
-        self._average += max(1.0 / self._seen, 0.005) * (outcome - self._average)
-        if self._seen > 2048 and self._seen % 4:
+        self._average += max(1.0 / self._seen, 0.002) * (outcome - self._average)
+        if 1 not in codes:
+            self._compare(codes, outcome - self._average)
+        if self._seen % (512 if self._seen <= 4096 else 4096) and (self._seen & (self._seen - 1) or self._seen < 32):
             return False
-        outcome -= self._average
+        return self._reorder()
+
+    def _compare(self, codes: tuple[int, ...], outcome: float) -> None:
+        """Every field's means learn, beside what would have been said without it."""
         lead = self.order[0] if self.order and self.order[0] < len(codes) else -1
         if lead >= 0:
             rest, leading = outcome - self._fields[lead].alone.get(codes[lead]), codes[lead] * 0x9E3779B1
+            otherwise = self._nothing.get(leading & 0xFFFFFFFF)
+            self._nothing.learn(leading & 0xFFFFFFFF, rest)
             for field, code in zip(self._fields, codes, strict=False):
-                field.beside.learn((code ^ leading) & 0xFFFFFFFF, rest)
+                field.beside.learn((code ^ leading) & 0xFFFFFFFF, rest, otherwise)
+        otherwise = self._constant.get(0)
+        self._constant.learn(0, outcome)
         for field, code in zip(self._fields, codes, strict=False):
-            field.alone.learn(code, outcome)
-        if self._seen % 2048 and (self._seen & (self._seen - 1) or self._seen < 16):
-            return False
-        return self._reorder()
+            field.alone.learn(code, outcome, otherwise)
 
     def _reorder(self) -> bool:
         """Sort anew; whether anything moved."""
         places = {number: place for place, number in enumerate(self.order)}
         everyone = sorted(range(len(self._fields)), key=lambda number: places.get(number, len(places) + number))
         alone = {number: _share(self._fields[number].alone) for number in everyone}
-        lead = _sorted(everyone, alone)[:1]
+        lead = _sorted(everyone, alone, 0.95 if self.order else 1.0)[:1]
         if not lead or alone[lead[0]] >= USEFUL:
             order: list[int] = []
         elif lead[0] != (self.order or (-1,))[0]:
             order = lead  # what the others tell beside it is not known yet
+            self._nothing = _Means(MOST_PAIRS)
             for field in self._fields:
                 field.beside = _Means(MOST_PAIRS)
         else:
@@ -230,6 +247,8 @@ class Fields:
             "names": list(self._names),
             "fields": [field.snapshot() for field in self._fields],
             "order": list(self.order),
+            "constant": self._constant.snapshot(),
+            "nothing": self._nothing.snapshot(),
             "average": [self._average, self._seen],
         }
 
@@ -240,6 +259,8 @@ class Fields:
         for field, values in zip(self._fields, state["fields"], strict=True):
             field.restore(values)
         self.order = tuple(state["order"])
+        self._constant.restore(state["constant"])
+        self._nothing.restore(state["nothing"])
         self._average, self._seen = state["average"]
 
 
@@ -248,12 +269,12 @@ def _share(means: _Means) -> float:
     return means.error / means.base if means.base > 0.0 else 1.0
 
 
-def _sorted(numbers: list[int], errors: dict[int, float]) -> list[int]:
-    """By error, but two neighbours change places only where it is better by 3 %."""
+def _sorted(numbers: list[int], errors: dict[int, float], better: float = BETTER) -> list[int]:
+    """By error, but two neighbours change places only where it is better by 3 % (or as said)."""
     moved = list(numbers)
     for last in range(1, len(moved)):
         at = last
-        while at and errors[moved[at]] < BETTER * errors[moved[at - 1]]:
+        while at and errors[moved[at]] < better * errors[moved[at - 1]]:
             moved[at - 1], moved[at] = moved[at], moved[at - 1]
             at -= 1
     return moved

@@ -4,6 +4,7 @@ import base64
 import sys
 from array import array
 from bisect import bisect_left
+from collections.abc import Sequence
 from typing import Any
 
 
@@ -22,11 +23,29 @@ class KeyedWindows:
     (1, 0, 1)
     """
 
-    __slots__ = ("_most", "_next", "_places", "_size", "_tags", "_values", "count", "drift", "evicted", "last", "median", "since", "spread", "used")
+    __slots__ = (
+        "_most",
+        "_next",
+        "_places",
+        "_size",
+        "_tags",
+        "_values",
+        "_width",
+        "centres",
+        "count",
+        "drift",
+        "evicted",
+        "last",
+        "median",
+        "since",
+        "spread",
+        "used",
+    )
 
-    def __init__(self, size: int, most: int) -> None:
+    def __init__(self, size: int, most: int, width: int = 0) -> None:
         self._size = size
         self._most = most
+        self._width = width
         self._tags = array("I")
         self._places = array("H")
         self._values = array("h")
@@ -36,6 +55,7 @@ class KeyedWindows:
         self.spread = array("h")
         self.last = array("h")
         self.drift = array("f")
+        self.centres = array("f")
         self.used = array("d")
         self.since = -1.0
         self.evicted = 0
@@ -73,6 +93,14 @@ class KeyedWindows:
         self.last[place] = value
         return place
 
+    def centre(self, place: int, row: Sequence[float]) -> list[float]:
+        """How far a row of `width` numbers lies from the key's mean rows so far; it counts in the mean from then on."""
+        start, rate = place * self._width, max(1.0 / max(self.count[place], 1), 0.05)
+        away = [one - mean for one, mean in zip(row, self.centres[start : start + self._width], strict=True)]
+        for at, one in enumerate(away, start):
+            self.centres[at] += rate * one
+        return away
+
     def snapshot(self) -> dict[str, Any]:
         """The state as plain values, arrays little-endian in base64."""
         return {"evicted": self.evicted} | {name: text_of(getattr(self, name)) for name in _ARRAYS}
@@ -92,9 +120,11 @@ class KeyedWindows:
             self.count[place] = self._next[place] = 0
             self.drift[place] = self.median[place] = 0.0
             self.spread[place] = self.last[place] = 0
+            self.centres[place * self._width : (place + 1) * self._width] = array("f", [0.0] * self._width)
         else:
             place = len(self._tags)
             self._values.extend([0] * self._size)
+            self.centres.extend([0.0] * self._width)
             for row in (self._next, self.count, self.median, self.spread, self.last, self.drift, self.used):
                 row.append(0)
         at = bisect_left(self._tags, tag)
@@ -103,7 +133,7 @@ class KeyedWindows:
         return place
 
 
-_ARRAYS = ("_next", "_places", "_tags", "_values", "count", "drift", "last", "median", "spread", "used")
+_ARRAYS = ("_next", "_places", "_tags", "_values", "_width", "centres", "count", "drift", "last", "median", "spread", "used")
 
 
 def text_of(numbers: "array[Any]") -> str:
