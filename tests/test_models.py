@@ -28,6 +28,7 @@ from pointsman.schemas import (
     ModelsReported,
     OptimizationConfig,
     PredictionIssued,
+    RequestCompleted,
     Track,
     encode,
 )
@@ -158,8 +159,8 @@ def test_an_alert_says_that_intervals_do_not_hold() -> None:
     core = Core(OptimizationConfig(tracks=LOCAL, learners="light"))
     told = []
     for number, event in enumerate(attempts(500)):
-        if number > 500 and hasattr(event, "latency_ms"):
-            event = event.model_copy(update={"latency_ms": 50.0 * 1.01**number})
+        if number > 500 and isinstance(event, RequestCompleted):
+            event = event.model_copy(update={"latency_ms": 800.0 * 10.0 ** (number % 8)})
         told += [one for one in core.step(event) if isinstance(one, AlertRaised) and one.fingerprint == "local/latency_ms/coverage"]
     assert [(one.kind, one.subject) for one in told] == [("drift", "local/latency_ms")]
 

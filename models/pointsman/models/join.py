@@ -106,6 +106,11 @@ class Join:
         """Whether this request already runs, or ran, on another track."""
         return track is not None and any(name != track and ((request_id, name) in self.flying or (request_id, name) in self.done) for name in tracks)
 
+    def is_new(self, request_id: str, track: str) -> bool:
+        """Whether nothing was heard of this attempt before."""
+        key = (request_id, track)
+        return key not in self.flying and key not in self.done and key not in self.orphans
+
     def is_repeat(self, event: RequestCompleted) -> bool:
         """Whether this attempt was already ended."""
         key = (event.request_id, event.track)

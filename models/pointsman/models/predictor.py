@@ -111,7 +111,7 @@ class Predictor:
             return None
         saying, failed = self.look(view, active)
         for name in failed:
-            self._rest(name, now)
+            self.rest(name, now)
         if len(saying.said) == 1 and self.window.is_constant:
             saying.lower = saying.upper = self._value(saying.log)
             return saying
@@ -180,7 +180,7 @@ class Predictor:
             if standing.is_resting:
                 standing.judge(simplest.error, now)
             elif standing is not simplest and standing.has_diverged(simplest.error):
-                self._rest(name, now)
+                self.rest(name, now)
 
     def _teach(self, view: View, saying: Saying | None, log: float, active: frozenset[str], now: float) -> None:
         said = saying.said if saying is not None else {}
@@ -193,9 +193,10 @@ class Predictor:
             try:
                 member.learn(view, one, log)
             except Exception:  # law 9
-                self._rest(name, now)
+                self.rest(name, now)
 
-    def _rest(self, name: str, now: float) -> None:
+    def rest(self, name: str, now: float) -> None:
+        """A model failed: made anew, silent until it has proved itself."""
         self.has_rested = True
         self.standings[name].rest(now)
         self.members[name] = self.makers[name]()

@@ -7,8 +7,9 @@ from pointsman.models.context import Context
 from pointsman.models.join import Attempt
 from pointsman.models.named import ModelRefusedError, check
 from pointsman.models.predictor import Predictor
+from pointsman.models.situation import Situation
 from pointsman.models.track import TrackState
-from pointsman.schemas import ModelReport, OptimizationConfig, Reason, RequestStarted
+from pointsman.schemas import ModelReport, OptimizationConfig, Reason, RequestStarted, ResourceSampled
 
 REPORT_S = 60.0
 BACK = 0.01  # how far back within 86-94 % a coverage has to be for its alert to end
@@ -44,12 +45,18 @@ class Predictions:
         self.config = config
         self.reported: dict[str, int] = {}
 
-    def attempt(self, event: RequestStarted, context: Context, track: TrackState, pressure: float, now: float) -> Attempt:
+    def attempt(self, event: RequestStarted, context: Context, track: TrackState, pressure: float, now: float, *, is_new: bool) -> Attempt:
         """A request that goes to a track, with everything that is said of it."""
         situation = track.situation(context, pressure, now, event.attributes)
-        reach, sayings = track.outlook.issue(event.request_id, situation)
+        x, sayings = track.outlook.issue(event.request_id, situation, is_new=is_new)
         timeouts = track.issue_timeouts(track.outlook.logs(sayings))
-        return Attempt(track.name, event.occurred_at, context, reach.x, sayings, timeouts, event.policy_version is not None)
+        return Attempt(track.name, event.occurred_at, context, x, sayings, timeouts, event.policy_version is not None)
+
+    def sampled(self, event: ResourceSampled, tracks: dict[str, TrackState], now: float) -> None:
+        """A host's gauges: of the engines of local tracks, and of the track that is named like the host."""
+        for track in tracks.values() if event.gauges else ():
+            if track.settings.is_local or track.name == event.host:
+                track.outlook.sampled(now, event.gauges or {}, event.host)
 
     def learned(self, track: TrackState, known: Container[str]) -> list[Finding]:
         """Intervals that don't hold what they promise, and those of the alerts `known` that do again."""
@@ -61,9 +68,10 @@ class Predictions:
                 found.append(Finding(fingerprint, coverage.share or 0.0, 0.9, is_off))
         return found
 
-    def loaded(self, track: TrackState, known: Container[str]) -> list[Finding]:
+    def loaded(self, track: TrackState, known: Container[str], now: float) -> list[Finding]:
         """Whether a track that slows down under load is loaded beyond anything it has lived through: no interval can be trusted there."""
-        fingerprint, is_unknown = f"{track.name}/load/unknown", track.load is not None and track.outlook.is_beyond(track.in_flight)
+        slows = track.load is not None or track.outlook.engine is not None
+        fingerprint, is_unknown = f"{track.name}/load/unknown", slows and track.outlook.is_beyond(Situation(now, in_flight=track.in_flight))
         if is_unknown or fingerprint in known:
             return [Finding(fingerprint, float(track.in_flight), round(track.outlook.lived, 3), is_unknown)]
         return []

@@ -214,13 +214,14 @@ class Scope:
             self.join.start(event.request_id, Attempt("", event.occurred_at, context, {}, is_own=True))
             self._arm_policy()
             return
-        attempt = self.predictions.attempt(event, context, track, self._queue(track), self.clock)
+        is_new = self.join.is_new(event.request_id, event.track)
+        attempt = self.predictions.attempt(event, context, track, self._queue(track), self.clock, is_new=is_new)
         completion = self.join.start(event.request_id, attempt)
         if completion is None:
             attempt.expected_s = track.expected_s(context) or attempt.expected_s
             attempt.area = track.take_off(self.clock)
             self._emit(PredictionIssued, request_id=event.request_id, track=event.track, **track.outlook.intervals(attempt.sayings))
-            self._tell_models(self.predictions.loaded(track, self.constraints.breaches))
+            self._tell_models(self.predictions.loaded(track, self.constraints.breaches, self.clock))
         else:
             if attempt.is_own:
                 self.routing.recognise(completion, self.clock)
@@ -246,6 +247,7 @@ class Scope:
         if attempt is not None:
             tokens = event.input_tokens if event.input_tokens is not None else attempt.context.input_tokens
             track.land(self.clock, attempt.started_at, attempt.area, tokens, event.output_tokens if event.success else None)
+            track.outlook.ended(event.request_id, event, self.clock)
             self._learn(event, attempt)
         self._check_budgets()
         self._arm_policy()
@@ -303,6 +305,7 @@ class Scope:
         if event.host not in self.hosts and len(self.hosts) >= MOST_HOSTS:
             del self.hosts[next(iter(self.hosts))]
         self.hosts[event.host] = event
+        self.predictions.sampled(event, self.tracks, self.clock)
         for metric, observed, bound, is_floor in self._resource_bounds(event):
             self._constrain(f"{event.host}/{metric}", observed, bound, is_broken=observed < bound if is_floor else observed > bound)
         if self.tracks:
@@ -368,9 +371,10 @@ class Scope:
         if due is None or due > self.clock:
             return
         lost, single = self.join.expire(self.clock, wait)
-        for _, attempt in lost:
+        for request_id, attempt in lost:
             if attempt.track in self.tracks:
                 track = self.tracks[attempt.track]
+                track.outlook.ended(request_id, None, self.clock)
                 track.land(self.clock, attempt.started_at, attempt.area, None, None)
                 track.recent_success = 0.9 * track.recent_success_at(self.clock)
                 track.failed_at = self.clock
