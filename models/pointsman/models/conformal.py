@@ -34,7 +34,7 @@ class ConformalSettings:
     light: bool = False
     bounds: tuple[float, float] | None = None
     level: float = 0.9
-    ring: int = 1000
+    ring: int = 800
     light_ring: int = 300
     neighbours: int = 150
     coordinates: int = 4

@@ -14,8 +14,8 @@ from .least_squares import RobustLeastSquares
 from .quantiles import SlidingQuantiles
 from .situation import Situation
 
-WINDOWS = (32, 32, 16, 16, 8)
-KEYS = (192, 256, 256, 256, 512)
+WINDOWS = (24, 24, 16, 16, 8)
+KEYS = (160, 160, 160, 160, 320)
 EVERYONE = 64
 NUMBERS = 6
 BINS = 24
@@ -63,7 +63,7 @@ class Kept(NamedTuple):
 class Keyed:
     """One metric of one track, learned from requests alike: `predict` at the start, `learn` at the outcome.
 
-    The chain: rolling medians of ln y over everyone and over ever finer keys (`Fields` finds which fields, in which order), windows 64 32 32 16 16 8, each
+    The chain: rolling medians of ln y over everyone and over ever finer keys (`Fields` finds which fields, in which order), windows 64 24 24 16 16 8, each
     shrunk to its parent, (n · median + 2 · parent) ÷ (n + 2). On ln y − the finest, a nearly least-absolute recursive regression: steps of the chain, log
     numbers, time since last use of the keys, load, recent residuals, spread, and what was left of late at this idle time and at this load (binned means, for
     cold starts and queues). The chain alone answers while it was the better of late. Values are positive, in any unit; `plain` learns
@@ -84,6 +84,7 @@ class Keyed:
         "_binned",
         "_chain",
         "_errors",
+        "_evicted",
         "_centre",
         "_everyone",
         "_fields",
@@ -121,7 +122,7 @@ class Keyed:
         self._errors = [0.0, 0.0]
         self._gap = 0.0
         self._last = -math.inf
-        self._predicted = self._seen = self._version = 0
+        self._predicted = self._seen = self._version = self._evicted = 0
 
     def predict(self, situation: Situation) -> Kept:
         """What to expect, with the row to learn from."""
@@ -224,7 +225,8 @@ class Keyed:
         depths = min(len(order), len(WINDOWS))
         lengths = [1 + round((depth * (len(order) - 1)) / max(depths - 1, 1)) for depth in range(depths)]
         prefixes = [tuple(sorted(order[:length])) for length in lengths]
-        kept = {prefix: windows for prefix, windows in zip(self._prefixes, self._chain, strict=True)}
+        old = self._chain
+        kept = {prefix: windows for prefix, windows in zip(self._prefixes, old, strict=True)}
         places = {prefix: depth for depth, prefix in enumerate(self._prefixes)}
         self._chain = [
             kept[prefix] if places.get(prefix) == depth else KeyedWindows(WINDOWS[depth], KEYS[depth], 0 if depth else NUMBERS + 1)
@@ -233,6 +235,7 @@ class Keyed:
         if prefixes[:1] != self._prefixes[:1]:
             self._tilts, self._slopes = RobustLeastSquares(NUMBERS), [0.0] * NUMBERS
             self._regression, self._errors = RobustLeastSquares(INPUTS), [0.0, 0.0]
+        self._evicted += sum(windows.evicted for depth, windows in enumerate(old) if depth >= len(self._chain) or windows is not self._chain[depth])
         self._prefixes = prefixes
         self._version += 1
 
@@ -276,7 +279,7 @@ class Keyed:
             "binned": [list(means) for means in self._binned],
             "errors": list(self._errors),
             "clock": [self._gap, self._last if self._predicted else 0.0],
-            "counts": [self._predicted, self._seen, self._version],
+            "counts": [self._predicted, self._seen, self._version, self._evicted],
         }
 
     @classmethod
@@ -295,13 +298,13 @@ class Keyed:
             windows.restore(values)
         keyed._numbers, keyed._binned, keyed._errors = list(state["numbers"]), [list(means) for means in state["binned"]], list(state["errors"])
         keyed._gap, keyed._last = state["clock"]
-        keyed._predicted, keyed._seen, keyed._version = state["counts"]
+        keyed._predicted, keyed._seen, keyed._version, keyed._evicted = state["counts"]
         return keyed
 
     @property
     def evicted(self) -> int:
         """How many keys gave way to newer ones."""
-        return sum(windows.evicted for windows in self._chain)
+        return self._evicted + sum(windows.evicted for windows in self._chain)
 
 
 def _combined(codes: list[int], prefix: tuple[int, ...]) -> int:
