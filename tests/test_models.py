@@ -28,7 +28,6 @@ from pointsman.schemas import (
     ModelsReported,
     OptimizationConfig,
     PredictionIssued,
-    RequestCompleted,
     Track,
     encode,
 )
@@ -157,16 +156,13 @@ def test_a_value_that_repeats_covers_without_making_intervals_too_wide() -> None
 
 def test_an_alert_says_that_intervals_do_not_hold() -> None:
     core = Core(OptimizationConfig(tracks=LOCAL, learners="light"))
-    told = []
-    for number, event in enumerate(attempts(500)):
-        if number > 500 and isinstance(event, RequestCompleted):
-            event = event.model_copy(update={"latency_ms": 800.0 * 10.0 ** (number % 8)})
-        told += [one for one in core.step(event) if isinstance(one, AlertRaised) and one.fingerprint == "local/latency_ms/coverage"]
+    events = [*attempts(100), *(started(f"b{n}", 300.0) for n in range(300)), *(completed(f"b{n}", 310.0, latency_ms=9000.0) for n in range(300))]
+    told = [one for event in events for one in core.step(event) if isinstance(one, AlertRaised) and one.fingerprint == "local/latency_ms/coverage"]
     assert [(one.kind, one.subject) for one in told] == [("drift", "local/latency_ms")]
 
 
 def test_a_load_that_was_never_lived_through_is_told() -> None:
-    core = Core(OptimizationConfig(tracks=LOCAL))
+    core = Core(OptimizationConfig(tracks=LOCAL, learners="light"))
     for event in attempts(40):
         core.step(event)
     told = [one for n in range(8) for one in core.step(started(f"b{n}", 100.0)) if isinstance(one, AlertRaised) and one.fingerprint == "local/load/unknown"]

@@ -133,7 +133,7 @@ class KeyedWindows:
         return place
 
 
-_ARRAYS = ("_next", "_places", "_tags", "_values", "_width", "centres", "count", "drift", "last", "median", "spread", "used")
+_ARRAYS = ("_next", "_places", "_tags", "_values", "centres", "count", "drift", "last", "median", "spread", "used")
 
 
 def text_of(numbers: "array[Any]") -> str:
