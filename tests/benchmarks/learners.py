@@ -73,10 +73,11 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--data", help="not needed: the demo recording comes with the package")
     parser.add_argument("--json", type=Path, help="write the rows here as well")
     parser.add_argument("--quick", action="store_true", help="the first 2,000 events, once")
+    parser.add_argument("--runs", type=int, default=3, help="how often each replay is timed; the median counts")
     options = parser.parse_args(arguments)
     lines = [line for _, line in read_lines(Path(str(files("pointsman.streams") / "recordings" / "demo.jsonl.gz")))]
     lines = lines[:2000] if options.quick else lines
-    cost, scored = costs(lines, 1 if options.quick else 3), scores(lines)
+    cost, scored = costs(lines, 1 if options.quick else options.runs), scores(lines)
     print(table(f"Replay of the demo recording, {len(lines)} events, processor time", cost, COSTS))
     print(table("Predictions before the outcome, beside the last value and the median of the last 50 (WAPE %)", scored, SCORES))
     if options.json:
