@@ -109,7 +109,8 @@ class _Writer:
             raise UnknownStructureError(f"{name} does not tell its state ({error})") from None
         if isinstance(reduced, str):
             raise UnknownStructureError(f"{name} is known by its name only")
-        make, arguments, state, items, pairs = (*reduced, None, None, None)[:5]
+        whole: tuple[Any, ...] = (*reduced, None, None, None)
+        make, arguments, state, items, pairs = whole[:5]
         if make is _NEW:
             if arguments[0] is not type(thing):
                 raise UnknownStructureError(f"{name} is made as another class")
