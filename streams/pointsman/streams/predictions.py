@@ -104,7 +104,7 @@ class Predictions:
 
 
 def models(predictor: Predictor, active: frozenset[str]) -> tuple[ModelReport, ...]:
-    """Every model of one metric: its role, and how it does."""
+    """Every model of one metric that has had an outcome: its role, and how it does."""
     champion = predictor.champion
     return tuple(
         ModelReport(
@@ -119,6 +119,7 @@ def models(predictor: Predictor, active: frozenset[str]) -> tuple[ModelReport, .
             since=standing.since,
         )
         for name, standing in predictor.standings.items()
+        if standing.outcomes or standing.resets or name == "windowed"
     )
 
 
