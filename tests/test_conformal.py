@@ -20,7 +20,7 @@ Row = tuple[float, tuple[float, ...], float]
 def stream(seed: int, outcomes: int, drift: float = 0.0, unit: float = 1.0) -> list[Row]:
     """(median, near, actual): the noise is wider where `near` is high, and its spread and centre move by `drift`."""
     dice = random.Random(seed)
-    rows = []
+    rows = list[Row]()
     for number in range(outcomes):
         median, near = dice.lognormvariate(0.0, 1.0), dice.random()
         moved = drift * math.sin(number / 300.0)

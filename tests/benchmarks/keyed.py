@@ -20,13 +20,15 @@ from typing import Any, Protocol
 
 import numpy as np
 from river import forest, tree
-from sklearn.ensemble import HistGradientBoostingRegressor
+from sklearn.ensemble import HistGradientBoostingRegressor  # type: ignore[import-untyped]
 
 from pointsman.models.conformal import Conformal, ConformalSettings
 from pointsman.models.keyed import Kept, Keyed
 
 from .keyed_service import Served, Service, events, fewer, renamed, simulate, stretched
 from .policies import table
+
+Boosting: Any = HistGradientBoostingRegressor
 
 FIRST = 1000
 WINDOW = 500
@@ -162,7 +164,7 @@ def boosted(served: list[Served]) -> dict[str, float]:
     early, late = done & (np.arange(len(served)) < half), done & (np.arange(len(served)) >= half)
     said = []
     for loss, level in (("absolute_error", None), ("quantile", 0.05), ("quantile", 0.95)):
-        model = HistGradientBoostingRegressor(loss=loss, quantile=level, max_iter=300, learning_rate=0.05, categorical_features=names, random_state=0)
+        model: Any = Boosting(loss=loss, quantile=level, max_iter=300, learning_rate=0.05, categorical_features=names, random_state=0)
         said.append(np.exp(model.fit(data[early], np.log(latency[early])).predict(data[late])))
     return scored(list(zip(latency[late], said[0], np.minimum(said[1], said[2]), np.maximum(said[1], said[2]), strict=True))) | {"us": math.nan}
 
@@ -179,8 +181,8 @@ PREDICTORS: dict[str, Callable[[], Predictor]] = {
     "last value alike": lambda: Alike(1),
     "median of the last 8 alike": lambda: Alike(8),
     "median of the last 50 alike": lambda: Alike(50),
-    "river HoeffdingAdaptiveTree": lambda: Rivers(tree.HoeffdingAdaptiveTreeRegressor(grace_period=50, seed=1)),
-    "river ARFRegressor, 5 trees": lambda: Rivers(forest.ARFRegressor(n_models=5, grace_period=50, seed=1)),
+    "river HoeffdingAdaptiveTree": lambda: Rivers(tree.HoeffdingAdaptiveTreeRegressor(grace_period=50, leaf_prediction="mean", seed=1)),
+    "river ARFRegressor, 5 trees": lambda: Rivers(forest.ARFRegressor(n_models=5, grace_period=50, leaf_prediction="mean", seed=1)),
     "keyed": Ours,
     "oracle": Oracle,
 }

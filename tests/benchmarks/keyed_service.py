@@ -27,7 +27,7 @@ class Service:
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """One request: `oracle_s` is its latency with the true parameters, load state and wait, and no noise; a `latency_s` of None is a failure or cancellation."""
+    """One request: `oracle_s` is its latency with the true parameters, load state and wait, without noise; a `latency_s` of None: failed or cancelled."""
 
     number: int
     situation: Situation
@@ -112,7 +112,7 @@ def renamed(served: list[Served], seed: int) -> list[Served]:
         return said.setdefault(text, f"{dice.getrandbits(40):x}")
 
     def moved(one: Situation) -> Situation:
-        pairs = reversed(one.attributes.items())
+        pairs = list(one.attributes.items())[::-1]
         attributes = {other(name): other(value) if isinstance(value, str) else value for name, value in pairs}
         return replace(one, category=other(one.category or ""), attributes=attributes)
 
@@ -176,8 +176,8 @@ def _request(dice: random.Random, model: _Model) -> dict[str, str | int]:
 
 
 def _service_s(model: _Model, asked: dict[str, str | int]) -> float:
-    work = int(asked["steps"]) * (int(asked["size"]) / 1024.0) ** model.size_power * int(asked["images"]) ** model.batch_power
-    extra = 1.0 + 0.12 * int(asked["adapters"]) + 0.0002 * int(asked["tokens"])
+    work: float = int(asked["steps"]) * (int(asked["size"]) / 1024.0) ** model.size_power * int(asked["images"]) ** model.batch_power
+    extra: float = 1.0 + 0.12 * int(asked["adapters"]) + 0.0002 * int(asked["tokens"])
     return model.overhead + model.speed * math.exp(model.drift) * work * FACTORS[str(asked["type"])] * extra
 
 

@@ -75,10 +75,9 @@ class Conformal:
     adaptive levels (Gibbs & Candès 2021: level += rate · (nominal − missed), per side):
     *scaled*: quantiles of r ÷ scale over the ring, the scale learned online as ln(|r| ÷ √median + 0.02) from ln median and `near`;
     *near*: quantiles of r over the 150 outcomes nearest in (ln median, `near`).
-    The one with the lower interval score (Winkler) of late is issued; while that is *scaled*, *near* is asked for every fourth. The light form is *scaled*, on the median alone. While many requests are in
-    flight their outcomes can't correct the levels in time, so that these may then only widen.
-
-    Costs are printed by benchmarks.keyed.
+    The one with the lower interval score (Winkler) of late is issued; while that is *scaled*, *near* is asked for every fourth.
+    The light form is *scaled*, on the median alone. While many requests are in flight their outcomes can't correct the levels in time, so that
+    these may then only widen. Costs are printed by benchmarks.keyed.
 
     >>> band = Conformal().issue(100.0)
     >>> band.lower, band.upper
@@ -249,7 +248,7 @@ class Conformal:
         paired = self._near is None or len(band.forms) > 2
         self._judged += paired
         for form, learner in enumerate(forms[: len(band.forms) // 2]):
-            lower, upper = band.forms[2 * form : 2 * form + 2]
+            lower, upper = band.forms[2 * form], band.forms[2 * form + 1]
             below, above = max(lower - actual, 0.0), max(actual - upper, 0.0)
             if paired:
                 self._scores[form] += max(1.0 / self._judged, FADING) * (upper - lower + 2.0 / alpha * (below + above) - self._scores[form])

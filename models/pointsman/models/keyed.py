@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from .arrays import dot
 from .keyed_fields import Fields, Value, fields_of, is_number
 from .keyed_windows import KeyedWindows
-from .least_squares import RobustLeastSquares
+from .least_squares import LEAST_ERROR, RobustLeastSquares
 from .quantiles import SlidingQuantiles
 from .situation import Situation
 
@@ -56,8 +56,8 @@ class Kept(NamedTuple):
     @classmethod
     def read(cls, values: Sequence[Any]) -> "Kept":
         """The prediction of a snapshot's list."""
-        *plain, keys, codes, bins, numbers, inputs = values
-        return cls(*plain, tuple(keys), tuple(codes), tuple(bins), tuple(numbers), tuple(inputs))
+        median, level, corrected, tilt, now, version, keys, codes, bins, numbers, inputs = values
+        return cls(median, level, corrected, tilt, now, version, tuple(keys), tuple(codes), tuple(bins), tuple(numbers), tuple(inputs))
 
 
 class Keyed:
@@ -77,16 +77,16 @@ class Keyed:
     ...     kept = keyed.predict(Situation(now=float(number), attributes={"model": f"m{number % 4}", "size": size}))
     ...     keyed.learn(kept, 3.0 * size + 500.0 * (number % 4))
     >>> round(keyed.predict(Situation(now=600.0, attributes={"model": "m1", "size": 512})).median)
-    2036
+    2055
     """
 
     __slots__ = (
         "_binned",
+        "_centre",
         "_chain",
         "_errors",
-        "_evicted",
-        "_centre",
         "_everyone",
+        "_evicted",
         "_fields",
         "_gap",
         "_last",
@@ -110,7 +110,7 @@ class Keyed:
         self._fields = Fields()
         self._everyone = SlidingQuantiles(EVERYONE)
         self._recent = SlidingQuantiles(32)
-        self._regression = RobustLeastSquares(INPUTS)
+        self._regression = RobustLeastSquares(INPUTS, least_error=0.02 if self._plain else LEAST_ERROR)
         self._tilts = RobustLeastSquares(NUMBERS)
         self._slopes = [0.0] * NUMBERS
         self._means = [0.0] * NUMBERS
@@ -121,21 +121,22 @@ class Keyed:
         self._binned = [[0.0] * BINS, [0.0] * BINS]
         self._errors = [0.0, 0.0]
         self._gap = 0.0
-        self._last = -math.inf
+        self._last = 0.0
         self._predicted = self._seen = self._version = self._evicted = 0
 
     def predict(self, situation: Situation) -> Kept:
         """What to expect, with the row to learn from."""
-        self._tick(situation.now)
+        now = situation.now if math.isfinite(situation.now) else self._last
+        self._tick(now)
         codes, numbers = self._read(situation)
         tilt = dot(self._slopes, (one - mean for one, mean in zip(numbers, self._means, strict=True)))
         keys = [_combined(codes, prefix) for prefix in self._prefixes]
-        level, inputs, bins = self._row(situation, keys, self._everyone.get(0.5))
+        level, inputs, bins = self._row(situation, now, keys, self._everyone.get(0.5))
         level += tilt
         corrected = level + max(-REACH, min(REACH, self._regression.predict(inputs)))
         chosen = corrected if self._errors[1] <= self._errors[0] else level
         median = (max(chosen, 0.0) if self._plain else math.exp(chosen)) if self._seen else None
-        return Kept(median, level, corrected, tilt, situation.now, self._version, tuple(keys), tuple(codes), bins, tuple(numbers), tuple(inputs.tolist()))
+        return Kept(median, level, corrected, tilt, now, self._version, tuple(keys), tuple(codes), bins, tuple(numbers), tuple(inputs.tolist()))
 
     def learn(self, kept: Kept, value: float) -> None:
         """What came of it, in the metric's own unit."""
@@ -156,9 +157,9 @@ class Keyed:
         if self._fields.learn(kept.codes, outcome):
             self._rebuild()
 
-    def _row(self, situation: Situation, keys: list[int], everyone: float) -> tuple[float, NDArray[np.float64], tuple[int, ...]]:
+    def _row(self, situation: Situation, now: float, keys: list[int], everyone: float) -> tuple[float, NDArray[np.float64], tuple[int, ...]]:
         """The chain's finest level, the regression's inputs, and the bins of idle time and load."""
-        unit, now, level, steps, since = self._unit, situation.now, everyone, [0.0] * len(WINDOWS), [-1.0] * 3
+        unit, level, steps, since = self._unit, everyone, [0.0] * len(WINDOWS), [-1.0] * 3
         drift = spread = newest = held = 0.0
         for depth, (windows, key) in enumerate(zip(self._chain, keys, strict=True)):
             place = windows.touch(key, now)
@@ -234,14 +235,15 @@ class Keyed:
         ]
         if prefixes[:1] != self._prefixes[:1]:
             self._tilts, self._slopes = RobustLeastSquares(NUMBERS), [0.0] * NUMBERS
-            self._regression, self._errors = RobustLeastSquares(INPUTS), [0.0, 0.0]
+            self._regression = RobustLeastSquares(INPUTS, least_error=0.02 if self._plain else LEAST_ERROR)
+        self._errors = [0.0, 0.0]
         self._evicted += sum(windows.evicted for depth, windows in enumerate(old) if depth >= len(self._chain) or windows is not self._chain[depth])
         self._prefixes = prefixes
         self._version += 1
 
     def _tick(self, now: float) -> None:
         """Count the time between starts in its running mean; a long silence counts as twenty."""
-        if self._predicted and math.isfinite(now):
+        if self._predicted:
             gap = max(now - self._last, 0.0)
             self._gap += max(1.0 / self._predicted, 0.002) * (min(gap, 20.0 * self._gap if self._gap > 0.0 else gap) - self._gap)
         self._predicted += 1
@@ -278,7 +280,7 @@ class Keyed:
             "numbers": list(self._numbers),
             "binned": [list(means) for means in self._binned],
             "errors": list(self._errors),
-            "clock": [self._gap, self._last if self._predicted else 0.0],
+            "clock": [self._gap, self._last],
             "counts": [self._predicted, self._seen, self._version, self._evicted],
         }
 

@@ -15,7 +15,7 @@ class KeyedWindows:
 
     >>> windows = KeyedWindows(size=4, most=2)
     >>> for value in (5, 1, 3, 2, 4):
-    ...     windows.learn(7, value, now=0.0)
+    ...     place = windows.learn(7, value, now=0.0)
     >>> place = windows.touch(7, now=1.0)
     >>> windows.median[place], windows.last[place], windows.count[place], windows.since
     (2.5, 4, 4, 1.0)

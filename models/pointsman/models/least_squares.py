@@ -44,7 +44,7 @@ class RobustLeastSquares:
         self._scale = np.full(inputs, 1e6)
         self._seen = 0
 
-    def predict(self, inputs: Sequence[float]) -> float:
+    def predict(self, inputs: Sequence[float] | NDArray[np.float64]) -> float:
         """What these inputs make expect."""
         return float(np.add.reduce(self._weights * self._row(np.array(inputs, np.float64))))
 
@@ -53,7 +53,7 @@ class RobustLeastSquares:
         slopes: list[float] = np.where(self._scale < 1e3, self._weights[1:] * self._scale, 0.0).tolist()
         return slopes
 
-    def learn(self, inputs: Sequence[float], target: float, weight: float = 1.0) -> None:
+    def learn(self, inputs: Sequence[float] | NDArray[np.float64], target: float, weight: float = 1.0) -> None:
         """Take in what came of these inputs; what would leave anything not finite is left out."""
         given = np.array(inputs, np.float64)
         self._seen += 1
