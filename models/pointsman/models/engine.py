@@ -188,7 +188,7 @@ class Engine:
         since = min(now - (self.clock.last if self.clock.last is not None else now), 2.0 * self.clock.usual_gap)
         prefill = max(queue.waiting_tokens / self.prefill - since, 0.0) if self.prefill > 0.0 else 0.0
         length = max(quantile(row, 0.5), SHORTEST_LENGTH)
-        survival = self.lengths.survival(length / STEPS * (np.arange(STEPS) + 0.5))
+        survival = self.lengths.survival(length / STEPS * (np.arange(STEPS, dtype=np.float64) + 0.5))
         crowd = Crowd(PACES[-1] / max(gaps[-1], _SHORTEST_S), PACES[-1], max(slot, prefill), survival)
         load = entry.in_flight / max(queue.most_running, 1.0)
         decode, crowded = queue.decode_s(length, self.times), queue.crowded_s(length, self.times, crowd)
@@ -202,7 +202,7 @@ class Engine:
         inputs = np.array(self._inputs(outlook, base, gaps), np.float16)
         x: list[float] = inputs.tolist()
         beside = wait + 0.5 * min(outlook.slot, outlook.prefill)
-        said = (base, max(base, beside), max(base, outlook.slot + outlook.prefill), base * math.exp(self.forest.predict(x, TTFT)))
+        said = (base, max(base, beside), max(base, outlook.slot + outlook.prefill), base * math.exp(self._correction(x, wait)))
         entry.inputs, entry.load, entry.is_free = inputs.tobytes(), _single(outlook.load), wait == 0.0
         entry.experts = tuple(_single(math.log(one)) for one in said)
         ttft = 0.5 * base + 0.5 * math.exp(self.experts.predict(entry.experts, entry.load))
@@ -210,6 +210,11 @@ class Engine:
         latency = max(wait + outlook.length * per_token, ttft)
         near = (1.5 * x[3], 0.5 * x[5], 0.3 * x[1], 0.3 * x[2])
         return EngineForecast(math.log(1000.0 * ttft), math.log(1000.0 * latency), near)
+
+    def _correction(self, x: Sequence[float], wait: float) -> float:
+        """The forest's log ratio; where there is a wait the physics knows better than leaves at loads never seen: half of it, at most ½."""
+        said = self.forest.predict(x, TTFT)
+        return max(-0.5, min(0.5, 0.5 * said)) if wait > 0.0 else said
 
     def _inputs(self, outlook: _Outlook, base: float, gaps: Sequence[float]) -> list[float]:
         gauges = self.gauges
@@ -245,11 +250,11 @@ class Engine:
             self._learn_ratios(entry, decode, length, ttft)
 
     def _learn_ratios(self, entry: Underway, decode: float, length: float, ttft: float | None) -> None:
-        """Ratios are learned in logs; what weighs is the seconds at stake (their root where lengths are as uncertain as they are)."""
+        """Ratios are learned in logs; what weighs is the root of the seconds at stake: the seconds themselves would leave only the busiest to learn from."""
         log_ttft = math.log(max(ttft, _TINY_S)) if ttft is not None else entry.base
         if ttft is not None:
             self.experts.learn(entry.experts, log_ttft, entry.load)
-        weights = (math.exp(entry.base) if ttft is not None else 0.0, math.sqrt(decode) if length > 6.0 * SHORTEST_LENGTH else 0.0)
+        weights = (math.exp(0.5 * entry.base) if ttft is not None else 0.0, math.sqrt(decode) if length > 6.0 * SHORTEST_LENGTH else 0.0)
         self.forest.learn(np.frombuffer(entry.inputs, np.float16), (log_ttft - entry.base, math.log(decode / length)), weights)
 
     def _learn_unsampled(self, entry: Underway, now: float, latency: float, wait: float, output_tokens: int) -> None:

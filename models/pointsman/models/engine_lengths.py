@@ -51,7 +51,9 @@ class Lengths:
         self.added += 1
 
     def _remove(self, place: int) -> None:
-        self._inputs, self._ages, self._lengths = (np.delete(array, place) for array in (self._inputs, self._ages, self._lengths))
+        self._inputs = np.delete(self._inputs, place)
+        self._ages = np.delete(self._ages, place)
+        self._lengths = np.delete(self._lengths, place)
 
     @property
     def count(self) -> int:

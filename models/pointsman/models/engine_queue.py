@@ -60,8 +60,9 @@ class Underway:
     @classmethod
     def read(cls, exact: list[float], rough: list[float], inputs: bytes) -> "Underway":
         """The request of a snapshot."""
+        started, log_input, level, admitted, area = exact
         load, gap, in_flight, is_free = rough[EXPERTS:]
-        return cls(*exact, tuple(rough[:EXPERTS]), load, gap, int(in_flight), bool(is_free), inputs)
+        return cls(started, log_input, level, admitted, area, tuple(rough[:EXPERTS]), load, gap, int(in_flight), bool(is_free), inputs)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,12 +9,11 @@ from numpy.typing import NDArray
 
 from .packing import pack, unpack
 
-
 TRIED = 0.7
 
 
 class Tree:
-    """One tree in flat arrays: node i asks whether x[feature] < cut, its children lie side by side from `child`; a leaf has feature -1 and its value in `cut`."""
+    """One tree in flat arrays: a node asks whether x[feature] < cut, its children lie side by side from `child`; a leaf is feature -1, its value in `cut`."""
 
     __slots__ = ("child", "cut", "feature")
 
