@@ -5,7 +5,6 @@ import importlib
 import inspect
 import json
 import math
-import random
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -120,16 +119,15 @@ def check(choice: ModelChoice) -> None:
 def _reason(model: str, parameters: str) -> str | None:
     """Why it is refused, found by a trial: some outcomes, its state written and read, and then the same predictions."""
     choice = ModelChoice(metric="latency_ms", model=model, parameters=json.loads(parameters))
-    draw = random.Random(0)
     try:
         one, other = Named(choice), Named(choice)
         for place in range(2 * _TRIALS):
-            view = View({"in_flight": draw.random(), "input": draw.random()}, centre=6.0)
+            view = View({"in_flight": 0.618034 * place % 1.0, "input": 0.754878 * place % 1.0}, centre=6.0)
             if place == _TRIALS:
                 other.restore(json.loads(json.dumps(one.snapshot())))
             if place >= _TRIALS and _said(one, view) != _said(other, view):
                 return f"{model} does not go on exactly from its written state, as a restart needs; name another model"
-            log = 6.0 + view.x["in_flight"] + 0.1 * draw.random()
+            log = 6.0 + view.x["in_flight"] + 0.1 * (0.569840 * place % 1.0)
             one.learn(view, None, log)
             if place >= _TRIALS:
                 other.learn(view, None, log)
