@@ -403,7 +403,9 @@ def config_group(ctx: click.Context, config: Path | None, flags: tuple[str, ...]
 @click.pass_obj
 def config_check(outer: tuple[Path | None, tuple[str, ...]], config: Path | None, flags: tuple[str, ...]) -> None:
     """Say whether the configuration can be used, and if not, what to change."""
-    _settings(config or outer[0], (*outer[1], *flags))
+    from .core import Core
+
+    Core(_optimization(config or outer[0], (*outer[1], *flags)))
     click.echo("the configuration is valid")
 
 
@@ -482,6 +484,29 @@ def scale(
 
     limits = (minimum, float("inf") if maximum is None else maximum)
     click.echo(scale_series(series, output, step, start_delay, unserved=unserved, cooldown=cooldown, limits=limits, form=form))
+
+
+@main.command()
+@click.argument("place", type=FILE)
+@_CONFIG
+@_SET
+@click.option("--scope", help="Only this scope.")
+@click.option("--json", "as_json", is_flag=True, help="The reports as JSON.")
+def models(place: Path, config: Path | None, flags: tuple[str, ...], scope: str | None, as_json: bool) -> None:
+    """List the models of every track and metric: role, weight, errors, age, resets, coverage.
+
+    PLACE is the database of an embedded optimizer or a recording, which is replayed, or what a replay wrote, whose last reports are shown.
+    """
+    from .models_listing import find, lines
+    from .replay import stored_config
+
+    own = stored_config(str(place)) if place.is_file() and config is None and not flags else None
+    found = find(place, own or _optimization(config, flags), scope)
+    if as_json:
+        click.echo(json.dumps([report.model_dump(exclude={"event_id", "caused_by", "source"}) for report in found], indent=2))
+        return
+    for line in lines(found):
+        click.echo(line)
 
 
 @main.command(name="dead-letters")
