@@ -1,6 +1,7 @@
 """Quantiles of a forecast from several kinds of residuals, weighted by their pinball loss, their level controlled by what was missed.
 
-Each kind is a centre and a scale; the residuals (y − centre) / scale of the last day and the last seven days are kept in order (three days at most where there is one window only). The quantile at a level is
+Each kind is a centre and a scale; the residuals (y − centre) / scale of the last day and the last seven days (with one window only, of up to three days: a
+spike of an hour is then no 5 % of it) are kept in order. The quantile at a level is
 the mixture of centre + scale × residual quantile over kinds and windows, by ML-Poly on pinball loss. The pair 5 % / 95 % is calibrated by the level, not by the
 width (adaptive conformal inference, Gibbs and Candès 2021, in logits): logit p = logit 0.05 − θ, θ += 0.3 γ (missed this side − 0.05) + 0.5 γ (missed − aim).
 """
@@ -50,6 +51,7 @@ class QuantileBounds:
         "_ends",
         "_fewest",
         "_lines",
+        "_pace",
         "_roots",
         "aim",
         "control",
@@ -84,6 +86,7 @@ class QuantileBounds:
         self.seasonal: Floats = np.full((count, grid.slots), -1.0)
         self._roots = np.sqrt(self.spans)
         self._fewest = _FEWEST * self.spans**0.4
+        self._pace = self.spans**0.7
         self._ends = levels.searchsorted([TAIL, 1.0 - TAIL])
         self._lines = np.arange(count)
 
@@ -99,7 +102,7 @@ class QuantileBounds:
         shares = self._shares()
         mixed = np.add.reduce(experts[:, :count] * shares, axis=-1)
         pair = np.add.reduce(experts[:, count:] * shares[:, self._ends], axis=-1)
-        wider = 2.0 / np.sqrt(self.windows.count / self.spans**0.7 + 1.0) - 0.2
+        wider = 2.0 / np.sqrt(self.windows.count / self._pace + 1.0) - 0.2
         if max(wider.tolist()) > 0.0:
             self._young(state, median, experts[:, :count], mixed, pair)
             pair = median[:, None] + (pair - median[:, None]) * (1.0 + np.maximum(wider, 0.0)[:, None])
@@ -176,11 +179,12 @@ class QuantileBounds:
         self.control[rows] = np.minimum(np.maximum(control, -_MOST_CONTROL), _MOST_CONTROL)
 
     def _learn_season(self, rows: Rows, off: Floats, slot: int) -> None:
-        places = (slot + _BESIDE) % self.grid.slots
-        lines = self._lines[rows, None]
-        seasonal = self.seasonal[lines, places]
-        seasonal = np.where(seasonal < 0.0, self.typical[lines], seasonal)
-        self.seasonal[lines, places] = seasonal + _NEAR_RATE * (off[:, None] - seasonal)
+        slots = self.grid.slots
+        is_inside = isinstance(rows, slice) and 3 <= slot < slots - 3
+        where: Any = (rows, slice(slot - 3, slot + 4)) if is_inside else (self._lines[rows, None], (slot + _BESIDE) % slots)
+        seasonal = self.seasonal[where]
+        seasonal = np.where(seasonal < 0.0, self.typical[rows, None], seasonal)
+        self.seasonal[where] = seasonal + _NEAR_RATE * (off[:, None] - seasonal)
 
     def _arrays(self) -> tuple[Floats, ...]:
         return self.control, self.residual, self.typical, self.seasonal

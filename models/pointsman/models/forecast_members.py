@@ -1,7 +1,7 @@
 """The members of a forecast: last value, medians and means, the same time on other days, regressions on their ratios, and nearest neighbours."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,8 +31,7 @@ class View:
     nearest: Nearest | None
 
 
-@dataclass(frozen=True, slots=True)
-class _Logs:
+class _Logs(NamedTuple):
     """Logarithms of the last row, of what went before it relative to it, and of the same times on other days; three plain values beside them."""
 
     hour_mean: float

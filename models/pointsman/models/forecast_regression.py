@@ -59,7 +59,9 @@ class ChangeRegression:
         off = np.abs(wrong)
         self.error[rows] += rate[:, None] * (off - self.error[rows])
         error = self.error[rows]
-        weight = np.where(error > 0.0, error / np.maximum(np.maximum(off, _ROBUST * error), 1e-300), 1.0)
+        weight = error / np.maximum(np.maximum(off, _ROBUST * error), 1e-300)
+        if not error.all():
+            weight = np.where(error > 0.0, weight, 1.0)
         ahead = np.add.reduce(inverse * inputs[:, :, None, :], axis=-1)
         unit = np.maximum(self.typical[rows], 1e-9)[:, None]
         gain = ahead / (self.memory * unit * unit / weight + np.add.reduce(ahead * inputs, axis=-1))[..., None]
