@@ -5,11 +5,11 @@ import json
 from pathlib import Path
 
 import pytest
-from benchmarks import closed_loop, engine, failover, policies, routing
+from benchmarks import closed_loop, engine, failover, policies, routing, workload
 from benchmarks.policies import Outcome, Request
 
 
-@pytest.mark.parametrize("module", [closed_loop, engine, failover, policies, routing], ids=lambda module: module.__name__)
+@pytest.mark.parametrize("module", [closed_loop, engine, failover, policies, routing, workload], ids=lambda module: module.__name__)
 def test_their_documentation_is_true(module: object) -> None:
     assert doctest.testmod(module).failed == 0  # type: ignore[arg-type]
 
@@ -66,3 +66,19 @@ def test_routing_is_measured_beside_its_baselines(tmp_path: Path, capsys: pytest
     assert set(rows) == {"warm", "cold", "river LinUCB, cold"}
     assert rows["cold"]["gain"] > 0.0 and rows["cold"]["worst_ratio"] < 1.1
     assert "random" in capsys.readouterr().out
+
+
+def test_the_workload_benchmark_scores_what_the_core_published(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "servegen").mkdir()
+    rows = "".join(f"{600 * row},{10 + row % 3}\n" for row in range(60))
+    (tmp_path / "servegen" / workload.FILE).write_text("t,language_m-small\n" + rows)
+    workload.main(["--quick", "--data", str(tmp_path), "--requests-per-row", "3", "--json", str(tmp_path / "rows.json")])
+    found = json.loads((tmp_path / "rows.json").read_text())
+    assert [row["horizon_s"] for row in found["forecasts"]] == [60.0, 600.0, 3600.0, 21_600.0]
+    assert found["hours_scored"] >= 5
+    assert "over-provisioned" in capsys.readouterr().out
+
+
+def test_the_workload_benchmark_says_which_data_is_missing(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match="servegen"):
+        workload.main(["--data", str(tmp_path)])

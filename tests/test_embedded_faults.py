@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 from events import START, started
 
-from pointsman.schemas import OptimizationConfig, Track, decode_output, encode
+from pointsman.schemas import OptimizationConfig, Scaling, ScalingRecommended, Track, decode_output, encode
 from pointsman.streams.cli import main
 from pointsman.streams.dual_track import DualTrackOptimizer
 from pointsman.streams.embedded import Optimizer
@@ -105,6 +105,45 @@ def test_what_is_due_is_ticked_while_nothing_else_happens() -> None:
         assert ticks == [1, 1, 1, 0]
         now[0] += 3600.0
         assert optimizer.tick_due() == 0
+
+
+def test_scaling_advice_falls_by_itself_where_nothing_happens() -> None:
+    now, config = [START], OptimizationConfig(tracks=(Track(name="local"),), scaling=(Scaling(track="local", start_delay_s=300.0),))
+    with Optimizer.open(":memory:", config, clock=lambda: now[0]) as optimizer:
+        for number in range(30):
+            for copy in range(3):
+                optimizer.record_request_start(f"r{number}/{copy}", scope="chat", track="local")
+            now[0] += 60.0
+            for copy in range(3):
+                optimizer.record_request_completion(f"r{number}/{copy}", scope="chat", track="local", success=True, latency_ms=60_000.0)
+        busy = [one.desired for one in advice(optimizer)]
+        ticks = [tick_after(optimizer, now, 61.0) for _ in range(120)]
+        assert ticks == [1] * 120
+        idle = advice(optimizer)[len(busy) :]
+    assert busy[-1] >= 4
+    assert [one.current for one in idle] == [busy[-1], *(one.desired for one in idle[:-1])]
+    assert idle[-1].desired == 1
+
+
+def test_after_a_stop_of_more_than_five_minutes_the_next_event_takes_a_scope_up_again() -> None:
+    now, config = [START], OptimizationConfig(tracks=(Track(name="local"),), scaling=(Scaling(track="local"),))
+    with Optimizer.open(":memory:", config, clock=lambda: now[0]) as optimizer:
+        optimizer.record_request_start("r1", scope="chat", track="local")
+        assert [tick_after(optimizer, now, seconds) for seconds in (60.0, 299.0, 301.0, 60.0)] == [1, 1, 0, 0]
+        optimizer.record_request_start("r2", scope="chat", track="local")
+        assert tick_after(optimizer, now, 60.0) == 1
+
+
+def tick_after(optimizer: Optimizer, now: list[float], seconds: float) -> int:
+    """How many scopes were ticked once so much time has passed."""
+    now[0] += seconds
+    return optimizer.tick_due()
+
+
+def advice(optimizer: Optimizer) -> list[ScalingRecommended]:
+    """All scaling advice so far."""
+    found = [decode_output(line) for _, line in optimizer.outputs()]
+    return [one for one in found if isinstance(one, ScalingRecommended)]
 
 
 def test_a_recommendation_says_all_that_a_router_needs() -> None:

@@ -3,7 +3,7 @@
 Two weeks made of recorded clients (benchmarks.two_weeks; the second week counts) and two recorded weeks (days 2 to 7 count). A baseline's interval is its
 forecast plus the 5 % and 95 % quantile of its own errors at that horizon in the last seven days. WAPE in %; `/ last` is WAPE over the last value's;
 `day 1 / last` the same on the first day; coverage of the 90 % interval; `worst 500` the lowest coverage of 500 rows running, mean over series and the
-lowest of all; Winkler score over the mean load, and over the last value's.
+lowest of all; Winkler score over the mean load, and over the last value's. Made-up shapes follow: what no recording has.
 Run: PYTHONPATH=tests python -m benchmarks.forecasts [--data FOLDER] [--series N] [--seed N] [--json FILE] [--quick]
 """
 
@@ -13,6 +13,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ Floats = NDArray[np.float64]
 HORIZONS = (1, 6, 36)
 NAMES = {1: "10 min", 6: "1 h", 36: "6 h"}
 LAST = "last value"
+CHUNK = 48
 COLUMNS = {
     "WAPE %": ".2f",
     "/ last": ".3f",
@@ -96,14 +98,16 @@ def with_trailing_quantiles(rows: Floats, medians: Floats) -> Floats:
 
 
 def ours(rows: Floats, form: Form) -> tuple[Floats, dict[str, float]]:
-    """The forecaster, with its cost a row in µs and the size of its snapshot."""
+    """The forecaster, with its cost a row in µs (processor time, the median of chunks of rows) and the size of its snapshot."""
     forecaster = SeriesForecaster(HORIZONS, ROWS_A_DAY, form)
-    found, began = np.empty((len(rows), len(HORIZONS), 3)), time.process_time()
+    found, moments = np.empty((len(rows), len(HORIZONS), 3)), [time.process_time()]
     for place, value in enumerate(rows.tolist()):
         forecaster.learn_one(value)
         found[place] = [(said.median, said.lower, said.upper) for said in forecaster.forecast()]
-    spent = time.process_time() - began
-    return found, {"µs a row": 1e6 * spent / len(rows), "snapshot KB": len(json.dumps(forecaster.snapshot())) / 1000.0}
+        if (place + 1) % CHUNK == 0:
+            moments.append(time.process_time())
+    spent = statistics.median(after - before for before, after in pairwise(moments))
+    return found, {"µs a row": 1e6 * spent / CHUNK, "snapshot KB": len(json.dumps(forecaster.snapshot())) / 1000.0}
 
 
 def wape(rows: Floats, said: Floats, horizon: int, begin: int, end: int) -> float:
@@ -134,6 +138,51 @@ def score(series: Series, found: Floats, place: int) -> dict[str, float]:
     }
 
 
+def shapes(seed: int = 1, days: int = 14) -> list[Series]:
+    """Made up, one row per ten minutes; the second half counts, and a shift and a spike of an hour are in it."""
+    dice, rows, half = np.random.default_rng(seed), np.arange(days * ROWS_A_DAY), days * ROWS_A_DAY // 2
+    day = 1.0 + 0.5 * np.sin(2.0 * np.pi * rows / ROWS_A_DAY)
+    noise = np.exp(0.05 * dice.standard_normal(len(rows)))
+    walk = np.exp(np.cumsum(0.025 * dice.standard_normal(len(rows))))
+    made = {
+        "shift to double": day * noise * np.where(rows >= half + ROWS_A_DAY // 2, 2.0, 1.0),
+        "spike": walk * np.where((rows >= half + 20) & (rows < half + 26), 5.0, 1.0),
+        "growth of 10 % a day": day * noise * 1.1 ** (rows / ROWS_A_DAY),
+        "no season": noise,
+        "counts": dice.poisson(5.0 * day).astype(np.float64),
+        "sparse": dice.poisson(0.1 * day).astype(np.float64),
+        "constant": np.ones(len(rows)),
+        "random walk": walk,
+    }
+    return [Series(name, 100.0 * values, half) for name, values in made.items()]
+
+
+def by_shape(many: Sequence[Series], form: Form) -> list[dict[str, Any]]:
+    """Per shape and horizon, beside the last value; of a constant there is nothing to compare."""
+    rows = []
+    for series in many:
+        (found, _), plain = ours(series.rows, form), with_trailing_quantiles(series.rows, last_value(series.rows))
+        for place, name in enumerate(NAMES.values()):
+            own, last = score(series, found, place), score(series, plain, place)
+            first = series.rows[HORIZONS[place] : ROWS_A_DAY]
+            _, lower, upper = found[: len(first), place].T
+            rows.append(
+                {
+                    "policy": f"{series.name}, {name}",
+                    "WAPE %": own["WAPE %"],
+                    "/ last": _ratio(own["WAPE %"], last["WAPE %"]),
+                    "coverage": own["coverage"],
+                    "on day 1": float(((first >= lower) & (first <= upper)).mean()),
+                    "Winkler / last": _ratio(own["Winkler"], last["Winkler"]),
+                }
+            )
+    return rows
+
+
+def _ratio(one: float, other: float) -> float:
+    return one / other if other > 0.0 else float("nan")
+
+
 def measure(many: Sequence[Series], is_quick: bool) -> list[dict[str, Any]]:
     """Every method at every horizon, means over the series."""
     points: dict[str, Callable[[Floats], Floats]] = {LAST: last_value, "seasonal naive": seasonal_naive}
@@ -160,7 +209,7 @@ def _row(name: str, place: int, scores: dict[tuple[str, int], list[dict[str, flo
     base = {key: statistics.fmean(one[key] for one in last) for key in last[0]}
     row: dict[str, Any] = {"policy": name, "horizon": NAMES[HORIZONS[place]], "lowest": min(one["worst 500"] for one in own)} | mean
     row |= {"/ last": mean["WAPE %"] / base["WAPE %"], "day 1 / last": mean["first"] / base["first"], "Winkler / last": mean["Winkler"] / base["Winkler"]}
-    return row | {key: statistics.fmean(one[key] for one in costs) for key in (costs[0] if costs else {})}
+    return row | {key: statistics.median(one[key] for one in costs) for key in (costs[0] if costs else {})}
 
 
 def report(title: str, rows: Sequence[dict[str, Any]]) -> str:
@@ -184,10 +233,15 @@ def main(arguments: list[str] | None = None) -> None:
     if not (folder / "servegen").is_dir():
         sys.exit(f"{folder / 'servegen'}: get servegen (alibaba/ServeGen) and name its parent by --data")
     groups = {"Two weeks": two_weeks(folder, 2 if options.quick else options.series, options.seed), "Recorded, days 2-7": recorded(folder)}
-    document = {}
+    document: dict[str, list[dict[str, Any]]] = {}
     for name, many in groups.items():
         document[name] = measure(many, options.quick)
         print(report(f"{name}: {len(many)} series", document[name]), end="\n\n")
+    forms: tuple[Form, ...] = ("light", "full")
+    for form in forms:
+        document[f"shapes, {form}"] = by_shape(shapes(days=2 if options.quick else 14), form)
+        formats = {key: ".2f" if key == "WAPE %" else ".3f" for key in document[f"shapes, {form}"][0] if key != "policy"}
+        print(table(f"Made-up shapes, {form}", document[f"shapes, {form}"], formats), end="\n\n")
     if options.json:
         options.json.parent.mkdir(parents=True, exist_ok=True)
         options.json.write_text(json.dumps(document, indent=2) + "\n")

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from .arrays import boxed, unbox
 from .forecast_bounds import KINDS, TAIL, Bounds, NearQuantiles, QuantileBounds
-from .forecast_ensemble import PolynomialWeights
+from .forecast_ensemble import PolynomialWeights, Rows
 from .forecast_members import FEATURES, Members, View
 from .forecast_state import Floats, Grid, SeriesState
 
@@ -104,7 +104,8 @@ class SeriesForecaster:
         due = self._due(self.state.row + 1)
         if not due:
             return
-        rows, places = np.array([place for place, _ in due]), [self._place(place, slot) for place, slot in due]
+        places = [self._place(place, slot) for place, slot in due]
+        rows: Rows = slice(None) if len(due) == len(self.horizons) else np.array([place for place, _ in due])
         kept = self._pending[places]
         _, members, features, centres, scales, pair, mixed, experts = (kept[:, part] for part in self._parts)
         unit, median, level = kept[:, 1], kept[:, 2], kept[:, 3]
@@ -115,7 +116,7 @@ class SeriesForecaster:
         self.members.regression.learn(rows, features, change)
         if self.members.neighbours:
             self.members.neighbours.learn(due, self.state.slot, features[:, 3].tolist(), change.tolist())
-        said = Bounds(centres, scales, experts.reshape(len(rows), len(self._asked), -1), mixed, pair)
+        said = Bounds(centres, scales, experts.reshape(len(due), len(self._asked), -1), mixed, pair)
         self.bounds.learn(rows, value, unit, median, said, self.state.grid.slot(self.state.row + 1) % self.state.grid.slots)
 
     def _due(self, row: int) -> list[tuple[int, int]]:
@@ -133,18 +134,18 @@ class SeriesForecaster:
         state = self.state
         view = self.members.view(state)
         shares = self.ensemble.share(state.row >= self.members.wakes)
-        median = (shares * view.members).sum(axis=1)
-        disagreement = (shares * np.abs(view.members - median[:, None])).sum(axis=1)
+        median = np.add.reduce(shares * view.members, axis=1)
         targets = state.row + self._rows
         slots = targets % state.grid.rows_a_day // state.grid.pool
         is_full = self.form == "full"
         near = NearQuantiles(view.nearest, self._is_near, view.level, state.unit) if is_full else None
-        return _Issue(view, median, self._tidied(median, self.bounds.bounds(state, median, disagreement, slots, near)))
+        return _Issue(view, median, self._tidied(median, self.bounds.bounds(state, median, slots, near)))
 
     def _tidied(self, median: Floats, found: Bounds) -> Bounds:
         """The pair around the median; nothing below zero where no row ever was."""
         pair, mixed = found.pair, found.mixed
-        pair[:, 0], pair[:, 1] = np.minimum(pair[:, 0], median), np.maximum(pair[:, 1], median)
+        np.minimum(pair[:, 0], median, out=pair[:, 0])
+        np.maximum(pair[:, 1], median, out=pair[:, 1])
         if not self.state.is_signed:
             pair, mixed = np.maximum(pair, 0.0), np.maximum(mixed, 0.0)
         return Bounds(found.centres, found.scales, found.experts, mixed, pair)

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from .arrays import boxed, unbox
 
 Floats = NDArray[np.float64]
+Rows = NDArray[np.int64] | slice  # a slice where all are meant: of that numpy makes no copies
 _MOST_REGRET = 2.0
 
 
@@ -30,21 +31,25 @@ class PolynomialWeights:
         self.values: Floats = np.zeros_like(regret)
         self._settle()
 
-    def learn(self, rows: NDArray[np.int64], regret: Floats) -> None:
+    def learn(self, rows: Rows, regret: Floats) -> None:
         """Take in what the experts of some rows would have gained over their mixture; zero for one that slept."""
         regret = np.minimum(np.maximum(regret, -_MOST_REGRET), _MOST_REGRET)
         memory = self.memory[rows]
         self.regret[rows] = memory * self.regret[rows] + regret
-        self.square[rows] = memory * self.square[rows] + regret * regret
+        np.multiply(regret, regret, out=regret)
+        self.square[rows] = memory * self.square[rows] + regret
         self._settle()
 
     def _settle(self) -> None:
-        np.divide(np.maximum(self.regret, 0.0), self.square, out=self.values)
+        np.maximum(self.regret, 0.0, out=self.values)
+        np.divide(self.values, self.square, out=self.values)
 
     def share(self, awake: NDArray[np.bool_]) -> Floats:
         """The weights of those awake, summing to one in each row; the first expert alone where none has gained anything."""
         values = np.where(awake, self.values, 0.0)
-        total = values.sum(axis=-1, keepdims=True)
+        total = np.add.reduce(values, axis=-1, keepdims=True)
+        if total.all():
+            return values / total
         values[..., :1] += total <= 0.0
         found: Floats = values / np.where(total > 0.0, total, 1.0)
         return found

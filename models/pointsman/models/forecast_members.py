@@ -1,14 +1,14 @@
 """The members of a forecast: last value, medians and means, the same time on other days, regressions on their ratios, and nearest neighbours."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .forecast_neighbours import DAYS, FEWEST, Nearest, Neighbours
 from .forecast_regression import ChangeRegression
-from .forecast_state import Floats, Grid, SeriesState, folded, unfolded
+from .forecast_state import Floats, Grid, SeriesState, folded, mean, unfolded
 
 _MOST_SEASON = 2.3
 _MOST_LEVEL = 1.6
@@ -31,8 +31,7 @@ class View:
     nearest: Nearest | None
 
 
-@dataclass(frozen=True, slots=True)
-class _Logs:
+class _Logs(NamedTuple):
     """Logarithms of the last row, of what went before it relative to it, and of the same times on other days; three plain values beside them."""
 
     hour_mean: float
@@ -100,11 +99,11 @@ class Members:
     def _logs(self, state: SeriesState, lags: NDArray[np.int64]) -> "_Logs":
         """Everything that the members compare, as logarithms, by one call."""
         grid, count = self.grid, len(self.horizons)
-        hour, long, day = (float(state.last(slots).mean()) for slots in (grid.span(6), grid.span(36), grid.slots))
-        single = [*state.recent, hour, long, day, *state.extent(grid.span(6)), float(state.profile.mean())]
+        hour, long, day = (mean(state.last(slots)) for slots in (grid.span(6), grid.span(36), grid.slots))
+        single = [*state.recent, hour, long, day, *state.extent(grid.span(6)), mean(state.profile)]
         usual, seasonal = state.usual(self._ahead(state)), state.smooth(lags)
         values = folded(np.concatenate([single, usual, seasonal]), state.unit)
-        present, before, earlier, hour_log, long_log, day_log, least, most, mean = values[:9].tolist()
+        present, before, earlier, hour_log, long_log, day_log, least, most, usual_log = values[:9].tolist()
         after = values[10 + count :]
         return _Logs(
             hour_mean=hour,
@@ -117,7 +116,7 @@ class Members:
             long=long_log - present,
             day=day_log - present,
             reach=most - least,
-            grown=day_log - mean,
+            grown=day_log - usual_log,
             profile_then=values[9 : 9 + count],
             profile_now=float(values[9 + count]),
             day_then=after[:count],

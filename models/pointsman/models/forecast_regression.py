@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .arrays import boxed, unbox
+from .forecast_ensemble import Rows
 
 Floats = NDArray[np.float64]
 
@@ -43,30 +44,33 @@ class ChangeRegression:
 
     def predict(self, x: Floats) -> Floats:
         """H × features → H × memories: the change, at most a factor of e²."""
-        change = (self.coefficients * x[:, None, :]).sum(axis=-1)
+        change = np.add.reduce(self.coefficients * x[:, None, :], axis=-1)
         found: Floats = np.minimum(np.maximum(change, -_MOST_CHANGE), _MOST_CHANGE)
         return found
 
-    def learn(self, rows: NDArray[np.int64], x: Floats, change: Floats) -> None:
+    def learn(self, rows: Rows, x: Floats, change: Floats) -> None:
         """Take in what followed, for some horizons: rows × features, and the change there was."""
         change = np.minimum(np.maximum(change, -CLIP), CLIP)
         self.size[rows] += 1.0
         rate = np.maximum(1.0 / self.size[rows], 1.0 / _YOUNG)
         self.typical[rows] += rate * (np.abs(change) - self.typical[rows])
         inputs, inverse = x[:, None, :], self.inverse[rows]
-        wrong = change[:, None] - (self.coefficients[rows] * inputs).sum(axis=-1)
+        wrong = change[:, None] - np.add.reduce(self.coefficients[rows] * inputs, axis=-1)
         off = np.abs(wrong)
         self.error[rows] += rate[:, None] * (off - self.error[rows])
         error = self.error[rows]
-        weight = np.where(error > 0.0, error / np.maximum(np.maximum(off, _ROBUST * error), 1e-300), 1.0)
-        ahead = (inverse * inputs[:, :, None, :]).sum(axis=-1)
+        weight = error / np.maximum(np.maximum(off, _ROBUST * error), 1e-300)
+        if not error.all():
+            weight = np.where(error > 0.0, weight, 1.0)
+        ahead = np.add.reduce(inverse * inputs[:, :, None, :], axis=-1)
         unit = np.maximum(self.typical[rows], 1e-9)[:, None]
-        gain = ahead / (self.memory * unit * unit / weight + (ahead * inputs).sum(axis=-1))[..., None]
+        gain = ahead / (self.memory * unit * unit / weight + np.add.reduce(ahead * inputs, axis=-1))[..., None]
         self.coefficients[rows] += gain * wrong[..., None]
         inverse = (inverse - gain[..., :, None] * ahead[..., None, :]) / self.memory[..., None, None]
-        each = np.arange(inputs.shape[-1])
-        largest = inverse[..., each, each].max(axis=-1)
-        self.inverse[rows] = inverse * np.minimum(1.0, _LARGEST_P / np.maximum(largest, 1e-300))[..., None, None]
+        largest = np.maximum.reduce(inverse.diagonal(0, -2, -1), axis=-1)
+        if (largest > _LARGEST_P).any():
+            inverse *= np.minimum(1.0, _LARGEST_P / np.maximum(largest, 1e-300))[..., None, None]
+        self.inverse[rows] = inverse
 
     def snapshot(self) -> list[str]:
         """The state as plain values."""

@@ -17,6 +17,7 @@ Floats = NDArray[np.float64]
 
 MOST_SLOTS = 288
 _FEWEST_DAYS = 0.25
+_BESIDE = np.array([[-1], [0], [1]])
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,16 +133,11 @@ class SeriesState:
     def smooth(self, lags: NDArray[np.int64]) -> Floats:
         """The slots `lags` before the present one, each with its neighbours, ¼ ½ ¼; too long ago or not yet there counts as the nearest held."""
         places = self.present - np.minimum(np.maximum(lags, 0), min(self.slot, self.held - 2))
-        ring = self.ring
-        found: Floats = 0.25 * ring[places - 1] + 0.5 * ring[places] + 0.25 * ring[np.minimum(places + 1, self.present)]
-        return found
+        return _smoothed(self.ring.take(np.minimum(places + _BESIDE, self.present)))
 
     def usual(self, ahead: NDArray[np.int64]) -> Floats:
         """What slots so many ahead of the present one have had on earlier days, ¼ ½ ¼ with their neighbours."""
-        slots, places = self.grid.slots, self.slot + ahead
-        profile = self.profile
-        found: Floats = 0.25 * profile[(places - 1) % slots] + 0.5 * profile[places % slots] + 0.25 * profile[(places + 1) % slots]
-        return found
+        return _smoothed(self.profile.take((self.slot + ahead + _BESIDE) % self.grid.slots))
 
     def snapshot(self) -> dict[str, Any]:
         """The state as plain values."""
@@ -155,6 +151,18 @@ class SeriesState:
         unbox(state["profile"], self.profile)
         self.recent = list(state["recent"])
         self.row, self.slot, self.scored, self.scale, self.change, self.day_change, self.is_signed = state["numbers"]
+
+
+def mean(values: Floats) -> float:
+    """The mean, without what numpy's own asks first."""
+    return float(np.add.reduce(values)) / len(values)
+
+
+def _smoothed(beside: Floats) -> Floats:
+    """Three rows, the values before, at and after each place: ¼ ½ ¼."""
+    before, at, after = beside
+    found: Floats = 0.25 * before + 0.5 * at + 0.25 * after
+    return found
 
 
 def folded(values: Floats, scale: float) -> Floats:

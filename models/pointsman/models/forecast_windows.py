@@ -50,11 +50,14 @@ class SortedWindows:
         """Rows × sizes × groups × levels, for levels of each row; zero where a row has nothing."""
         held = np.minimum(self.count[:, None], self.sizes)[:, :, None]
         most = np.maximum(held - 1, 0)
-        place = np.minimum(np.maximum(levels[:, None, :] * (held + 1.0) - 1.0, 0.0), most)
+        place = levels[:, None, :] * (held + 1.0)
+        place -= 1.0
+        place = np.minimum(np.maximum(place, 0.0, out=place), most, out=place)
         low = place.astype(np.int64)
-        starts = self.starts[..., None]
-        below = self.ordered[starts + low[:, :, None, :]].astype(np.float64)
-        above = self.ordered[starts + np.minimum(low + 1, most)[:, :, None, :]].astype(np.float64)
+        both = np.empty((2, *low.shape), np.int64)
+        both[0] = low
+        np.minimum(low + 1, most, out=both[1])
+        below, above = self.ordered.take(both[:, :, :, None, :] + self.starts[..., None]).astype(np.float64)
         if not held.all():
             below, above = np.nan_to_num(below, posinf=0.0), np.nan_to_num(above, posinf=0.0)
         found: Floats = below + (place - low)[:, :, None, :] * (above - below)

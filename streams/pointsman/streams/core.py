@@ -46,7 +46,8 @@ class Core:
     def is_due(self, scope: str, now: float) -> bool:
         """Whether a live shell should tick a scope: something is due, and its last event is at most 5 minutes old.
 
-        Older events are a recording played back, which moves its own clock.
+        Older events are a recording played back, which moves its own clock. A scope with scaling advice is due every minute, so that its own ticks keep it
+        within the five minutes; after a longer stop of the shell its next event takes it up again.
         """
         due = self.next_due(scope)
         return due is not None and due <= now and now - self.scope(scope).clock <= RECENT_S

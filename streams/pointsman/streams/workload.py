@@ -153,8 +153,9 @@ class Workload:
     # time
 
     def next_due(self) -> float | None:
-        """When the open minute is over, where something was heard within five minutes before that: an idle scope wants no ticks."""
-        return self.end if self.is_on and 0.0 < self.end <= self.heard + HEARD_S else None
+        """When the open minute is over, where something was heard within five minutes before that, or where scaling advice stands: that must fall by itself."""
+        is_awake = self.end <= self.heard + HEARD_S or any(advisor.settings.track in self._counts for advisor in self.advisors)
+        return self.end if self.is_on and self.end > 0.0 and is_awake else None
 
     def advance(self, before: float, now: float, in_flight: int, tracks: Mapping[str, Flying]) -> list[Said]:
         """The clock moves; so many requests were in flight until now, none of them for longer than an attempt is waited for."""
