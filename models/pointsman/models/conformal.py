@@ -12,10 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .arrays import read_singles, singles
-from .least_squares import RobustLeastSquares
+from .small_least_squares import SmallLeastSquares
 
 THOROUGH = 500
 SAMPLED = 4
+LEARNED = 3
 FADING = 0.005
 _LARGEST = 1e30
 _TINY = 1e-30
@@ -98,7 +99,7 @@ class Conformal:
         self._settings = given = settings or ConformalSettings()
         self._scaled = _Scaled(given)
         self._near = None if given.light else _Near(given)
-        self._sizes: RobustLeastSquares | _Slope | None = _Slope() if given.light else None
+        self._sizes: SmallLeastSquares | _Slope | None = _Slope() if given.light else None
         self._scores = [0.0, 0.0]
         self._judged = 0
         self._level = 0.0
@@ -144,7 +145,7 @@ class Conformal:
         self._scaled.learn(residual / band.scale)
         if self._near is not None:
             self._near.learn(residual, band.place)
-        if self._count <= THOROUGH or self._count % 2 or self._sizes is None:
+        if self._count <= THOROUGH or self._count % LEARNED == 0 or self._sizes is None:
             self._learn_size(band.place, abs(residual))
         self._level += max(1.0 / self._count, 0.01) * (actual - self._level)
 
@@ -184,7 +185,7 @@ class Conformal:
             conformal._near.restore(state["near"])
         if state["sizes"] is not None:
             if conformal._sizes is None:
-                conformal._sizes = RobustLeastSquares(0)
+                conformal._sizes = SmallLeastSquares(0)
             conformal._sizes.restore(state["sizes"])
         return conformal
 
@@ -219,7 +220,7 @@ class Conformal:
 
     def _learn_size(self, place: tuple[float, ...], residual: float) -> None:
         if self._sizes is None:
-            self._sizes = RobustLeastSquares(len(place))
+            self._sizes = SmallLeastSquares(len(place))
         self._sizes.learn(place, math.log(min(residual / self._root(place), _LARGEST) + 0.02))
 
     def _residual(self, actual: float, median: float) -> float:
@@ -334,11 +335,22 @@ class _Near:
         held, nearest = len(self._residuals), self._settings.neighbours
         if held <= nearest:
             return np.sort(self._residuals)
-        away = np.zeros(held, np.float32)
-        for row, coordinate in zip(self._places, place, strict=False):
-            apart = row[:held] - np.float32(coordinate)
-            away += apart * apart
-        return np.sort(self._residuals[np.argpartition(away, nearest)[:nearest]])
+        apart = self._places[:, :held] - self._here(place)
+        apart *= apart
+        away = np.add.reduce(apart, axis=0)
+        edge = np.partition(away, nearest - 1)[nearest - 1]
+        near = self._residuals[away <= edge]
+        if len(near) > nearest:  # of those at the edge the first by place: the same on every machine
+            near = self._residuals[np.sort(np.argsort(away, kind="stable")[:nearest])]
+        near.sort()
+        return near
+
+    def _here(self, place: tuple[float, ...]) -> NDArray[np.float32]:
+        """As many coordinates as are kept."""
+        here = np.zeros((len(self._places), 1), np.float32)
+        given = place[: len(here)]
+        here[: len(given), 0] = given
+        return here
 
     def get(self, place: tuple[float, ...], in_flight: int) -> tuple[float, float]:
         """The residuals between which the outcome should lie."""
@@ -354,8 +366,7 @@ class _Near:
             self._residuals = np.append(self._residuals, kept)
         else:
             self._residuals[self._next] = kept
-        for row, coordinate in zip(self._places, place, strict=False):
-            row[self._next] = coordinate
+        self._places[:, self._next] = self._here(place)[:, 0]
         self._next = (self._next + 1) % self._settings.ring
 
     def snapshot(self) -> dict[str, Any]:

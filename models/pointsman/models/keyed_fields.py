@@ -5,7 +5,8 @@ import zlib
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterator
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 from .keyed_windows import read_array, text_of
 from .situation import Situation
@@ -33,9 +34,27 @@ def fields_of(situation: Situation) -> Iterator[tuple[str, Value]]:
         yield f".{name}", value
 
 
-def is_number(value: Value) -> bool:
-    """Whether a value is a finite number (a truth value is none)."""
-    return not isinstance(value, bool | str) and -1e300 < value < 1e300
+class Told(NamedTuple):
+    """What a value tells: the tag of itself; of a finite number (a truth value is none) also that of its half octave, and its signed logarithm."""
+
+    tag: int
+    octave: int
+    number: float | None
+
+
+@lru_cache(4096, typed=True)
+def told(value: Value) -> Told:
+    """What a value tells, the same in every process.
+
+    >>> told(512).octave == told(500).octave, told(512).tag == told(500).tag, told(512).number
+    (True, False, 6.2403)
+    """
+    tag = zlib.crc32(repr(value).encode())
+    if isinstance(value, bool | str) or not -1e300 < value < 1e300:
+        return Told(tag, tag, None)
+    size = abs(float(value))
+    octave = zlib.crc32(b"%d" % round(math.copysign(2.0 * math.log2(1.0 + size), float(value))), 1)
+    return Told(tag, octave, round(math.copysign(math.log1p(size), float(value)), 4))
 
 
 class _Counts:
@@ -123,7 +142,7 @@ class Field:
     A number that came less than four times of late is a key by its half octave, the others by themselves.
 
     >>> field = Field()
-    >>> [field.code(512) == field.code(500) for _ in range(4)], field.code(512) == field.code(500)
+    >>> [field.code(told(512)) == field.code(told(500)) for _ in range(4)], field.code(told(512)) == field.code(told(500))
     ([True, True, True, True], False)
     """
 
@@ -134,12 +153,11 @@ class Field:
         self.alone = _Means(MOST_VALUES)
         self.beside = _Means(MOST_PAIRS)
 
-    def code(self, value: Value) -> int:
-        """The key of a value: the same in every process."""
-        tag = zlib.crc32(repr(value).encode())
-        if is_number(value) and self._popular.count(tag) < POPULAR:
-            return zlib.crc32(b"%d" % round(math.copysign(2.0 * math.log2(1.0 + abs(float(value))), float(value))), 1)
-        return tag
+    def code(self, value: Told) -> int:
+        """The key of a value."""
+        if value.number is not None and self._popular.count(value.tag) < POPULAR:
+            return value.octave
+        return value.tag
 
     def snapshot(self) -> list[Any]:
         """The state as plain values."""
@@ -180,7 +198,7 @@ class Fields:
             self._fields.append(Field())
         return number
 
-    def codes(self, given: list[tuple[int, Value]], whole: bool) -> list[int]:
+    def codes(self, given: list[tuple[int, Told]], whole: bool) -> list[int]:
         """The key of each numbered field, 0 where the request does not have it; unless `whole` those of fields that help alone, the others 1."""
         if not whole:
             codes = [1] * len(self._fields)
