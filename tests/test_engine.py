@@ -153,6 +153,19 @@ def test_an_end_without_a_start_changes_nothing() -> None:
     assert json.dumps(engine.snapshot()) == before
 
 
+@pytest.mark.parametrize("gauges", [True, False])
+def test_a_peek_says_what_a_start_would_and_changes_nothing(gauges: bool) -> None:
+    engine = Engine()
+    list(play(engine, BUSY[:900], gauges=gauges))
+    now = BUSY[899].at + 0.2
+    for number in range(20):
+        situation, before = Situation(now + 0.1 * number, input_tokens=200), json.dumps(engine.snapshot())
+        said = engine.peek(situation)
+        assert json.dumps(engine.snapshot()) == before
+        assert said is not None
+        assert engine.start(f"asked{number}", situation) == said
+
+
 @pytest.mark.parametrize("cut", [0, 200, 777])
 @pytest.mark.parametrize("gauges", [True, False])
 def test_a_snapshot_goes_on_bit_by_bit(cut: int, gauges: bool) -> None:

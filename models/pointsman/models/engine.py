@@ -127,6 +127,15 @@ class Engine:
         outlook = self._outlook(entry, gaps)
         return self._forecast(entry, outlook, gaps)
 
+    def peek(self, situation: Situation) -> EngineForecast | None:
+        """What `start` would say of such a request; changes nothing."""
+        kept = self.clock, self.queue, self.starts, self.gauges, self.area
+        self.clock, self.queue, self.starts = self.clock.copy(), self.queue.copy(), self.starts.copy()
+        try:
+            return self.start("", situation)
+        finally:
+            self.clock, self.queue, self.starts, self.gauges, self.area = kept
+
     def complete(
         self, request_id: str, now: float, latency_ms: float | None, ttft_ms: float | None, *, success: bool, output_tokens: int | None = None
     ) -> None:

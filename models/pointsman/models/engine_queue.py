@@ -3,7 +3,7 @@
 import heapq
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
@@ -137,8 +137,7 @@ class Queue:
     def admit(self, waiting: int, virtual: float) -> None:
         """Let the oldest in until this many wait."""
         for request_id in list(islice(self.waiting, max(len(self.waiting) - waiting, 0))):
-            entry = self.running[request_id] = self.waiting.pop(request_id)
-            entry.admitted = virtual
+            self.running[request_id] = replace(self.waiting.pop(request_id), admitted=virtual)
 
     def observe(self, running: float, is_full: bool) -> None:
         """So many ran at once; as many as ever, while others waited, says how many slots there are."""
@@ -211,6 +210,15 @@ class Queue:
             seconds += spent
             entered.append(coming)
         return seconds
+
+    def copy(self) -> "Queue":
+        """One that goes on by itself; requests in flight are the same, nothing but their admission changes them."""
+        queue = Queue()
+        for name in Queue.__slots__:
+            setattr(queue, name, getattr(self, name))
+        queue.waiting, queue.running = self.waiting.copy(), self.running.copy()
+        queue.drains = [Drain(drain.finishing.copy(), drain.seconds, drain.virtual) for drain in self.drains]
+        return queue
 
     def snapshot(self) -> dict[str, Any]:
         """The state as plain values."""
