@@ -42,6 +42,7 @@ bench-predict: $(VENV)/.done ## Measure predictions, their intervals, forecasts 
 	PYTHONPATH=tests $(BIN)/python -m benchmarks.forecasts --json build/bench-forecasts.json
 	PYTHONPATH=tests $(BIN)/python -m benchmarks.scaling --json build/bench-scaling.json
 	PYTHONPATH=tests $(BIN)/python -m benchmarks.concurrency --json build/bench-concurrency.json
+	PYTHONPATH=tests $(BIN)/python -m benchmarks.workload --json build/bench-workload.json
 	PYTHONPATH=tests $(BIN)/python -m benchmarks.learners --json build/bench-learners.json
 
 kafka: $(VENV)/.done ## Run a real single-node Kafka without Docker, until Ctrl-C

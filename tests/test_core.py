@@ -5,6 +5,7 @@ from events import completed, sampled, started, stream, ticked
 
 from pointsman.models.context import Context
 from pointsman.models.decision import Evaluator
+from pointsman.models.members import Linear
 from pointsman.schemas import (
     AlertRaised,
     AlertResolved,
@@ -185,8 +186,9 @@ def test_a_diverged_learner_is_replaced_by_the_windowed_median() -> None:
     core = Core(TWO)
     for n in range(40):
         fold(core, started(f"r{n}", 2.0 * n), completed(f"r{n}", 2.0 * n + 1.0))
-    forecaster = core.scope("chat").tracks["local"].forecasters["latency_ms"]
-    forecaster.model.intercept = float("nan")
+    linear = core.scope("chat").tracks["local"].outlook.predictors["latency_ms"].members["linear"]
+    assert isinstance(linear, Linear)
+    linear.model.intercept = float("nan")
     expected = core.expectation("chat", "local", Context()).latency_ms
     assert expected is not None
     assert expected.median == pytest.approx(800.0, rel=0.01)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-CORE = {"core", "routing", "scope", "snapshot"}
+CORE = {"advisor", "core", "live_series", "predictions", "resources", "routing", "scope", "snapshot", "workload"}
 IMPURE = {"asyncio", "datetime", "logging", "os", "random", "socket", "threading", "time", "uuid"}
 ALLOWED = {
     "schemas": {"schemas"},
@@ -54,7 +54,8 @@ def test_a_module_imports_inwards_only(path: Path) -> None:
 
 @pytest.mark.parametrize("path", [path for path in MODULES if path.parent.name == "models" or path.stem in CORE], ids=lambda path: path.stem)
 def test_the_core_has_no_clock_no_io_and_no_dice(path: Path) -> None:
-    assert not {name.split(".")[0] for name in imports(path)} & IMPURE
+    allowed = {"random"} if path.stem == "structure" else set()  # it writes down where a model's own seeded source is
+    assert not {name.split(".")[0] for name in imports(path)} & (IMPURE - allowed)
 
 
 @pytest.mark.parametrize("module", ["pointsman.schemas", "pointsman.models.decision", "pointsman.models.sketch"])

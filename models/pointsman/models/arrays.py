@@ -3,6 +3,7 @@
 import base64
 import math
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -83,3 +84,23 @@ def read_singles(text: str) -> NDArray[np.float32]:
     1.0
     """
     return np.frombuffer(base64.b64decode(text), "<f4").astype(np.float32)
+
+
+def boxed(array: NDArray[Any]) -> str:
+    """Any array of numbers, little-endian, in base64; who opens it knows its type and shape.
+
+    >>> boxed(np.array([1.0, 2.0], np.float32))
+    'AACAPwAAAEA='
+    """
+    return base64.b64encode(array.astype(array.dtype.newbyteorder("<")).tobytes()).decode("ascii")
+
+
+def unbox(text: str, into: NDArray[Any]) -> None:
+    """Fill an array with what `boxed` made of one like it; one of another size is a ValueError.
+
+    >>> found = np.zeros(2, np.float32)
+    >>> unbox('AACAPwAAAEA=', found)
+    >>> found.tolist()
+    [1.0, 2.0]
+    """
+    into[...] = np.frombuffer(base64.b64decode(text), into.dtype.newbyteorder("<")).reshape(into.shape)

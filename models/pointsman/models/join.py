@@ -2,13 +2,14 @@
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from pointsman.schemas import RequestCompleted
 
 from .context import Context
-from .predictor import Prediction
+from .outlook import Sayings
+from .predictor import Saying
 from .timeouts import Issued
 
 MOST_WAITING = 4096
@@ -23,25 +24,44 @@ class Attempt:
     started_at: float
     context: Context
     features: dict[str, float]
-    predicted: dict[str, Prediction]
+    sayings: Sayings = field(default_factory=dict)
     timeouts: tuple[Issued, ...] = ()
     is_own: bool = False
     area: float = 0.0
     expected_s: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.expected_s == 0.0 and "latency_ms" in self.predicted:
-            self.expected_s = math.exp(self.predicted["latency_ms"][0]) / 1000.0
+        if self.expected_s == 0.0 and "latency_ms" in self.sayings:
+            self.expected_s = math.exp(self.sayings["latency_ms"].log) / 1000.0
 
     def snapshot(self) -> list[Any]:
         """The state as plain values."""
-        return [self.track, self.started_at, self.context.snapshot(), self.features, self.predicted, self.timeouts, self.is_own, self.area, self.expected_s]
+        sayings = {metric: saying.snapshot() for metric, saying in self.sayings.items()}
+        return [self.track, self.started_at, self.context.snapshot(), self.features, sayings, self.timeouts, self.is_own, self.area, self.expected_s]
 
     @classmethod
     def restore(cls, state: list[Any]) -> "Attempt":
         """The attempt that left this snapshot."""
-        predicted: dict[str, Prediction] = {metric: tuple(logs) for metric, logs in state[4].items()}
-        return cls(state[0], state[1], Context.restore(state[2]), state[3], predicted, tuple(Issued(*issued) for issued in state[5]), *state[6:])
+        sayings = {metric: Saying.restore(saying) for metric, saying in state[4].items()}
+        return cls(state[0], state[1], Context.restore(state[2]), state[3], sayings, tuple(Issued(*issued) for issued in state[5]), *state[6:])
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What a judgement that is still to come needs of an attempt that is done: its context and features, and what was said of its quality."""
+
+    context: Context
+    features: dict[str, float]
+    quality: Saying | None = None
+
+    def snapshot(self) -> list[Any]:
+        """The state as plain values."""
+        return [self.context.snapshot(), self.features, self.quality.snapshot() if self.quality is not None else None]
+
+    @classmethod
+    def restore(cls, state: list[Any]) -> "Done":
+        """What left this snapshot."""
+        return cls(Context.restore(state[0]), state[1], Saying.restore(state[2]) if state[2] is not None else None)
 
 
 Key = tuple[str, str]
@@ -55,7 +75,7 @@ class Join:
     def __init__(self) -> None:
         self.flying: dict[Key, Attempt] = {}
         self.orphans: dict[Key, RequestCompleted] = {}
-        self.done: dict[Key, Context | None] = {}
+        self.done: dict[Key, Done | None] = {}
         self.evicted = 0
 
     def start(self, request_id: str, attempt: Attempt) -> RequestCompleted | None:
@@ -86,16 +106,21 @@ class Join:
         """Whether this request already runs, or ran, on another track."""
         return track is not None and any(name != track and ((request_id, name) in self.flying or (request_id, name) in self.done) for name in tracks)
 
+    def is_new(self, request_id: str, track: str) -> bool:
+        """Whether nothing was heard of this attempt before."""
+        key = (request_id, track)
+        return key not in self.flying and key not in self.done and key not in self.orphans
+
     def is_repeat(self, event: RequestCompleted) -> bool:
         """Whether this attempt was already ended."""
         key = (event.request_id, event.track)
         return key in self.done or key in self.orphans
 
-    def finish(self, request_id: str, track: str, context: Context | None) -> None:
+    def finish(self, request_id: str, track: str, done: Done | None) -> None:
         """Remember that an attempt is done, and what a judgement that is still to come needs."""
         if len(self.done) >= MOST_DONE:
             self.done.pop(next(iter(self.done)))
-        self.done[(request_id, track)] = context
+        self.done[(request_id, track)] = done
 
     def due(self, wait: float) -> float | None:
         """When the oldest attempt is given up; starts arrive nearly in order, so the first of the map is the oldest."""

@@ -1,124 +1,269 @@
-"""What to expect of a request on one track: river's linear models in log space, a sliding median, and a default below them."""
+"""One metric of one track: models side by side, blended by how they did of late, each cared for, and an interval around what is issued."""
 
 import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
-
-from river import linear_model, optim
 
 from pointsman.schemas import Interval
 
-from .quantiles import SlidingQuantiles
+from .care import Standing, is_sane
+from .conformal import Band, Conformal, ConformalSettings
+from .coverage import Coverage
+from .ensemble import weights
+from .members import Member, Said, View, Windowed
 
 METRICS = ("latency_ms", "ttft_ms", "output_tokens", "cost_usd", "quality_score")
 DECIMALS = {"latency_ms": 3, "ttft_ms": 3, "output_tokens": 1, "cost_usd": 9, "quality_score": 6}
 SMALLEST = {"latency_ms": 0.01, "ttft_ms": 0.01, "output_tokens": 0.5, "cost_usd": 1e-9, "quality_score": 1e-3}
+SLACK = {metric: 0.5 * 10.0**-digits for metric, digits in DECIMALS.items()}  # what is issued has so many digits
 YOUNG = 20
-RESIDUALS = 200
-FADING = 0.05
-RATE = 0.05
 _LARGEST_LOG = 25.0
 
-
-Prediction = tuple[float, float, float]
-"""Of one metric and request, as logarithms: what is issued, what the learned rung says, and what the window says."""
+Makers = Mapping[str, Callable[[], Member]]
 
 
-class Forecaster:
-    """One metric of one track: a ladder of learned, windowed and default, each measured, the better of the first two used.
+@dataclass(slots=True)
+class Saying:
+    """What was said of one metric of one request: ln of the median, the interval issued, what each model said, and the band to learn the interval from."""
 
-    The learned rung is `river.linear_model.LinearRegression` on the logarithm of the metric, features of order one;
-    the interval is the 5 % and 95 % quantile of the last 200 log residuals of what was issued. Both rungs are judged by
-    what they said before the outcome.
+    log: float
+    lower: float = 0.0
+    upper: float = 0.0
+    said: dict[str, Said] = field(default_factory=dict)
+    band: Band | None = None
+    is_full: bool = False
+
+    def snapshot(self) -> list[Any]:
+        """The state as plain values."""
+        return [self.log, self.lower, self.upper, self.said, self.band, self.is_full]
+
+    @classmethod
+    def restore(cls, state: list[Any]) -> "Saying":
+        """What left this snapshot."""
+        said = {name: Said(*one) for name, one in state[3].items()}
+        return cls(state[0], state[1], state[2], said, Band.read(state[4]) if state[4] is not None else None, state[5])
+
+
+class Predictor:
+    """The models of one metric of one track, and what is issued of them.
+
+    `makers` are the models beside the sliding median; those in `light` answer always, the others while the track is in full form.
     """
 
-    __slots__ = ("centre", "default", "high", "learned_error", "low", "metric", "model", "residuals", "rung", "window", "window_error")
+    __slots__ = ("coverage", "has_rested", "intervals", "makers", "members", "metric", "shares", "standings", "window")
 
-    def __init__(self, metric: str, default: float, memory: int) -> None:
+    def __init__(self, metric: str, default: float, memory: int, makers: Makers) -> None:
         self.metric = metric
-        self.default = self.centre = math.log(max(default, SMALLEST[metric]))
-        self.model = _model()
-        self.window = SlidingQuantiles(memory)
-        self.residuals = SlidingQuantiles(RESIDUALS)
-        self.learned_error = 0.0
-        self.window_error = 0.0
-        self._settle()
+        self.window = Windowed(memory, math.log(max(default, SMALLEST[metric])))
+        self.makers = makers
+        self.members: dict[str, Member] = {name: make() for name, make in makers.items()}
+        self.standings = {name: Standing() for name in ("windowed", *makers)}
+        self.intervals: dict[bool, Conformal] = {}
+        self.coverage = Coverage()
+        self.shares: dict[str, float] = {}
+        self.has_rested = False
 
-    def _settle(self) -> None:
-        """What changes only with an outcome: which rung answers (learned, windowed or default), its centre and its interval."""
-        seen = len(self.window.ordered)
-        self.rung = "default" if seen < 3 else "windowed" if seen < YOUNG or self.learned_error > self.window_error else "learned"
-        self.centre = self.window.get(0.5) if seen >= 3 else self.default
-        if len(self.residuals.ordered) >= YOUNG:
-            self.low, self.high = math.exp(min(self.residuals.get(0.05), 0.0)), math.exp(max(self.residuals.get(0.95), 0.0))
-        else:
-            self.low, self.high = 1.0 / 3.0, 3.0
+    # what is said
 
-    def predict(self, x: dict[str, float]) -> Prediction:
-        """What each rung expects; one that is not finite, or beyond all reason, says what the window says."""
-        centre = self.centre
-        if self.rung == "default":
-            return centre, centre, centre
-        learned = centre + self.model.predict_one(x)  # type: ignore[no-untyped-call]
-        if not -_LARGEST_LOG < learned < _LARGEST_LOG:
-            self.model, learned = _model(), centre
-        return (learned if self.rung == "learned" else centre), learned, centre
+    @property
+    def champion(self) -> str:
+        """The model with the largest share; the sliding median, or its default, while the others are young."""
+        return "default" if self.window.is_young else max(self.shares, key=lambda name: self.shares[name], default="windowed")
 
-    def interval(self, log_median: float) -> Interval:
+    def look(self, view: View, active: frozenset[str]) -> tuple[Saying, list[str]]:
+        """The blend and what each says, and who failed to say anything sane; reads only."""
+        window = self.window
+        if window.is_young:
+            return Saying(window.default), []
+        centre = view.centre = window.centre
+        said = {"windowed": Said(centre)}
+        failed: list[str] = []
+        if window.is_constant:
+            return Saying(centre, said=said), failed
+        for name, member in self.members.items():
+            if name not in active:
+                continue
+            try:
+                one = member.predict(view)
+                if one is None:
+                    continue
+                if not is_sane(one.log, centre):
+                    failed.append(name)
+                    continue
+            except Exception:  # law 9: whatever a model throws, another answers
+                failed.append(name)
+                continue
+            said[name] = one
+        return Saying(self._blend(said, centre), said=said), failed
+
+    def _blend(self, said: dict[str, Said], centre: float) -> float:
+        total = mean = 0.0
+        for name, share in self.shares.items():
+            if name in said:
+                total += share
+                mean += share * (said[name].log - centre)
+        return centre + mean / total if total > 0.0 else centre
+
+    def issue(self, view: View, active: frozenset[str], near: tuple[float, ...], in_flight: int, now: float, *, is_full: bool) -> Saying | None:
+        """What is published of a request, and kept until its outcome; None before there is anything to say."""
+        if self.window.is_young:
+            return None
+        saying, failed = self.look(view, active)
+        for name in failed:
+            self.rest(name, now)
+        if len(saying.said) == 1 and self.window.is_constant:
+            saying.lower = saying.upper = self._value(saying.log)
+            return saying
+        saying.band = self._conformal(is_full).issue(self._value(saying.log), near, in_flight)
+        saying.is_full = is_full
+        saying.lower, saying.upper = saying.band.lower, saying.band.upper
+        if self.has_rested:
+            saying.said = {name: one._replace(version=self.standings[name].version) for name, one in saying.said.items()}
+        return saying
+
+    def interval(self, saying: Saying) -> Interval:
         """The median with its 90 % interval, in the metric's unit."""
-        digits = DECIMALS[self.metric]
-        median = _unlog(log_median, self.metric)
-        if self.metric == "quality_score":
-            return Interval(
-                median=round(min(median, 1.0), digits), lower=round(min(median * self.low, 1.0), digits), upper=round(min(median * self.high, 1.0), digits)
-            )
-        return Interval(median=round(median, digits), lower=round(median * self.low, digits), upper=round(median * self.high, digits))
+        digits, median = DECIMALS[self.metric], self._value(saying.log)
+        lower, upper = min(saying.lower, median), max(saying.upper, median)
+        return Interval(median=round(median, digits), lower=round(lower, digits), upper=round(upper, digits))
 
-    def quantile(self, log_median: float, level: float) -> float:
-        """The conditional quantile of the metric, for a timeout."""
-        shift = self.residuals.get(level) if len(self.residuals) >= YOUNG else 1.6
-        return _unlog(log_median + shift, self.metric)
+    def expected(self, view: View, active: frozenset[str], near: tuple[float, ...], in_flight: int, *, is_full: bool) -> tuple[float, Interval]:
+        """ln of the median, and the interval that would be issued; reads only, and the prior's where nothing was seen."""
+        saying, _ = self.look(view, active)
+        median = self._value(saying.log)
+        if self.window.is_constant:
+            saying.lower = saying.upper = median
+        else:
+            band = (self.intervals.get(is_full) or Conformal(self._settings(is_full))).issue(median, near, in_flight)
+            saying.lower, saying.upper = band.lower, band.upper
+        return saying.log, self.interval(saying)
 
-    def learn(self, x: dict[str, float], value: float, issued: Prediction | None) -> None:
-        """Take in an outcome; `issued` is what was predicted of it, where something was."""
-        target = math.log(max(value, SMALLEST[self.metric]))
-        if issued is not None:
-            self.residuals.update(round(target - issued[0], 5))
-        if self.rung != "default":
-            _, learned, centre = issued or self.predict(x)
-            self.window_error += FADING * (abs(target - centre) - self.window_error)
-            self.learned_error += FADING * (abs(target - learned) - self.learned_error)
-            if target != learned:  # a gradient of zero changes nothing: a track that is always free costs nothing to learn
-                self.model.learn_one(x, max(-3.0, min(3.0, target - self.centre)))
-        self.window.update(round(target, 6))
-        self._settle()
+    def quantile(self, log: float, level: float, near: tuple[float, ...], *, is_full: bool) -> float:
+        """The value under which a share `level` of such requests stays."""
+        conformal = self.intervals.get(is_full)
+        if conformal is None or len(conformal) < YOUNG:
+            return _exp(log + 1.6)
+        return conformal.quantile(self._value(log), level, near)
+
+    # what is learned
+
+    def learn(self, view: View, value: float, saying: Saying | None, active: frozenset[str], now: float) -> None:
+        """Take in an outcome; `saying` is what was issued of it, where something was."""
+        log = math.log(max(value, SMALLEST[self.metric]))
+        if saying is not None:
+            self._judge_interval(saying, value)
+        elif not self.window.is_young:
+            saying, _ = self.look(view, active)
+        view.centre = self.window.centre
+        if saying is not None:
+            self._measure(saying.said, log, value, now)
+        if not self.window.is_young and not (self.window.is_constant and abs(log - self.window.centre) < 1e-6):
+            self._teach(view, saying, log, active, now)
+        self.window.learn(view, None, log)
+        self._share_out(active)
+
+    def _judge_interval(self, saying: Saying, value: float) -> None:
+        median = self._value(saying.log)
+        self.coverage.observe(min(saying.lower, median), max(saying.upper, median), value, SLACK[self.metric])
+        if saying.band is not None and (conformal := self.intervals.get(saying.is_full)) is not None:
+            conformal.observe(saying.band, value)
+
+    def _measure(self, said: Mapping[str, Said], log: float, value: float, now: float) -> None:
+        """Every model that spoke is judged by what it said; one that has diverged goes to rest, one that has proved itself comes back."""
+        simplest = self.standings["windowed"]
+        for name, one in said.items():
+            standing = self.standings.get(name)
+            if standing is None or standing.version != one.version:
+                continue
+            standing.observe(abs(log - one.log), value, _exp(one.log))
+            if standing.is_resting:
+                standing.judge(simplest.error, now)
+            elif standing is not simplest and standing.has_diverged(simplest.error):
+                self.rest(name, now)
+
+    def _teach(self, view: View, saying: Saying | None, log: float, active: frozenset[str], now: float) -> None:
+        said = saying.said if saying is not None else {}
+        for name, member in self.members.items():
+            if name not in active:
+                continue
+            one = said.get(name)
+            if one is not None and one.version != self.standings[name].version:
+                one = None
+            try:
+                member.learn(view, one, log)
+            except Exception:  # law 9
+                self.rest(name, now)
+
+    def rest(self, name: str, now: float) -> None:
+        """A model failed: made anew, silent until it has proved itself."""
+        self.has_rested = True
+        self.standings[name].rest(now)
+        self.members[name] = self.makers[name]()
+
+    def _share_out(self, active: frozenset[str]) -> None:
+        """The shares of those that may answer now."""
+        names = ["windowed"]
+        losses, priors, outcomes = [self.standings["windowed"].loss], [0.0], [self.standings["windowed"].outcomes]
+        for name, member in self.members.items():
+            standing = self.standings[name]
+            if name in active and standing.may_answer:
+                names.append(name)
+                losses.append(standing.loss)
+                priors.append(member.prior)
+                outcomes.append(standing.outcomes)
+        self.shares = dict(zip(names, weights(losses, priors, outcomes), strict=True)) if len(names) > 1 else {"windowed": 1.0}
+
+    # state
+
+    def take_over(self, other: "Predictor") -> None:
+        """Continue what another predictor of this metric has learned, as far as both have it."""
+        self.window.restore(other.window.snapshot()[-self.window.values.size :])
+        same = [name for name, make in self.makers.items() if other.makers.get(name) == make]
+        self.members |= {name: other.members[name] for name in same}
+        self.standings |= {name: other.standings[name] for name in ("windowed", *same)}
+        self.has_rested = any(standing.version for standing in self.standings.values())
+        self.intervals, self.coverage = other.intervals, other.coverage
+        self.shares = {name: other.shares[name] for name in ("windowed", *same) if name in other.shares}
 
     def snapshot(self) -> dict[str, Any]:
         """The state as plain values."""
         return {
-            "weights": dict(self.model.weights),
-            "intercept": self.model.intercept,
             "window": self.window.snapshot(),
-            "residuals": self.residuals.snapshot(),
-            "errors": [self.learned_error, self.window_error],
-            "steps": self.model.optimizer.n_iterations,
+            "members": {name: member.snapshot() for name, member in self.members.items()},
+            "standings": {name: standing.snapshot() for name, standing in self.standings.items()},
+            "intervals": {"full" if is_full else "light": conformal.snapshot() for is_full, conformal in self.intervals.items()},
+            "coverage": self.coverage.snapshot(),
+            "shares": self.shares,
         }
 
     def restore(self, state: dict[str, Any]) -> None:
         """Take up the state of a snapshot."""
-        self.model = _model()
-        self.model._weights.update(state["weights"])
-        self.model.intercept = state["intercept"]
-        self.model.optimizer.n_iterations = state["steps"]
         self.window.restore(state["window"])
-        self.residuals.restore(state["residuals"])
-        self.learned_error, self.window_error = state["errors"]
-        self._settle()
+        for name, member in self.members.items():
+            member.restore(state["members"][name])
+        self.standings = {name: Standing.restore(standing) for name, standing in state["standings"].items()}
+        self.intervals = {form == "full": Conformal.restore(found, self._settings(form == "full")) for form, found in state["intervals"].items()}
+        self.has_rested = any(standing.version for standing in self.standings.values())
+        self.coverage = Coverage.restore(state["coverage"])
+        self.shares = state["shares"]
+
+    def _conformal(self, is_full: bool) -> Conformal:
+        found = self.intervals.get(is_full)
+        if found is None:
+            found = self.intervals[is_full] = Conformal(self._settings(is_full))
+        return found
+
+    def _settings(self, is_full: bool) -> ConformalSettings:
+        return ConformalSettings(light=not is_full, bounds=(0.0, 1.0) if self.metric == "quality_score" else None)
+
+    def _value(self, log: float) -> float:
+        """The metric in its unit; what is as small as the smallest is nothing."""
+        number = _exp(log)
+        if self.metric == "quality_score":
+            number = min(number, 1.0)
+        return 0.0 if number <= SMALLEST[self.metric] * 1.000001 else number
 
 
-def _model() -> linear_model.LinearRegression:
-    return linear_model.LinearRegression(optimizer=optim.SGD(RATE), intercept_lr=RATE, clip_gradient=3.0)
-
-
-def _unlog(value: float, metric: str) -> float:
-    number = math.exp(max(-_LARGEST_LOG, min(_LARGEST_LOG, value)))
-    return 0.0 if number <= SMALLEST[metric] * 1.000001 else number
+def _exp(log: float) -> float:
+    return math.exp(log if -_LARGEST_LOG < log < _LARGEST_LOG else math.copysign(_LARGEST_LOG, log))

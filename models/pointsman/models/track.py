@@ -1,20 +1,22 @@
-"""Everything known of one track but the policy: its windows, its predictions, its timeouts, and how it is doing now."""
+"""Everything known of one track but the policy: its windows, its outlook, its timeouts, and how it is doing now."""
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
-from pointsman.schemas import Expectation, Interval, OptimizationConfig, RequestCompleted, Track
+from pointsman.schemas import OptimizationConfig, RequestCompleted, Track
 
 from .context import Context
 from .hedging import Quantile
 from .load import Load
-from .predictor import METRICS, Forecaster, Prediction
+from .outlook import TIMED, Outlook, Sayings
+from .predictor import Saying
+from .situation import Situation
 from .timeouts import Issued, Timeout, TimeoutSettings
 from .windows import Windows
 
 FAST = 0.1
 HALF_LIFE_S = 60.0
-TIMED = ("latency_ms", "ttft_ms")
 TIMEOUTS = TimeoutSettings()
 
 
@@ -25,11 +27,11 @@ class TrackState:
         "completed",
         "drifted_at",
         "failed_at",
-        "forecasters",
         "in_flight",
         "latency_drift",
         "load",
         "name",
+        "outlook",
         "overdue",
         "recent_success",
         "settings",
@@ -41,15 +43,7 @@ class TrackState:
         self.name = settings.name
         self.settings = settings
         self.windows = Windows(config.intervals.window_s)
-        defaults = {
-            "latency_ms": settings.latency_ms,
-            "ttft_ms": settings.latency_ms / 5.0,
-            "output_tokens": 200.0,
-            "cost_usd": settings.typical_cost_usd,
-            "quality_score": settings.quality,
-        }
-        memory = config.intervals.window_outcomes
-        self.forecasters = {metric: Forecaster(metric, defaults[metric], memory) for metric in METRICS}
+        self.outlook = Outlook(settings, config)
         self.timeouts = {metric: Timeout(TIMEOUTS) for metric in TIMED}
         self.load = Load() if settings.is_local else None
         self.in_flight = 0
@@ -60,29 +54,20 @@ class TrackState:
         self.drifted_at = 0.0
         self.overdue = 0.0
 
-    def features(self, context: Context, pressure: float) -> dict[str, float]:
-        """The inputs of the predictions: lengths, load, recent latency, how overdue the running requests are, and queueing at the hosts."""
-        return {
-            "input": math.log1p(context.input_tokens or 0) / 8.0,
-            "room": math.log1p(context.max_output_tokens or 0) / 8.0,
-            "in_flight": math.log1p(self.in_flight) / 4.0,
-            "drift": max(-2.0, min(2.0, self.latency_drift)),
-            "overdue": self.overdue,
-            "queue": math.log1p(pressure) / 4.0,
-        }
-
-    def predict(self, x: dict[str, float]) -> dict[str, Prediction]:
-        """What to expect, to hold against the outcome later; a metric never seen is left out."""
-        return {metric: forecaster.predict(x) for metric, forecaster in self.forecasters.items() if forecaster.rung != "default"}
-
-    def intervals(self, predicted: dict[str, Prediction]) -> dict[str, Interval]:
-        """The same in each metric's unit, with 90 % intervals."""
-        return {metric: self.forecasters[metric].interval(prediction[0]) for metric, prediction in predicted.items()}
-
-    def expectation(self, predicted: dict[str, Prediction]) -> Expectation:
-        """The same with the priors of the metrics never seen."""
-        logs = {metric: predicted[metric][0] if metric in predicted else forecaster.default for metric, forecaster in self.forecasters.items()}
-        return Expectation(**{metric: self.forecasters[metric].interval(value) for metric, value in logs.items()})
+    def situation(self, context: Context, pressure: float, now: float, attributes: Mapping[str, Any] | None = None) -> Situation:
+        """What such a request meets here at this moment."""
+        return Situation(
+            now,
+            context.input_tokens,
+            context.max_output_tokens,
+            context.category,
+            context.features,
+            attributes or {},
+            self.in_flight,
+            pressure,
+            self.latency_drift,
+            self.overdue,
+        )
 
     def take_off(self, now: float) -> float:
         """A request starts here; what is returned belongs to its attempt."""
@@ -101,17 +86,15 @@ class TrackState:
                 self.load.learn(now, started_at, area, input_tokens, output_tokens)
             self.load.end(now)
 
-    def issue_timeouts(self, predicted: dict[str, Prediction]) -> tuple[Issued, ...]:
-        """Total and TTFT timeout, 99 % quantiles given what is expected of the request and how many run."""
-        return tuple(
-            self.timeouts[metric].issue(predicted[metric][0] if metric in predicted else self.forecasters[metric].default, self.in_flight) for metric in TIMED
-        )
+    def issue_timeouts(self, logs: Mapping[str, float]) -> tuple[Issued, ...]:
+        """Total and TTFT timeout, 99 % quantiles given ln of the medians expected of the request and how many run."""
+        return tuple(self.timeouts[metric].issue(logs[metric], self.in_flight) for metric in TIMED)
 
-    def latency_quantile(self, context: Context, pressure: float) -> Quantile:
+    def latency_quantile(self, context: Context, pressure: float, now: float) -> Quantile:
         """The distribution of a request's latency, as a function from level (0..1) to ms."""
-        forecaster = self.forecasters["latency_ms"]
-        median = forecaster.predict(self.features(context, pressure))[0]
-        return lambda level: forecaster.quantile(median, level)
+        log, place = self.outlook.latency(self.situation(context, pressure, now))
+        predictor, is_full = self.outlook.predictors["latency_ms"], self.outlook.is_full
+        return lambda level: predictor.quantile(log, level, place, is_full=is_full)
 
     def observe(self, event: RequestCompleted, clock: float) -> None:
         """Count a completion where it counts at once: windows and health (a client's hang-up is not the track's fault)."""
@@ -136,37 +119,27 @@ class TrackState:
         """ln of recent latency over the usual one, faded by half for every minute without news."""
         return self.latency_drift * _faded(now - self.drifted_at)
 
-    def learn(self, event: RequestCompleted, x: dict[str, float], issued: dict[str, Prediction], timeouts: tuple[Issued, ...], waited_ms: float) -> None:
+    def learn(self, event: RequestCompleted, x: dict[str, float], sayings: Sayings, timeouts: tuple[Issued, ...], waited_ms: float, now: float) -> None:
         """Learn from a joined outcome; `waited_ms` is how long a failure was waited for."""
         if event.is_excused:
             return
-        observed = {
-            "latency_ms": event.latency_ms if event.success else None,
-            "ttft_ms": event.ttft_ms if event.success else None,
-            "output_tokens": float(event.output_tokens) if event.success and event.output_tokens is not None else None,
-            "cost_usd": event.cost_usd,
-            "quality_score": event.quality_score,
-        }
-        for metric, value in observed.items():
-            if value is not None:
-                self.forecasters[metric].learn(x, value, issued.get(metric))
-        for metric, timeout in zip(TIMED, timeouts, strict=False):
-            value = observed[metric]
+        self.outlook.learn(event, x, sayings, now)
+        observed = (event.latency_ms, event.ttft_ms) if event.success else (None, None)
+        for metric, value, timeout in zip(TIMED, observed, timeouts, strict=False):
             if value is not None:
                 self.timeouts[metric].observe(timeout, value)
             elif event.failure_class == "timeout" and metric == "latency_ms":
                 self.timeouts[metric].observe(timeout, waited_ms, censored=True)
 
-    def learn_quality(self, score: float, x: dict[str, float]) -> None:
+    def learn_quality(self, score: float, x: dict[str, float], saying: Saying | None, now: float) -> None:
         """Learn from a judgement that came after the completion."""
-        self.forecasters["quality_score"].learn(x, score, None)
+        self.outlook.learn_quality(score, x, saying, now)
 
     def snapshot(self) -> dict[str, Any]:
         """The state as plain values."""
         return {
             "settings": self.settings.model_dump(),
             "windows": self.windows.snapshot(),
-            "forecasters": {metric: forecaster.snapshot() for metric, forecaster in self.forecasters.items()},
             "timeouts": {metric: timeout.snapshot() for metric, timeout in self.timeouts.items()},
             "load": self.load.snapshot() if self.load is not None else None,
             "now": [self.in_flight, self.completed, self.recent_success, self.failed_at, self.latency_drift, self.drifted_at, self.overdue],
@@ -177,8 +150,6 @@ class TrackState:
         """The track that left this snapshot."""
         track = cls(Track.model_validate(state["settings"]), config)
         track.windows = Windows.restore(state["windows"])
-        for metric, forecaster in track.forecasters.items():
-            forecaster.restore(state["forecasters"][metric])
         track.timeouts = {metric: Timeout.restore(timeout, TIMEOUTS) for metric, timeout in state["timeouts"].items()}
         track.load = Load.restore(state["load"]) if state["load"] is not None else None
         track.in_flight, track.completed, track.recent_success, track.failed_at, track.latency_drift, track.drifted_at, track.overdue = state["now"]

@@ -89,6 +89,7 @@ class Constraints(_Section):
     max_gpu_memory_mb: Annotated[float, Field(gt=0)] = 2048.0
     max_concurrent: Annotated[int, Field(ge=1)] = 4
     min_battery_percent: Annotated[float, Field(ge=0, le=100)] = 20.0
+    max_temperature_c: Annotated[float, Field(gt=0, le=1000)] | None = None
 
 
 class Intervals(_Section):

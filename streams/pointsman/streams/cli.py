@@ -3,10 +3,10 @@
 import base64
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 
@@ -223,6 +223,24 @@ def shadow(recording: str, config: Path | None, flags: tuple[str, ...], scope: s
 
 
 @main.command()
+@click.argument("series", type=FILE)
+@click.option("--output", type=FILE, required=True, help="The forecasts, CSV.")
+@click.option("--step", required=True, metavar="DURATION", help="The time between rows, for example 10m.")
+@click.option("--horizons", default="10m,1h,6h", show_default=True, metavar="DURATION,...", help="How far ahead; whole numbers of steps.")
+@click.option("--form", type=click.Choice(("full", "light")), default="full", show_default=True, help="The most accurate one, or one of a fifth of the size.")
+def forecast(series: Path, output: Path, step: str, horizons: str, form: str) -> None:
+    """Forecast a series: after every row a median and a 90 % interval for each horizon.
+
+    SERIES is CSV, timestamp,value (epoch seconds or ISO 8601), in order of time; a row is read only once the forecasts after the earlier ones are written.
+    Rows that are missing are carried over. The output is issued_at,horizon_s,target_time,median,lower,upper, times as the series has them.
+    """
+    from .forecast_series import forecast_series
+
+    count = forecast_series(series, output, step, horizons.split(","), "light" if form == "light" else "full")
+    click.echo(f"{count} rows")
+
+
+@main.command()
 @click.argument("database", type=FILE)
 @_CONFIG
 @_SET
@@ -385,7 +403,9 @@ def config_group(ctx: click.Context, config: Path | None, flags: tuple[str, ...]
 @click.pass_obj
 def config_check(outer: tuple[Path | None, tuple[str, ...]], config: Path | None, flags: tuple[str, ...]) -> None:
     """Say whether the configuration can be used, and if not, what to change."""
-    _settings(config or outer[0], (*outer[1], *flags))
+    from .core import Core
+
+    Core(_optimization(config or outer[0], (*outer[1], *flags)))
     click.echo("the configuration is valid")
 
 
@@ -433,6 +453,60 @@ def status(database: Path, config: Path | None) -> None:
     core = Core(own or _optimization(config))
     replay(database_lines(database), core, len, len)
     click.echo(json.dumps({scope: core.status(scope) for scope in core.scopes()}, indent=2))
+
+
+@main.command()
+@click.argument("series", type=FILE, metavar="SERIES.csv")
+@click.option("--step", required=True, help="From one row to the next, for example 10m.")
+@click.option("--start-delay", required=True, help="From deciding to having, for example 10m; rounded up to whole steps.")
+@click.option("--output", type=FILE, required=True, help="timestamp,capacity: decided at the timestamp, there after the delay.")
+@click.option("--unserved", type=click.FloatRange(0, 0.5, min_open=True, max_open=True), default=0.01, show_default=True, help="Share of the demand.")
+@click.option("--cooldown", default="10m", show_default=True, help="How long after a change nothing is lowered.")
+@click.option("--minimum", type=click.FloatRange(min=0), default=0.0, show_default=True, help="In the units of the series.")
+@click.option("--maximum", type=click.FloatRange(min=0), help="In the units of the series; none unless told.")
+@click.option("--form", type=click.Choice(["full", "light"]), default="full", show_default=True, help="Of the forecaster.")
+def scale(
+    series: Path,
+    step: str,
+    start_delay: str,
+    output: Path,
+    unserved: float,
+    cooldown: str,
+    minimum: float,
+    maximum: float | None,
+    form: Literal["full", "light"],
+) -> None:
+    """Say, row by row, how much capacity to have after the start delay so that only a share of the demand is unserved.
+
+    SERIES.csv is timestamp,value: demand, in any unit. A row is read only after the output for the earlier ones is written.
+    """
+    from .scale_series import scale_series
+
+    limits = (minimum, float("inf") if maximum is None else maximum)
+    click.echo(scale_series(series, output, step, start_delay, unserved=unserved, cooldown=cooldown, limits=limits, form=form))
+
+
+@main.command()
+@click.argument("place", type=FILE)
+@_CONFIG
+@_SET
+@click.option("--scope", help="Only this scope.")
+@click.option("--json", "as_json", is_flag=True, help="The reports as JSON.")
+def models(place: Path, config: Path | None, flags: tuple[str, ...], scope: str | None, as_json: bool) -> None:
+    """List the models of every track and metric: role, weight, errors, age, resets, coverage.
+
+    PLACE is the database of an embedded optimizer or a recording, which is replayed, or what a replay wrote, whose last reports are shown.
+    """
+    from .models_listing import find, lines
+    from .replay import stored_config
+
+    own = stored_config(str(place)) if place.is_file() and config is None and not flags else None
+    found = find(place, own or _optimization(config, flags), scope)
+    if as_json:
+        click.echo(json.dumps([report.model_dump(exclude={"event_id", "caused_by", "source"}) for report in found], indent=2))
+        return
+    for line in lines(found):
+        click.echo(line)
 
 
 @main.command(name="dead-letters")
@@ -483,7 +557,7 @@ def bench(output: Path | None) -> None:
 
 @main.group()
 def convert() -> None:
-    """Make the demo's recordings anew from the measurements behind them."""
+    """Make recordings from measurements: the demo's anew, or one of your own load."""
 
 
 @convert.command()
@@ -505,13 +579,31 @@ def routing(prompts: Path, output: Path, count: int, seed: int) -> None:
     _write(import_module("pointsman.streams.convert_routing").convert_routing(prompts, count, seed), output)
 
 
-def _write(events: list[dict[str, Any]], output: Path) -> None:
+@convert.command()
+@click.argument("series", type=FILE)
+@click.option("--output", type=FILE, required=True, help="The recording to write; .gz and .zst are compressed.")
+@click.option("--requests-per-row", type=click.FloatRange(min=0, min_open=True), required=True, help="How many requests the mean row becomes.")
+@click.option("--column", help="Which column has the rates; the second unless told.")
+@click.option("--latency", "latency_s", type=click.FloatRange(min=0, min_open=True), default=20.0, show_default=True, help="Mean latency in seconds.")
+@click.option("--rows", type=click.IntRange(min=2), help="Only the first so many rows.")
+@click.option("--track", default="local", show_default=True, help="The track that serves every request.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the places of the arrivals in their row, and of the lengths.")
+def load(series: Path, output: Path, requests_per_row: float, column: str | None, latency_s: float, rows: int | None, track: str, seed: int) -> None:
+    """A recorded series of rates (SERIES, timestamp and value) as requests that arrive in proportion to it; lengths and latencies are drawn."""
+    from .convert_load import convert_load, read_rates
+
+    _write(convert_load(read_rates(series, column)[:rows], requests_per_row, latency_s, track, seed), output)
+
+
+def _write(events: Iterable[dict[str, Any]], output: Path) -> None:
     from .recording import open_write
 
+    count = 0
     with open_write(output) as file:
         for event in events:
             file.write(json.dumps(event, separators=(",", ":")).encode() + b"\n")
-    click.echo(f"{len(events)} events")
+            count += 1
+    click.echo(f"{count} events")
 
 
 if __name__ == "__main__":

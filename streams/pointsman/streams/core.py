@@ -11,16 +11,20 @@ from pointsman.models.decision import Decision
 from pointsman.schemas import AnyInput, Event, Expectation, OptimizationConfig, Reason
 
 from . import snapshot
+from .predictions import listing, refusal
 from .scope import Scope
 
 RECENT_S = 300.0
 
 
 class Core:
-    """A deterministic fold of input events into output events, scope by scope."""
+    """A deterministic fold of input events into output events, scope by scope; raises `ValueError` for models that can't be used."""
 
     def __init__(self, config: OptimizationConfig | None = None) -> None:
         self.config = config or OptimizationConfig()
+        unusable = refusal(self.config)
+        if unusable is not None:
+            raise ValueError(unusable.message)
         self._scopes: dict[str, Scope] = {}
 
     def step(self, event: AnyInput) -> list[Event]:
@@ -103,6 +107,7 @@ class Core:
             "budgets": state.routing.learner.budgets(state.clock),
             "objectives": state.routing.learner.objectives(),
             "hedged_share": state.routing.hedges.realised(),
+            "workload": state.workload.status(),
             "tracks": {
                 name: {
                     "completed": track.completed,
@@ -113,7 +118,9 @@ class Core:
                     "health": state.routing.health.state(name, state.clock),
                     "timeout_coverage": track.timeouts["latency_ms"].coverage(),
                     "expected": state.expectation(name, Context(500, 500)).model_dump(exclude_none=True),
-                    "rungs": {metric: forecaster.rung for metric, forecaster in track.forecasters.items()},
+                    "learners": track.outlook.learners,
+                    "rungs": {metric: predictor.champion for metric, predictor in track.outlook.predictors.items()},
+                    "models": listing(track),
                 }
                 for name, track in state.tracks.items()
             },

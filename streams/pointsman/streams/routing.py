@@ -220,7 +220,7 @@ class Routing:
             raise LookupError("there is no policy yet: configure tracks, or report a request")
         return self._evaluator
 
-    def plan(self, context: Context, decision: Decision, tracks: dict[str, TrackState], queues: dict[str, float]) -> Plan:
+    def plan(self, context: Context, decision: Decision, tracks: dict[str, TrackState], queues: dict[str, float], now: float) -> Plan:
         """Whether a second copy of this request is worth its cost, by what the tracks are expected to give."""
         shares = self.health.shares(self.policy.occurred_at if self.policy is not None else 0.0)
         able = [name for name, track in tracks.items() if shares.get(name, 1.0) == 1.0 and track.completed >= HEDGE_NEEDS]
@@ -234,7 +234,7 @@ class Routing:
         for name, expected in self._evaluator.expected(context).items():
             if name in able:
                 value = worth.quality * expected.quality - expected.penalty
-                latency = tracks[name].latency_quantile(context, queues.get(name, 0.0))
+                latency = tracks[name].latency_quantile(context, queues.get(name, 0.0), now)
                 found[name] = Candidate(name, latency, value, expected.spread, min(max(expected.success, 0.0), 1.0), expected.cost_usd)
         first = found.pop(decision.track)
         chosen = plan(first, found.values(), Worth(worth.latency, worth.success, price), level, parallel=hedging.parallel)

@@ -5,14 +5,16 @@ No clock, I/O or unseeded randomness here. The state is a function of the events
 
 import hashlib
 import math
+from collections.abc import Iterable
 from typing import Any
 
 from pointsman.models.constraints import CONFIRMATIONS, Constraints
 from pointsman.models.context import Context
 from pointsman.models.decision import Decision
 from pointsman.models.hedging import Plan
-from pointsman.models.join import Attempt, Join
+from pointsman.models.join import Attempt, Done, Join
 from pointsman.models.limits import Limits
+from pointsman.models.outlook import features
 from pointsman.models.pacing import WARNINGS
 from pointsman.models.predictor import YOUNG
 from pointsman.models.track import TrackState
@@ -26,6 +28,7 @@ from pointsman.schemas import (
     Event,
     EventRejected,
     Expectation,
+    ModelsReported,
     OptimizationConfig,
     OutputEvent,
     PolicyPublished,
@@ -44,7 +47,11 @@ from pointsman.schemas import (
     WindowClosed,
 )
 
+from .predictions import REPORT_S, Finding, Predictions
+from .predictions import refusal as unusable
+from .resources import Foreseen
 from .routing import Routing
+from .workload import Said, Workload
 
 REMEMBERED_IDS = 4096
 IDENTITY_BYTES = 6
@@ -74,6 +81,8 @@ class Scope:
         self.segments: dict[str, str] = {}
         self.routing = Routing(config)
         self.limits = Limits(config)
+        self.workload = Workload(config)
+        self.predictions = Predictions(config)
         self.due: dict[str, float] = {}
         self._cause: AnyInput | None = None
         self._out: list[Event] = []
@@ -114,6 +123,8 @@ class Scope:
 
     def refusal(self, event: AnyInput) -> Reason | None:
         """Why this event cannot be folded now, if so."""
+        if isinstance(event, ConfigChanged):
+            return unusable(event.config)
         track = getattr(event, "track", None)
         if track is not None and track not in self.tracks:
             if self.config.tracks:
@@ -128,7 +139,11 @@ class Scope:
     def next_due(self) -> float | None:
         """When something is due that only time brings; standing recommendations are renewed with the policy, not by time alone."""
         moments = [moment for name, moment in self.due.items() if name != "recommendations"]
-        for moment in (self.join.due(self.config.intervals.join_s), *(t.windows.due(self.config.intervals.lateness_s) for t in self.tracks.values())):
+        for moment in (
+            self.workload.next_due(),
+            self.join.due(self.config.intervals.join_s),
+            *(t.windows.due(self.config.intervals.lateness_s) for t in self.tracks.values()),
+        ):
             if moment is not None:
                 moments.append(moment)
         return min(moments) if moments else None
@@ -161,12 +176,17 @@ class Scope:
     def _advance(self, now: float) -> None:
         if now <= self.clock:
             return
-        self.clock = now
+        before, self.clock = self.clock, now
+        self._say(self.workload.advance(before, now, len(self.join.flying), self.tracks))
         self._close_windows()
         self._expire()
         if self.due.get("adapt", math.inf) <= now:
             del self.due["adapt"]
             self._adapt()
+        if self.due.get("models", math.inf) <= now:
+            del self.due["models"]
+            for fields in self.predictions.reports(self.tracks):
+                self._emit(ModelsReported, **fields)
         if self.due.get("policy", math.inf) <= now:
             del self.due["policy"]
             self._publish()
@@ -200,27 +220,29 @@ class Scope:
     def _started(self, event: RequestStarted) -> None:
         context = self.routing.context(event)
         track = self._track(event.track) if event.track is not None else None
-        self.routing.started(event, context, self.running(), is_copy=self.join.is_copy(event.request_id, event.track, self.tracks))
+        is_copy = self.join.is_copy(event.request_id, event.track, self.tracks)
+        self.routing.started(event, context, self.running(), is_copy=is_copy)
+        self.workload.started(event.track, self.clock, is_request=not is_copy and (event.request_id, "") not in self.join.flying)
         self._note_segment(event.category)
         if self.policy is None:
             self._publish()
         if event.track is None or track is None:
             self._recommend(context, "all" if event.category is None else event.category, event.request_id)
-            self.join.start(event.request_id, Attempt("", event.occurred_at, context, {}, {}, is_own=True))
+            self.join.start(event.request_id, Attempt("", event.occurred_at, context, {}, is_own=True))
             self._arm_policy()
             return
-        x = track.features(context, self._queue(track))
-        predicted = track.predict(x)
-        attempt = Attempt(event.track, event.occurred_at, context, x, predicted, track.issue_timeouts(predicted), event.policy_version is not None)
+        is_new = self.join.is_new(event.request_id, event.track)
+        attempt = self.predictions.attempt(event, context, track, self._queue(track), self.clock, is_new=is_new)
         completion = self.join.start(event.request_id, attempt)
         if completion is None:
             attempt.expected_s = track.expected_s(context) or attempt.expected_s
             attempt.area = track.take_off(self.clock)
-            self._emit(PredictionIssued, request_id=event.request_id, track=event.track, **track.intervals(predicted))
+            self._emit(PredictionIssued, request_id=event.request_id, track=event.track, **track.outlook.intervals(attempt.sayings))
+            self._tell_models(self.predictions.loaded(track, self.constraints.breaches, self.clock))
         else:
             if attempt.is_own:
                 self.routing.recognise(completion, self.clock)
-            self._learn(completion, Attempt(event.track, event.occurred_at, context, x, {}))
+            self._learn(completion, Attempt(event.track, event.occurred_at, context, attempt.features))
         self._arm_policy()
         self._check_concurrency(track)
 
@@ -232,10 +254,11 @@ class Scope:
         asked = self.join.flying.pop((event.request_id, ""), None)
         if asked is not None and (event.request_id, event.track) not in self.join.flying:
             asked.track = event.track
-            asked.features = track.features(asked.context, self._queue(track))
+            asked.features = features(track.situation(asked.context, self._queue(track), self.clock))
             self.join.flying[(event.request_id, event.track)] = asked
             asked.area = track.take_off(self.clock)
         attempt = self.join.complete(event)
+        self.workload.completed(event.track, event.output_tokens, self.clock, asked.started_at if asked is not None and attempt is asked else None)
         track.observe(event, self.clock)
         is_own = attempt is not None and attempt.is_own
         self.routing.ended(event, self.clock, is_own=is_own, started_at=attempt.started_at if attempt is not None else None)
@@ -243,6 +266,7 @@ class Scope:
             self.limits.observe(event, attempt, self.clock, track.in_flight, track.load)
             tokens = event.input_tokens if event.input_tokens is not None else attempt.context.input_tokens
             track.land(self.clock, attempt.started_at, attempt.area, tokens, event.output_tokens if event.success else None)
+            track.outlook.ended(event.request_id, event, self.clock)
             self._learn(event, attempt)
         self._check_budgets()
         self._arm_policy()
@@ -251,17 +275,22 @@ class Scope:
     def _learn(self, event: RequestCompleted, attempt: Attempt) -> None:
         track = self._track(event.track)
         waited = event.latency_ms if event.latency_ms is not None else 1000.0 * max(event.occurred_at - attempt.started_at, 0.0)
-        track.learn(event, attempt.features or track.features(attempt.context, 0.0), attempt.predicted, attempt.timeouts, waited)
+        x = attempt.features or features(track.situation(attempt.context, 0.0, self.clock))
+        track.learn(event, x, attempt.sayings, attempt.timeouts, waited, self.clock)
+        self._tell_models(self.predictions.learned(track, self.constraints.breaches))
         self._tell_drift(event.track, self.routing.learn(event, attempt.context, track, self.clock))
-        self.join.finish(event.request_id, event.track, attempt.context if event.quality_score is None else None)
+        done = Done(attempt.context, x, attempt.sayings.get("quality_score")) if event.quality_score is None else None
+        self.join.finish(event.request_id, event.track, done)
         self._publish_if_due()
 
     def _assessed(self, event: QualityAssessed) -> None:
-        context = self.join.done.get((event.request_id, event.track))
-        if context is not None:
+        done = self.join.done.get((event.request_id, event.track))
+        if done is not None:
             track = self._track(event.track)
-            track.learn_quality(event.score, track.features(context, 0.0))
-            self._tell_drift(event.track, self.routing.learn_quality(event.track, context, event.score))
+            track.learn_quality(event.score, done.features, done.quality, self.clock)
+            self._tell_models(self.predictions.learned(track, self.constraints.breaches))
+            self.join.done[(event.request_id, event.track)] = Done(done.context, done.features)
+            self._tell_drift(event.track, self.routing.learn_quality(event.track, done.context, event.score))
             self._publish_if_due()
             self._arm_policy()
 
@@ -272,6 +301,12 @@ class Scope:
         drift = self.routing.learner.drifts[track]
         usual = self.routing.usual_quality(track)
         self._alert(f"{track}/quality", "drift", usual + drift.shift, usual, is_broken=said == "shifted", at_once=True)
+
+    def _tell_models(self, found: list[Finding]) -> None:
+        """Whether intervals hold, and whether the load is one that was lived through."""
+        self.due.setdefault("models", self.clock + REPORT_S)
+        for one in found:
+            self._alert(one.fingerprint, "drift", one.observed, one.expected, is_broken=one.is_broken)
 
     def _check_budgets(self) -> None:
         learner = self.routing.learner
@@ -289,8 +324,10 @@ class Scope:
         if event.host not in self.hosts and len(self.hosts) >= MOST_HOSTS:
             del self.hosts[next(iter(self.hosts))]
         self.hosts[event.host] = event
+        self.predictions.sampled(event, self.tracks, self.clock)
         for metric, observed, bound, is_floor in self._resource_bounds(event):
             self._constrain(f"{event.host}/{metric}", observed, bound, is_broken=observed < bound if is_floor else observed > bound)
+        self._say(self.workload.sampled(event, self.clock))
         if self.tracks:
             self._arm_policy()
 
@@ -301,8 +338,9 @@ class Scope:
             ("memory_used_mb", event.memory_used_mb, bounds.max_memory_mb, False),
             ("gpu_memory_used_mb", event.gpu_memory_used_mb, bounds.max_gpu_memory_mb, False),
             ("battery_percent", None if event.battery_charging else event.battery_percent, bounds.min_battery_percent, True),
+            ("temperature_c", event.temperature_c, bounds.max_temperature_c, False),
         ]
-        return [(metric, observed, bound, floor) for metric, observed, bound, floor in rows if observed is not None]
+        return [(metric, observed, bound, floor) for metric, observed, bound, floor in rows if observed is not None and bound is not None]
 
     def _configured(self, config: OptimizationConfig) -> None:
         changed: set[str] = set()
@@ -319,10 +357,12 @@ class Scope:
                 del self.join.flying[(request_id, name)]
             self.tracks = states
         self.config = config
+        self.predictions.configure(config, self.tracks)
         for track in self.tracks.values():
             track.windows.size = config.intervals.window_s if not track.windows.open else track.windows.size
         self.routing.configure(config, self.tracks, changed)
         self.limits.configure(config)
+        self.workload.configure(config)
         if self.tracks:
             self._publish()
 
@@ -333,6 +373,15 @@ class Scope:
             self._publish()
 
     # time
+
+    def _say(self, said: Iterable[Said]) -> None:
+        """What the workload foresees; a warning stands for as long as one still expects what was certain."""
+        for one in said:
+            if isinstance(one, Foreseen):
+                is_broken = one.is_certain or (one.is_expected and self.constraints.since(one.fingerprint) is not None)
+                self._alert(one.fingerprint, "forecast", one.expected, one.limit, is_broken=is_broken, severity="critical" if one.is_soon else "warning")
+            else:
+                self._emit(one[0], **one[1])
 
     def _close_windows(self) -> None:
         lateness = self.config.intervals.lateness_s
@@ -360,16 +409,17 @@ class Scope:
         if due is None or due > self.clock:
             return
         lost, single = self.join.expire(self.clock, wait)
-        for _, attempt in lost:
+        for request_id, attempt in lost:
             if attempt.track in self.tracks:
                 track = self.tracks[attempt.track]
+                track.outlook.ended(request_id, None, self.clock)
                 track.land(self.clock, attempt.started_at, attempt.area, None, None)
                 track.recent_success = 0.9 * track.recent_success_at(self.clock)
                 track.failed_at = self.clock
                 self.routing.lose(attempt.track, attempt.context)
         for event in single:
             if event.track in self.tracks:
-                self._learn(event, Attempt(event.track, event.occurred_at, Context(event.input_tokens), {}, {}))
+                self._learn(event, Attempt(event.track, event.occurred_at, Context(event.input_tokens), {}))
 
     def _adapt(self) -> None:
         standing = self.constraints.standing()
@@ -524,27 +574,27 @@ class Scope:
 
     def plan(self, context: Context, decision: Decision) -> Plan:
         """Whether a second copy of the request is worth its cost; reads only."""
-        return self.routing.plan(context, decision, self.tracks, {name: self._queue(track) for name, track in self.tracks.items()})
+        return self.routing.plan(context, decision, self.tracks, {name: self._queue(track) for name, track in self.tracks.items()}, self.clock)
 
     def expectation(self, name: str, context: Context) -> Expectation:
         """What is expected of a request on this track now; reads only."""
         track = self.tracks[name]
-        return track.expectation(track.predict(track.features(context, self._queue(track))))
+        return track.outlook.expectation(track.situation(context, self._queue(track), self.clock))[0]
 
     def advice(self, context: Context, decision: Decision) -> tuple[TrackAdvice, ...]:
         """Every track, most likely first, with what is expected of it and how long to wait."""
         rows = []
         for name, share in sorted(decision.propensities.items(), key=lambda item: -item[1]):
             track = self.tracks[name]
-            predicted = track.predict(track.features(context, self._queue(track)))
-            timeout, first = track.issue_timeouts(predicted)
+            expected, logs = track.outlook.expectation(track.situation(context, self._queue(track), self.clock))
+            timeout, first = track.issue_timeouts(logs)
             state = self.routing.health.state(name, self.clock)
             rows.append(
                 TrackAdvice(
                     track=name,
                     propensity=share,
                     utility=decision.utilities[name],
-                    expected=track.expectation(predicted),
+                    expected=expected,
                     timeout_ms=timeout.timeout_ms,
                     ttft_timeout_ms=first.timeout_ms,
                     max_concurrency=self.limits.get(name),
@@ -558,7 +608,7 @@ class Scope:
         best = max(decision.propensities, key=lambda name: decision.propensities[name])
         said = [f"strategy {self.strategy}: {best} has the highest expected utility ({decision.utilities[best]:.3f})"]
         for name, track in self.tracks.items():
-            rung = track.forecasters["latency_ms"].rung
+            rung = track.outlook.predictors["latency_ms"].champion
             count = self.routing.learner.bandit.arms[name].count
             said.append(f"{name}: latency from {rung} after {count} outcomes, {track.in_flight} in flight")
             overdue, drift, pressure = track.overdue, track.latency_drift_at(self.clock), self.pressure(track)
