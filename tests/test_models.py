@@ -229,6 +229,26 @@ def test_a_question_changes_nothing() -> None:
     assert core.snapshot("chat") == before
 
 
+@pytest.mark.parametrize("learners", ["light", "full"])
+def test_a_question_is_answered_as_the_request_will_be(learners: Any) -> None:
+    outlook, draw, agreed = Outlook(LOCAL[0], OptimizationConfig(learners=learners)), random.Random(3), 0
+    for number in range(300):
+        attributes = {"size": draw.choice((1, 2, 300)), "kind": draw.choice("abcdefgh"), "once": number, **({"new": 1.5} if number > 250 else {})}
+        situation = Situation(10.0 * number, draw.randrange(900), attributes=attributes, in_flight=number % 3)
+        before = json.dumps(outlook.snapshot())
+        asked = outlook.expectation(situation)[0]
+        assert json.dumps(outlook.snapshot()) == before
+        x, sayings = outlook.issue(f"r{number}", situation)
+        told = outlook.intervals(sayings)
+        assert all(getattr(asked, metric) == interval for metric, interval in told.items())
+        agreed += len(told)
+        took = 100.0 * float(attributes["size"]) + 9.0 * draw.randrange(90)
+        event = completed(f"r{number}", 10.0 * number + 5.0, latency_ms=took, ttft_ms=0.1 * took, output_tokens=int(took), cost_usd=1e-6 * took)
+        outlook.ended(f"r{number}", event, 10.0 * number + 5.0)
+        outlook.learn(event, x, sayings, 10.0 * number + 5.0)
+    assert agreed == 4 * 297 and (learners == "light" or outlook.predictors["latency_ms"].standings["engine"].outcomes > 200)
+
+
 @pytest.mark.parametrize(
     ("model", "said"),
     [

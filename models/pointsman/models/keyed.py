@@ -132,14 +132,25 @@ class Keyed:
 
     def predict(self, situation: Situation) -> Kept:
         """What to expect, with the row to learn from."""
+        return self._predict(situation, is_question=False)
+
+    def peek(self, situation: Situation) -> float | None:
+        """The median that `predict` would give; changes nothing."""
+        kept = self._gap, self._last, self._predicted
+        try:
+            return self._predict(situation, is_question=True).median
+        finally:
+            self._gap, self._last, self._predicted = kept
+
+    def _predict(self, situation: Situation, *, is_question: bool) -> Kept:
         now = situation.now if math.isfinite(situation.now) else self._last
         self._tick(now)
-        codes, numbers = self._read(situation)
+        codes, numbers = self._read(situation, is_question)
         tilt = 0.0
         for slope, one, mean in zip(self._slopes, numbers, self._means, strict=True):
             tilt += slope * (one - mean)
         keys = self._keys(codes)
-        level, alike, inputs, bins = self._row(situation, now, keys, self._everyone.get(0.5))
+        level, alike, inputs, bins = self._row(situation, now, keys, self._everyone.get(0.5), is_question)
         level += tilt
         said = level, level + max(-REACH, min(REACH, self._regression.predict(inputs))), alike + tilt
         chosen = said[self._best()]
@@ -182,15 +193,17 @@ class Keyed:
             return 1
         return 0 if chain <= alike else 2
 
-    def _row(self, situation: Situation, now: float, keys: list[int], everyone: float) -> tuple[float, float, NDArray[np.float64], tuple[int, int]]:
+    def _row(
+        self, situation: Situation, now: float, keys: list[int], everyone: float, is_question: bool
+    ) -> tuple[float, float, NDArray[np.float64], tuple[int, int]]:
         """The chain's finest level, the median of the finest window, the regression's inputs, and the bins of idle time and load."""
         unit, level, alike, steps, since = self._unit, everyone, everyone, [0.0] * len(WINDOWS), [-1.0] * 3
         drift = spread = newest = held = 0.0
         for depth, (windows, key) in enumerate(zip(self._chain, keys, strict=True)):
-            place = windows.touch(key, now)
-            count = windows.count[place]
+            place = windows.find(key, now) if is_question else windows.touch(key, now)
+            count = windows.count[place] if place >= 0 else 0
             newest, held = 0.0, float(count)
-            if depth == 0:
+            if depth == 0 and place >= 0:
                 drift, spread = windows.drift[place], windows.spread[place] / unit
             if depth < 3:
                 since[depth:] = [windows.since] * (3 - depth)
@@ -275,12 +288,12 @@ class Keyed:
         self._predicted += 1
         self._last = now
 
-    def _read(self, situation: Situation) -> tuple[list[int], list[float]]:
+    def _read(self, situation: Situation, is_question: bool) -> tuple[list[int], list[float]]:
         """The code of each field, 0 where the request lacks it, and the first six numeric ones as signed logarithms."""
         numbers = [-0.7] * NUMBERS
         given: list[tuple[int, Told]] = []
         for name, value in fields_of(situation):
-            number = self._fields.number(name)
+            number = self._fields.known(name) if is_question else self._fields.number(name)
             if number < 0:
                 continue
             one = told(value)
@@ -288,9 +301,11 @@ class Keyed:
             if one.number is not None:
                 if number in self._numbers:
                     numbers[self._numbers.index(number)] = one.number
-                elif len(self._numbers) < NUMBERS:
+                elif len(self._numbers) < NUMBERS and not is_question:
                     numbers[len(self._numbers)] = one.number
                     self._numbers.append(number)
+        if is_question:
+            return self._fields.answers(given), numbers
         return self._fields.codes(given, self._seen <= THOROUGH or self._predicted % SAMPLED == 0), numbers
 
     def snapshot(self) -> dict[str, Any]:

@@ -66,6 +66,11 @@ class _Counts:
         self.tags = array("I")
         self.counts = array("B")
 
+    def get(self, tag: int) -> int:
+        """How often a tag came."""
+        at = bisect_left(self.tags, tag)
+        return self.counts[at] if at < len(self.tags) and self.tags[at] == tag else 0
+
     def count(self, tag: int) -> int:
         """Count a tag; how often it came before."""
         at = bisect_left(self.tags, tag)
@@ -153,9 +158,10 @@ class Field:
         self.alone = _Means(MOST_VALUES)
         self.beside = _Means(MOST_PAIRS)
 
-    def code(self, value: Told) -> int:
-        """The key of a value."""
-        if value.number is not None and self._popular.count(value.tag) < POPULAR:
+    def code(self, value: Told, *, is_question: bool = False) -> int:
+        """The key of a value, which counts as seen unless it is only asked."""
+        popular = self._popular
+        if value.number is not None and (popular.get(value.tag) if is_question else popular.count(value.tag)) < POPULAR:
             return value.octave
         return value.tag
 
@@ -197,6 +203,18 @@ class Fields:
             number = self._names[name] = len(self._fields)
             self._fields.append(Field())
         return number
+
+    def known(self, name: str) -> int:
+        """The number of a field, -1 where it never came."""
+        return self._names.get(name, -1)
+
+    def answers(self, given: list[tuple[int, Told]]) -> list[int]:
+        """What `codes` gives of the fields that help; nothing is noted."""
+        codes = [0] * len(self._fields)
+        for number, value in given:
+            if number in self.order:
+                codes[number] = self._fields[number].code(value, is_question=True)
+        return codes
 
     def codes(self, given: list[tuple[int, Told]], whole: bool) -> list[int]:
         """The key of each numbered field, 0 where the request does not have it; unless `whole` those of fields that help alone, the others 1."""

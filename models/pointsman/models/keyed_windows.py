@@ -76,6 +76,16 @@ class KeyedWindows:
         self.used[place] = now
         return place
 
+    def find(self, tag: int, now: float) -> int:
+        """The same for a mere question: nothing is noted, and the place is -1 where there is no such key."""
+        at = bisect_left(self._tags, tag)
+        if at == len(self._tags) or self._tags[at] != tag:
+            self.since = -1.0
+            return -1
+        place = self._places[at]
+        self.since = max(now - self.used[place], 0.0)
+        return place
+
     def learn(self, tag: int, value: int, now: float) -> int:
         """Take in a value of a key; its place."""
         at = bisect_left(self._tags, tag)
