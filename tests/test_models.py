@@ -9,11 +9,15 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 from events import START, completed, started, stream
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from river import linear_model, optim
 from test_laws import fold, state
 
 from pointsman.models.care import Standing
+from pointsman.models.conformal_light import LightConformal
 from pointsman.models.coverage import Coverage
-from pointsman.models.members import Said, Smoothed, View
+from pointsman.models.members import Linear, Said, Smoothed, View
 from pointsman.models.named import LARGEST, ModelRefusedError, Named, check
 from pointsman.models.outlook import Outlook
 from pointsman.models.predictor import Predictor
@@ -348,3 +352,41 @@ def test_state_of_five_tracks_stays_within_its_limits() -> None:
         parts = core.snapshot("chat")
         assert sum(map(len, parts.values())) < limit
         assert max(map(len, parts.values())) < 256_000
+
+
+def test_the_linear_model_says_what_rivers_does() -> None:
+    draw, ours = random.Random(5), Linear()
+    rivers = linear_model.LinearRegression(optimizer=optim.SGD(0.05), intercept_lr=0.05, clip_gradient=3.0)
+    for _ in range(300):
+        x = {"input": draw.uniform(0.0, 2.0), "queue": draw.choice((0.0, 1.0)), "drift": draw.uniform(-2.0, 2.0)}
+        said = ours.predict(View(x, centre=6.0))
+        assert said is not None and abs(said.log - 6.0 - rivers.predict_one(x)) < 1e-9  # type: ignore[no-untyped-call]
+        log = 6.0 + draw.gauss(0.5 * x["input"], 2.0)
+        ours.learn(View(x, centre=6.0), said, log)
+        rivers.learn_one(x, max(-3.0, min(3.0, log - 6.0)))
+
+
+@settings(max_examples=20, deadline=None)
+@given(cut=st.integers(0, 400), values=st.lists(st.floats(0.0, 1e6), min_size=5, max_size=40), is_share=st.booleans())
+def test_light_intervals_go_on_from_their_state(cut: int, values: list[float], is_share: bool) -> None:
+    one = other = LightConformal(is_share)
+    for number in range(420):
+        if number == cut:
+            other = LightConformal.restore(json.loads(json.dumps(one.snapshot())), is_share)
+        value = values[number % len(values)] / (1e6 if is_share else 1.0)
+        bands = [light.issue(value, (), number % 50) for light in (one, other)]
+        assert bands[0] == bands[1] and bands[0].lower <= bands[0].upper
+        one.observe(bands[0], values[(7 * number) % len(values)] / (1e6 if is_share else 1.0))
+        if other is not one:
+            other.observe(bands[1], values[(7 * number) % len(values)] / (1e6 if is_share else 1.0))
+    assert json.dumps(one.snapshot()) == json.dumps(other.snapshot())
+
+
+def test_light_intervals_hold_nine_times_of_ten() -> None:
+    draw, light, held = random.Random(6), LightConformal(), 0
+    for _ in range(3000):
+        median = draw.lognormvariate(5.0, 1.0)
+        band, actual = light.issue(median), median * draw.lognormvariate(0.0, 0.6)
+        held += band.lower <= actual <= band.upper
+        light.observe(band, actual)
+    assert 0.885 < held / 3000 < 0.915
