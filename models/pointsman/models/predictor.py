@@ -11,7 +11,7 @@ from .care import Standing, is_sane
 from .conformal import Band, Conformal, ConformalSettings
 from .conformal_light import LightConformal
 from .coverage import Coverage
-from .ensemble import weights
+from .ensemble import MEMORY, weights
 from .members import Member, Said, View, Windowed
 
 METRICS = ("latency_ms", "ttft_ms", "output_tokens", "cost_usd", "quality_score")
@@ -19,6 +19,7 @@ DECIMALS = {"latency_ms": 3, "ttft_ms": 3, "output_tokens": 1, "cost_usd": 9, "q
 SMALLEST = {"latency_ms": 0.01, "ttft_ms": 0.01, "output_tokens": 0.5, "cost_usd": 1e-9, "quality_score": 1e-3}
 SLACK = {metric: 0.5 * 10.0**-digits for metric, digits in DECIMALS.items()}  # what is issued has so many digits
 YOUNG = 20
+SHARED = 4  # shares follow errors that fade over fifty outcomes: every fourth is soon enough
 _LARGEST_LOG = 25.0
 _SETTINGS = (ConformalSettings(), ConformalSettings(bounds=(0.0, 1.0)))
 
@@ -166,7 +167,9 @@ class Predictor:
             self._teach(view, saying, log, active, now)
         self.window.learn(view, None, log)
         if not self.window.is_constant:
-            self._share_out(active)
+            outcomes = self.standings["windowed"].outcomes
+            if outcomes <= MEMORY or outcomes % SHARED == 0:
+                self._share_out(active)
 
     def _judge_interval(self, saying: Saying, value: float) -> None:
         self.coverage.observe(saying.lower, saying.upper, value, SLACK[self.metric])
@@ -204,6 +207,7 @@ class Predictor:
         self.has_rested = True
         self.standings[name].rest(now)
         self.members[name] = self.makers[name]()
+        self.shares.pop(name, None)
 
     def _share_out(self, active: frozenset[str]) -> None:
         """The shares of those that may answer now."""
