@@ -18,8 +18,12 @@ THOROUGH = 500
 SAMPLED = 4
 LEARNED = 3
 FADING = 0.005
+LEAST_SHARE = 0.002
+BEYOND = 4.0
 _LARGEST = 1e30
+_LARGEST_ROOT = 1e15
 _TINY = 1e-30
+_UNBOUNDED = (0.0, _LARGEST)
 _ROUNDING = 1e-6  # residuals are float32: a value that repeats must not fall out of its own interval
 
 
@@ -193,8 +197,8 @@ class Conformal:
         return int(self._near is not None and self._scores[1] < self._scores[0])
 
     def _sane(self, value: float) -> float:
-        low, high = self._settings.bounds or (0.0, _LARGEST)
-        return min(max(float(value), low), high) if math.isfinite(value) else low
+        low, high = self._settings.bounds or _UNBOUNDED
+        return value if low <= value <= high else high if high < value < math.inf else low
 
     def _default(self, median: float) -> tuple[float, float]:
         """A wide guess for a young track: a quarter to four times the median, or 0.3 of the bounds' width to each side."""
@@ -204,7 +208,7 @@ class Conformal:
         return max(median - 0.3 * (high - low), low), min(median + 0.3 * (high - low), high)
 
     def _place(self, median: float, near: Sequence[float]) -> tuple[float, ...]:
-        others = (max(-1e6, min(1e6, one)) if math.isfinite(one) else 0.0 for one in near[: self._settings.coordinates])
+        others = [one if -1e6 < one < 1e6 else 0.0 for one in near[: self._settings.coordinates]]
         if self._settings.bounds is not None:
             return median, *others
         return math.log(median + 0.001 * self._level + _TINY), *others
@@ -230,11 +234,13 @@ class Conformal:
         """The value that lies so far from the median: the residual's inverse."""
         if self._settings.bounds is not None:
             return self._sane(median + residual)
-        return min(max(math.sqrt(median) + residual, 0.0) ** 2, _LARGEST)
+        root = math.sqrt(median) + residual
+        return (root * root if root < _LARGEST_ROOT else _LARGEST) if root > 0.0 else 0.0
 
     def _ends(self, median: float, low: float, high: float, scale: float) -> tuple[float, float]:
-        lower, upper = self._shifted(median, low * scale), self._shifted(median, high * scale)
-        return lower * (1.0 - _ROUNDING), min(upper * (1.0 + _ROUNDING), self._settings.bounds[1] if self._settings.bounds else _LARGEST)
+        lower, upper = self._shifted(median, low * scale), self._shifted(median, high * scale) * (1.0 + _ROUNDING)
+        most = _LARGEST if self._settings.bounds is None else self._settings.bounds[1]
+        return lower * (1.0 - _ROUNDING), upper if upper < most else most
 
     def _cover(self, held: bool) -> None:
         place = self._count % len(self._held)
@@ -269,7 +275,12 @@ class _Levels:
     def get(self, in_flight: int) -> tuple[float, float]:
         """The shares to leave below and above: while outcomes are too late to correct them they don't grow."""
         most = self.nominal if in_flight * self.rate > 0.3 else 6.0 * self.nominal
-        return min(max(self.low, 0.002), most), min(max(self.high, 0.002), most)
+        low, high = self.low if self.low < most else most, self.high if self.high < most else most
+        return low if low > LEAST_SHARE else LEAST_SHARE, high if high > LEAST_SHARE else LEAST_SHARE
+
+    def beyond(self, level: float) -> float:
+        """By how much to go further than the furthest residual kept, where a level asks for less than nothing: up to half as far again at -0.1."""
+        return 1.0 if level >= 0.0 else math.exp(BEYOND * -level)
 
     def observe(self, below: bool, above: bool) -> None:
         """An outcome fell below, above or neither."""
@@ -291,8 +302,8 @@ class _Scaled:
 
     def get(self, in_flight: int) -> tuple[float, float]:
         """The residuals between which the outcome should lie."""
-        low, high = self.levels.get(in_flight)
-        return _between(self.ordered, low, high)
+        low, high = _between(self.ordered, *self.levels.get(in_flight))
+        return low * self.levels.beyond(self.levels.low), high * self.levels.beyond(self.levels.high)
 
     def learn(self, residual: float) -> None:
         """Take one in and let the oldest go."""
@@ -335,7 +346,7 @@ class _Near:
         held, nearest = len(self._residuals), self._settings.neighbours
         if held <= nearest:
             return np.sort(self._residuals)
-        apart = self._places[:, :held] - self._here(place)
+        apart = self._places[:, :held] - self._here(place)[:, None]
         apart *= apart
         away = np.add.reduce(apart, axis=0)
         edge = np.partition(away, nearest - 1)[nearest - 1]
@@ -347,15 +358,13 @@ class _Near:
 
     def _here(self, place: tuple[float, ...]) -> NDArray[np.float32]:
         """As many coordinates as are kept."""
-        here = np.zeros((len(self._places), 1), np.float32)
-        given = place[: len(here)]
-        here[: len(given), 0] = given
-        return here
+        short = len(self._places) - len(place)
+        return np.array(place if not short else (*place, *(0.0,) * short)[: len(self._places)], np.float32)
 
     def get(self, place: tuple[float, ...], in_flight: int) -> tuple[float, float]:
         """The residuals between which the outcome should lie."""
-        low, high = self.levels.get(in_flight)
-        return _between(self.around(place), low, high)
+        low, high = _between(self.around(place), *self.levels.get(in_flight))
+        return low * self.levels.beyond(self.levels.low), high * self.levels.beyond(self.levels.high)
 
     def learn(self, residual: float, place: tuple[float, ...]) -> None:
         """Take one in and let the oldest go."""
@@ -366,7 +375,7 @@ class _Near:
             self._residuals = np.append(self._residuals, kept)
         else:
             self._residuals[self._next] = kept
-        self._places[:, self._next] = self._here(place)[:, 0]
+        self._places[:, self._next] = self._here(place)
         self._next = (self._next + 1) % self._settings.ring
 
     def snapshot(self) -> dict[str, Any]:

@@ -27,7 +27,7 @@ LARGEST = 1e12
 REACH = 1.0
 FADING = 0.01
 THOROUGH = 2000
-SAMPLED = 8
+SAMPLED = 4
 LEARNED = 3
 PER_E_FOLD = 3.0 / math.log(2.0)
 FACTORS = tuple(0x9E3779B1 * (2 * number + 1) & 0xFFFFFFFF for number in range(MOST_FIELDS))
@@ -94,15 +94,15 @@ class Keyed:
         "_fields",
         "_gap",
         "_last",
+        "_lengths",
         "_means",
         "_numbers",
         "_plain",
         "_predicted",
-        "_lengths",
         "_recent",
-        "_shape",
         "_regression",
         "_seen",
+        "_shape",
         "_slopes",
         "_tilts",
         "_unit",
@@ -198,22 +198,26 @@ class Keyed:
     ) -> tuple[float, float, NDArray[np.float64], tuple[int, int]]:
         """The chain's finest level, the median of the finest window, the regression's inputs, and the bins of idle time and load."""
         unit, level, alike, steps, since = self._unit, everyone, everyone, [0.0] * len(WINDOWS), [-1.0] * 3
-        drift = spread = newest = held = 0.0
-        for depth, (windows, key) in enumerate(zip(self._chain, keys, strict=True)):
-            place = windows.find(key, now) if is_question else windows.touch(key, now)
+        drift = spread = newest = 0.0
+        count = 0
+        for depth, windows in enumerate(self._chain):
+            place = windows.find(keys[depth], now) if is_question else windows.touch(keys[depth], now)
             count = windows.count[place] if place >= 0 else 0
-            newest, held = 0.0, float(count)
-            if depth == 0 and place >= 0:
-                drift, spread = windows.drift[place], windows.spread[place] / unit
-            if depth < 3:
-                since[depth:] = [windows.since] * (3 - depth)
+            if depth == 0:
+                since[0] = windows.since
+                if place >= 0:
+                    drift, spread = windows.drift[place], windows.spread[place] / unit
+            if depth < 2:
+                since[1] = windows.since
             since[2] = windows.since
+            newest = 0.0
             if count:
                 alike = windows.median[place] / unit
                 steps[depth] = step = count / (count + 2.0) * (alike - level)
                 level += step
                 newest = windows.last[place] / unit - level
-        idle = [math.log(one / self._gap + 0.1) if one >= 0.0 and self._gap > 0.0 else LONG_IDLE for one in since]
+        gap = self._gap
+        idle = [math.log(one / gap + 0.1) if one >= 0.0 and gap > 0.0 else LONG_IDLE for one in since]
         waiting = math.log1p(max(situation.in_flight, 0))
         bins = _idle_bin(idle[0]) if since[0] >= 0.0 else 0, min(round(PER_E_FOLD * waiting), BINS - 1)
         row = np.array(
@@ -224,7 +228,7 @@ class Keyed:
                 math.log1p(min(max(situation.pressure, 0.0), 1e6)) if situation.pressure else 0.0,
                 _sane(situation.drift),
                 _sane(situation.overdue),
-                math.log1p(held),
+                math.log1p(count),
                 self._recent.get(0.5),
                 drift,
                 newest,
@@ -247,7 +251,7 @@ class Keyed:
         rest = max(-3.0, min(3.0, outcome - level))
         self._recent.update(round(rest, 4))
         for means, place in zip(self._binned, kept.bins, strict=True):
-            means[place] = round(means[place] + 0.05 * (max(-1.0, min(1.0, rest - means[place]))), 9)
+            means[place] += 0.05 * max(-1.0, min(1.0, rest - means[place]))
         if self._seen > THOROUGH and self._seen % LEARNED:
             return
         self._regression.learn(kept.inputs, rest, 1.0 if self._plain else math.exp(max(-3.0, min(3.0, 0.5 * (level - self._centre)))))
@@ -267,16 +271,18 @@ class Keyed:
         order = self._fields.order
         depths = min(len(order), len(WINDOWS))
         lengths = [1 + round((depth * (len(order) - 1)) / max(depths - 1, 1)) for depth in range(depths)]
-        old, before = self._chain, [set(self._shape[:length]) for length in self._lengths]
+        shapes = [frozenset(order[:length]) for length in lengths]
+        old, before = self._chain, [frozenset(self._shape[:length]) for length in self._lengths]
+        alike = {(shape, WINDOWS[depth], KEYS[depth]): windows for depth, (shape, windows) in enumerate(zip(before, old, strict=True))}
         self._chain = [
-            old[depth] if depth < len(old) and before[depth] == set(order[:length]) else KeyedWindows(WINDOWS[depth], KEYS[depth], 0 if depth else NUMBERS + 1)
-            for depth, length in enumerate(lengths)
+            alike.get((shape, WINDOWS[depth], KEYS[depth])) or KeyedWindows(WINDOWS[depth], KEYS[depth], 0 if depth else NUMBERS + 1)
+            for depth, shape in enumerate(shapes)
         ]
         if order[:1] != self._shape[:1]:
             self._tilts, self._slopes = SmallLeastSquares(NUMBERS), [0.0] * NUMBERS
             self._regression = RobustLeastSquares(INPUTS, least_error=0.02 if self._plain else LEAST_ERROR)
         self._errors = [0.0, 0.0, 0.0]
-        self._evicted += sum(windows.evicted for depth, windows in enumerate(old) if depth >= len(self._chain) or windows is not self._chain[depth])
+        self._evicted += sum(windows.evicted for windows in old if all(windows is not one for one in self._chain))
         self._shape, self._lengths = order, lengths
         self._version += 1
 
