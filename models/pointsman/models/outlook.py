@@ -84,7 +84,7 @@ class Outlook:
         places = dict.fromkeys(self.predictors, place)
         if forecast is not None:
             for metric, log in (("latency_ms", forecast.latency_ms), ("ttft_ms", forecast.ttft_ms)):
-                views[metric].engine, places[metric] = log, forecast.near
+                views[metric].engine, views[metric].beyond, places[metric] = log, forecast.beyond, forecast.near
         sayings: Sayings = {}
         for metric, predictor in self.predictors.items():
             saying = predictor.issue(views[metric], self.active[metric], places[metric], situation.in_flight, situation.now, is_full=self.is_full)
@@ -144,7 +144,7 @@ class Outlook:
         if self.outcomes < YOUNG:
             return False
         if self.engine is not None and len(self.engine.starts) >= YOUNG:
-            return self.engine.beyond(situation)
+            return self.engine.is_beyond
         return situation.in_flight > 1.25 * self.lived + 4.0
 
     def _forecast(self, request_id: str, situation: Situation) -> EngineForecast | None:

@@ -115,7 +115,7 @@ class Predictor:
         if len(saying.said) == 1 and self.window.is_constant:
             saying.lower = saying.upper = self._value(saying.log)
             return saying
-        saying.band = self._conformal(is_full).issue(self._value(saying.log), near, in_flight)
+        saying.band = self._conformal(is_full).issue(self._value(saying.log), near, in_flight, view.beyond)
         saying.is_full = is_full
         saying.lower, saying.upper = saying.band.lower, saying.band.upper
         if self.has_rested:
