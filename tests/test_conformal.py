@@ -111,6 +111,18 @@ def test_a_young_track_gets_a_wide_interval() -> None:
     assert Conformal(QUALITY).issue(0.8)[:2] == (0.5, 1.0)
 
 
+@pytest.mark.parametrize("given", [LIGHT, FULL])
+def test_beyond_what_is_known_the_longer_side_counts_for_both_and_grows(given: ConformalSettings) -> None:
+    conformal = Conformal(given)
+    for number in range(200):
+        conformal.observe(conformal.issue(100.0), 100.0 + number % 45)
+    known, unknown = conformal.issue(100.0), conformal.issue(100.0, beyond=2.0 * math.log(2.0))
+    assert known.lower > 95.0
+    assert math.sqrt(unknown.upper) - 10.0 == pytest.approx(2.0 * (math.sqrt(known.upper) - 10.0), rel=1e-4)
+    assert 10.0 - math.sqrt(unknown.lower) == pytest.approx(math.sqrt(unknown.upper) - 10.0, rel=1e-4)
+    assert unknown.forms == known.forms
+
+
 NUMBERS = st.floats(allow_nan=True, allow_infinity=True)
 
 

@@ -109,6 +109,7 @@ def test_a_model_at_rest_learns_in_shadow_and_comes_back_after_fifty_good_outcom
     assert predictor.standings["moody"].is_resting
     live(predictor, 1)
     assert not predictor.standings["moody"].is_resting
+    live(predictor, 3)
     assert predictor.shares["moody"] > 0.0
 
 

@@ -75,6 +75,7 @@ class Guess(NamedTuple):
     is_beyond: bool = False
     near: tuple[float, ...] = ()
     in_flight: int = 0
+    beyond: float = 0.0
 
 
 def _rows(path: Path) -> list[dict[str, str]]:
@@ -144,10 +145,9 @@ def predicted(engine: Engine, stream: Stream) -> dict[str, Guess]:
             engine.complete(name, at, 1000.0 * request.latency_s, 1000.0 * request.ttft_s, success=True, output_tokens=request.output_tokens)
             continue
         situation = Situation(at, input_tokens=request.input_tokens)
-        beyond, in_flight = engine.beyond(situation), len(engine.queue)
-        said = engine.start(name, situation)
+        in_flight, said = len(engine.queue), engine.start(name, situation)
         forecast = (math.exp(said.ttft_ms) / 1000.0, math.exp(said.latency_ms) / 1000.0) if said else (0.0, 0.0)
-        guesses[name] = Guess(forecast, beyond, said.near if said else (), in_flight)
+        guesses[name] = Guess(forecast, engine.is_beyond, said.near if said else (), in_flight, said.beyond if said else 0.0)
     return guesses
 
 
@@ -266,7 +266,7 @@ def _banded(stream: Stream, guesses: Mapping[str, Guess], metric: int) -> dict[s
     for _, kind, name, _ in stream.happenings:
         if kind == STARTED and guesses[name].near:
             guess = guesses[name]
-            issued[name] = band = conformal.issue(1000.0 * guess.forecast[metric], guess.near if metric == 0 else (), guess.in_flight)
+            issued[name] = band = conformal.issue(1000.0 * guess.forecast[metric], guess.near if metric == 0 else (), guess.in_flight, guess.beyond)
             bands[name] = (band.lower / 1000.0, band.upper / 1000.0)
         elif kind == COMPLETED and name in issued:
             conformal.observe(issued.pop(name), 1000.0 * outcome(stream.requests[name])[metric])

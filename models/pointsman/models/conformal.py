@@ -52,7 +52,7 @@ class Band(NamedTuple):
     """An interval with what is needed to judge it: plain values, kept with the request until its outcome; `Band.read` takes them back from a snapshot.
 
     `place` is where the request lies among others (ln median, then `near`), `scale` the size of residual expected,
-    `forms` the lower and upper ends that each form said, of which `lower` and `upper` repeat the chosen one's.
+    `forms` the lower and upper ends that each form said, of which `lower` and `upper` repeat the chosen one's (wider beyond known loads).
     """
 
     lower: float
@@ -124,8 +124,12 @@ class Conformal:
         """The share of the last 500 outcomes that lay in their intervals; None before the first."""
         return self._kept / min(self._count, len(self._held)) if self._count else None
 
-    def issue(self, median: float, near: Sequence[float] = (), in_flight: int = 0) -> Band:
-        """The 90 % interval around a median, of a request beside which so many run."""
+    def issue(self, median: float, near: Sequence[float] = (), in_flight: int = 0, beyond: float = 0.0) -> Band:
+        """The 90 % interval around a median, of a request beside which so many run, at a load e^`beyond` times any whose outcomes are known.
+
+        Where there is no experience nobody knows to which side errors fall: the longer side counts for both, and grows by √(e^beyond), which is
+        what an error that stays the same in percent grows by on the scale of roots.
+        """
         median = self._sane(median)
         place = self._place(median, near)
         scale = self._scale_of(place)
@@ -135,7 +139,8 @@ class Conformal:
         if self._near is not None and (self._chosen() or self._count % SAMPLED == 0):
             forms += self._ends(median, *self._near.get(place, in_flight), 1.0)
         chosen = 2 * self._chosen()
-        return Band(forms[chosen], forms[chosen + 1], median, scale, place, forms)
+        ends = forms[chosen], forms[chosen + 1]
+        return Band(*(self._widened(median, *ends, beyond) if beyond > 0.0 else ends), median, scale, place, forms)
 
     def observe(self, band: Band, actual: float) -> None:
         """What came of it."""
@@ -241,6 +246,10 @@ class Conformal:
         lower, upper = self._shifted(median, low * scale), self._shifted(median, high * scale) * (1.0 + _ROUNDING)
         most = _LARGEST if self._settings.bounds is None else self._settings.bounds[1]
         return lower * (1.0 - _ROUNDING), upper if upper < most else most
+
+    def _widened(self, median: float, lower: float, upper: float, beyond: float) -> tuple[float, float]:
+        reach = max(abs(self._residual(lower, median)), abs(self._residual(upper, median))) * math.exp(0.5 * min(beyond, 10.0))
+        return self._ends(median, -reach, reach, 1.0)
 
     def _cover(self, held: bool) -> None:
         place = self._count % len(self._held)

@@ -54,8 +54,8 @@ class LightConformal:
         """How many outcomes were seen."""
         return self._count
 
-    def issue(self, median: float, near: Sequence[float] = (), in_flight: int = 0) -> Band:
-        """The 90 % interval around a median, of a request beside which so many run."""
+    def issue(self, median: float, near: Sequence[float] = (), in_flight: int = 0, beyond: float = 0.0) -> Band:
+        """The 90 % interval around a median, of a request beside which so many run; `near` and `beyond` are for `Conformal`."""
         place, scale = self._scaled(median)
         if self._count < YOUNG:
             lower, upper = (max(median - 0.3, 0.0), min(median + 0.3, 1.0)) if self._is_share else (0.25 * median, 4.0 * median)

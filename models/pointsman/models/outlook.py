@@ -95,7 +95,8 @@ class Outlook:
         places = dict.fromkeys(self.predictors, near(situation) if self.is_full else ())
         if forecast is not None:
             for metric, log in (("latency_ms", forecast.latency_ms), ("ttft_ms", forecast.ttft_ms)):
-                views[metric], places[metric] = View(x, situation=situation, engine=log, is_question=is_question), forecast.near
+                views[metric] = View(x, situation=situation, engine=log, beyond=forecast.beyond, is_question=is_question)
+                places[metric] = forecast.near
         return views, places
 
     def intervals(self, sayings: Sayings) -> dict[str, Interval]:
@@ -151,7 +152,7 @@ class Outlook:
         if self.outcomes < YOUNG:
             return False
         if self.engine is not None and len(self.engine.starts) >= YOUNG:
-            return self.engine.beyond(situation)
+            return self.engine.is_beyond
         return situation.in_flight > 1.25 * self.lived + 4.0
 
     def _forecast(self, request_id: str, situation: Situation) -> EngineForecast | None:

@@ -121,7 +121,7 @@ class Predictor:
         if self.window.is_constant:
             saying.lower = saying.upper = median
             return saying
-        saying.band = band = (self.intervals.get(is_full) or self._conformal(is_full)).issue(median, near, in_flight)
+        saying.band = band = (self.intervals.get(is_full) or self._conformal(is_full)).issue(median, near, in_flight, view.beyond)
         saying.lower = band.lower if band.lower < median else median
         saying.upper = band.upper if band.upper > median else median
         if self.has_rested:
@@ -140,7 +140,7 @@ class Predictor:
         if self.window.is_constant:
             saying.lower = saying.upper = median
         else:
-            band = (self.intervals.get(is_full) or self._fresh(is_full)).issue(median, near, in_flight)
+            band = (self.intervals.get(is_full) or self._fresh(is_full)).issue(median, near, in_flight, view.beyond)
             saying.lower, saying.upper = min(band.lower, median), max(band.upper, median)
         return saying.log, self.interval(saying)
 

@@ -278,6 +278,7 @@ class Scope:
         x = attempt.features or features(track.situation(attempt.context, 0.0, self.clock))
         track.learn(event, x, attempt.sayings, attempt.timeouts, waited, self.clock)
         self._tell_models(self.predictions.learned(track, self.constraints.breaches))
+        self._tell_models(self.predictions.loaded(track, self.constraints.breaches, self.clock))
         self._tell_drift(event.track, self.routing.learn(event, attempt.context, track, self.clock))
         done = Done(attempt.context, x, attempt.sayings.get("quality_score")) if event.quality_score is None else None
         self.join.finish(event.request_id, event.track, done)
