@@ -52,6 +52,21 @@ def test_a_request_that_never_completes_leaves_the_count_in_flight() -> None:
     assert core.scope("chat").tracks["local"].in_flight == 0
 
 
+def test_a_second_start_of_the_same_attempt_is_counted_once() -> None:
+    core = Core(TWO)
+    again = started("r1", 1.0).model_copy(update={"event_id": "other"})
+    fold(core, started("r1", 0.0), again)
+    assert core.scope("chat").tracks["local"].in_flight == 1
+    assert core.status("chat")["duplicates"] == 1
+
+
+def test_beyond_4096_in_flight_the_oldest_runs_no_longer() -> None:
+    core = Core(TWO)
+    fold(core, *(started(f"r{number}", 0.001 * number) for number in range(4100)))
+    assert core.scope("chat").tracks["local"].in_flight == 4096
+    assert core.scope("chat").join.evicted == 4
+
+
 def test_a_second_completion_of_the_same_attempt_is_counted_once() -> None:
     core = Core(TWO)
     again = completed("r1", 2.0).model_copy(update={"event_id": "other"})

@@ -206,7 +206,8 @@ def hangs(core: Core, every: int) -> RecommendationIssued:
 
 def test_a_heavy_tail_is_hedged() -> None:
     said = hangs(Core(OptimizationConfig(strategy="latency", tracks=TWO)), every=17)
-    assert (said.plan, said.track, said.second_track, said.hedge_delay_ms) == ("hedged", "a", "b", 1000.0)
+    assert (said.plan, said.track, said.second_track) == ("hedged", "a", "b")
+    assert 1000.0 <= (said.hedge_delay_ms or 0.0) < 1500.0
 
 
 def test_a_rarer_tail_is_hedged_as_well() -> None:

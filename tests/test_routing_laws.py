@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_laws import fold, sizes, state
 
-from pointsman.schemas import AnyInput, Budget, ConfigChanged, OptimizationConfig, Origin, PolicyPublished, Track, decode, encode
+from pointsman.schemas import AnyInput, Budget, ConfigChanged, Forecasts, OptimizationConfig, Origin, PolicyPublished, Track, decode, encode
 from pointsman.streams.core import Core
 
 TRACKS = tuple(Track(name=name, cost_per_request_usd=cost) for name, cost in COSTS.items())
@@ -72,8 +72,8 @@ def test_a_scope_does_not_show_in_another() -> None:
     assert seen == fold(Core(CONFIG), events)
 
 
-def test_a_state_with_five_tracks_and_everything_on_stays_within_its_bounds() -> None:
-    core = Core(CONFIG.model_copy(update={"tracks": (*TRACKS, Track(name="d"), Track(name="e"))}))
+def test_what_routing_keeps_of_five_tracks_stays_within_its_bounds() -> None:
+    core = Core(CONFIG.model_copy(update={"tracks": (*TRACKS, Track(name="d"), Track(name="e")), "learners": "light", "forecasts": Forecasts(enabled=False)}))
     draw = random.Random(1)
     events: list[AnyInput] = []
     for event in traffic(7, 2600):

@@ -78,6 +78,14 @@ class Join:
         self.done: dict[Key, Done | None] = {}
         self.evicted = 0
 
+    def make_room(self) -> tuple[str, Attempt] | None:
+        """Take out the oldest attempt in flight where one more would be too many; call before `start`."""
+        if len(self.flying) < MOST_WAITING:
+            return None
+        key = next(iter(self.flying))
+        self.evicted += 1
+        return key[0], self.flying.pop(key)
+
     def start(self, request_id: str, attempt: Attempt) -> RequestCompleted | None:
         """Note an attempt; returns its completion where that came first."""
         key = (request_id, attempt.track)
@@ -85,9 +93,6 @@ class Join:
             return None
         completion = self.orphans.pop(key, None)
         if completion is None:
-            if len(self.flying) >= MOST_WAITING:
-                self.flying.pop(next(iter(self.flying)))
-                self.evicted += 1
             self.flying[key] = attempt
         return completion
 
@@ -110,6 +115,10 @@ class Join:
         """Whether nothing was heard of this attempt before."""
         key = (request_id, track)
         return key not in self.flying and key not in self.done and key not in self.orphans
+
+    def is_known(self, request_id: str, track: str | None) -> bool:
+        """Whether this attempt has started before."""
+        return track is not None and ((request_id, track) in self.flying or (request_id, track) in self.done)
 
     def is_repeat(self, event: RequestCompleted) -> bool:
         """Whether this attempt was already ended."""

@@ -218,6 +218,12 @@ class Scope:
         return track
 
     def _started(self, event: RequestStarted) -> None:
+        if self.join.is_known(event.request_id, event.track):
+            self.duplicates += 1
+            return
+        crowded_out = self.join.make_room()
+        if crowded_out is not None:
+            self._leave(*crowded_out)
         context = self.routing.context(event)
         track = self._track(event.track) if event.track is not None else None
         is_copy = self.join.is_copy(event.request_id, event.track, self.tracks)
@@ -413,14 +419,20 @@ class Scope:
         for request_id, attempt in lost:
             if attempt.track in self.tracks:
                 track = self.tracks[attempt.track]
-                track.outlook.ended(request_id, None, self.clock)
-                track.land(self.clock, attempt.started_at, attempt.area, None, None)
+                self._leave(request_id, attempt)
                 track.recent_success = 0.9 * track.recent_success_at(self.clock)
                 track.failed_at = self.clock
                 self.routing.lose(attempt.track, attempt.context)
         for event in single:
             if event.track in self.tracks:
                 self._learn(event, Attempt(event.track, event.occurred_at, Context(event.input_tokens), {}))
+
+    def _leave(self, request_id: str, attempt: Attempt) -> None:
+        """An attempt whose end nobody will hear of runs no longer."""
+        track = self.tracks.get(attempt.track)
+        if track is not None:
+            track.outlook.ended(request_id, None, self.clock)
+            track.land(self.clock, attempt.started_at, attempt.area, None, None)
 
     def _adapt(self) -> None:
         standing = self.constraints.standing()
