@@ -92,7 +92,7 @@ class Conformal:
     ...     conformal.observe(conformal.issue(100.0), 80.0 + 61 * number % 41)
     >>> band = conformal.issue(100.0)
     >>> round(band.lower), round(band.upper), conformal.coverage()
-    (81, 117, 0.91)
+    (81, 117, 0.9)
     >>> round(conformal.quantile(100.0, 0.75))
     110
     """
@@ -287,9 +287,13 @@ class _Levels:
         low, high = self.low if self.low < most else most, self.high if self.high < most else most
         return low if low > LEAST_SHARE else LEAST_SHARE, high if high > LEAST_SHARE else LEAST_SHARE
 
-    def beyond(self, level: float) -> float:
-        """By how much to go further than the furthest residual kept, where a level asks for less than nothing: up to half as far again at -0.1."""
-        return 1.0 if level >= 0.0 else math.exp(BEYOND * -level)
+    def stretched(self, low: float, high: float) -> tuple[float, float]:
+        """The ends, further out where a level asks for less than nothing: half as far again at -0.1, beyond all that was kept."""
+        if self.low < 0.0 and low < 0.0:
+            low *= math.exp(BEYOND * -self.low)
+        if self.high < 0.0 and high > 0.0:
+            high *= math.exp(BEYOND * -self.high)
+        return low, high
 
     def observe(self, below: bool, above: bool) -> None:
         """An outcome fell below, above or neither."""
@@ -311,8 +315,7 @@ class _Scaled:
 
     def get(self, in_flight: int) -> tuple[float, float]:
         """The residuals between which the outcome should lie."""
-        low, high = _between(self.ordered, *self.levels.get(in_flight))
-        return low * self.levels.beyond(self.levels.low), high * self.levels.beyond(self.levels.high)
+        return self.levels.stretched(*_between(self.ordered, *self.levels.get(in_flight)))
 
     def learn(self, residual: float) -> None:
         """Take one in and let the oldest go."""
@@ -359,7 +362,7 @@ class _Near:
         apart *= apart
         away = np.add.reduce(apart, axis=0)
         edge = np.partition(away, nearest - 1)[nearest - 1]
-        near = self._residuals[away <= edge]
+        near: NDArray[np.float32] = self._residuals[away <= edge]
         if len(near) > nearest:  # of those at the edge the first by place: the same on every machine
             near = self._residuals[np.sort(np.argsort(away, kind="stable")[:nearest])]
         near.sort()
@@ -372,8 +375,7 @@ class _Near:
 
     def get(self, place: tuple[float, ...], in_flight: int) -> tuple[float, float]:
         """The residuals between which the outcome should lie."""
-        low, high = _between(self.around(place), *self.levels.get(in_flight))
-        return low * self.levels.beyond(self.levels.low), high * self.levels.beyond(self.levels.high)
+        return self.levels.stretched(*_between(self.around(place), *self.levels.get(in_flight)))
 
     def learn(self, residual: float, place: tuple[float, ...]) -> None:
         """Take one in and let the oldest go."""

@@ -67,10 +67,11 @@ class Kept(NamedTuple):
 class Keyed:
     """One metric of one track, learned from requests alike: `predict` at the start, `learn` at the outcome.
 
-    The chain: rolling medians of ln y over everyone and over ever finer keys (`Fields` finds which fields, in which order), windows 64 24 24 16 16 8, each
+    The chain: rolling medians of ln y over everyone and over ever finer keys (`Fields` finds which fields, in which order), windows 64 16 16 16 8, each
     shrunk to its parent, (n · median + 2 · parent) ÷ (n + 2). On ln y − the finest, a nearly least-absolute recursive regression: steps of the chain, log
     numbers, time since last use of the keys, load, recent residuals, spread, and what was left of late at this idle time and at this load (binned means, for
-    cold starts and queues). The chain alone answers while it was the better of late. Values are positive, in any unit; `plain` learns
+    cold starts and queues). Of the chain alone, corrected, and the last alike
+    alone (the finest window's median) the one with the least error of late answers. Values are positive, in any unit; `plain` learns
     them as they are (quality), not their logarithms. Leave out requests that failed.
 
     >>> keyed = Keyed()
@@ -81,7 +82,7 @@ class Keyed:
     ...     kept = keyed.predict(Situation(now=float(number), attributes={"model": f"m{number % 4}", "size": size}))
     ...     keyed.learn(kept, 3.0 * size + 500.0 * (number % 4))
     >>> round(keyed.predict(Situation(now=600.0, attributes={"model": "m1", "size": 512})).median)
-    2055
+    2037
     """
 
     __slots__ = (
