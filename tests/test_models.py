@@ -225,6 +225,28 @@ def test_auto_is_light_while_a_track_is_busy() -> None:
     assert outlook.learners == "full"
 
 
+def test_a_track_that_was_light_for_a_while_is_full_again_with_what_it_had_learned() -> None:
+    outlook, draw, now = Outlook(LOCAL[0], OptimizationConfig(learners="auto")), random.Random(8), 0.0
+    forms, keyed = "", list[Any]()
+    for number in range(5000):
+        now += 0.01 if 1000 <= number < 4500 else 1.0
+        x, sayings = outlook.issue(f"r{number}", Situation(now, draw.randrange(900), attributes={"kind": draw.choice("abcd")}))
+        if forms[-1:] != outlook.learners[0]:
+            forms += outlook.learners[0]
+            predictor = outlook.predictors["latency_ms"]
+            if forms == "fl":
+                keyed = predictor.standings["keyed"].snapshot()
+            if forms == "flf":
+                assert predictor.standings["keyed"].snapshot() == keyed
+                assert "keyed" in sayings["latency_ms"].said and predictor.intervals.keys() == {False, True}
+        event = completed(f"r{number}", now, latency_ms=draw.lognormvariate(6.0, 0.2))
+        outlook.ended(f"r{number}", event, now)
+        outlook.learn(event, x, sayings, now)
+    assert forms == "flf" and keyed
+    assert outlook.predictors["latency_ms"].standings["windowed"].outcomes == 4997
+    assert 1000 < outlook.predictors["latency_ms"].standings["keyed"].outcomes < 4000
+
+
 def test_a_question_changes_nothing() -> None:
     core = Core(OptimizationConfig(tracks=LOCAL, learners="full", models=CHOICES[:1]))
     for event in attempts(60):

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .arrays import read_singles, singles
-from .conformal import Band
+from .conformal import BEYOND, Band
 
 NOMINAL = 0.05
 MOST = 0.3
@@ -64,8 +64,13 @@ class LightConformal:
         low = LEAST if self._low < LEAST else self._low if self._low < most else most
         high = LEAST if self._high < LEAST else self._high if self._high < most else most
         ordered, held = self._ordered, len(self._ordered)
-        lower = self._shifted(median, ordered[max(int((held + 1) * low), 1) - 1] * scale) * (1.0 - _ROUNDING)
-        upper = self._shifted(median, ordered[min(math.ceil((held + 1) * (1.0 - high)), held) - 1] * scale) * (1.0 + _ROUNDING)
+        least, largest = ordered[max(int((held + 1) * low), 1) - 1], ordered[min(math.ceil((held + 1) * (1.0 - high)), held) - 1]
+        if self._low < 0.0 and least < 0.0:  # beyond all that was kept, where a level asks for less than nothing
+            least *= math.exp(BEYOND * -self._low)
+        if self._high < 0.0 and largest > 0.0:
+            largest *= math.exp(BEYOND * -self._high)
+        lower = self._shifted(median, least * scale) * (1.0 - _ROUNDING)
+        upper = self._shifted(median, largest * scale) * (1.0 + _ROUNDING)
         if self._is_share and upper > 1.0:
             upper = 1.0
         return Band(lower, upper, median, scale, (place,), (lower, upper))

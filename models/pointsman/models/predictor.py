@@ -46,7 +46,8 @@ class Saying:
     def restore(cls, state: list[Any]) -> "Saying":
         """What left this snapshot."""
         said = {name: Said(*one) for name, one in state[4].items()}
-        return cls(*state[:4], said, Band.read(state[5]) if state[5] is not None else None, state[6])
+        log, median, lower, upper = state[:4]
+        return cls(log, median, lower, upper, said, Band.read(state[5]) if state[5] is not None else None, state[6])
 
 
 class Predictor:
@@ -55,7 +56,7 @@ class Predictor:
     `makers` are the models beside the sliding median; those in `light` answer always, the others while the track is in full form.
     """
 
-    __slots__ = ("coverage", "has_rested", "intervals", "makers", "members", "metric", "_nothing", "shares", "standings", "window")
+    __slots__ = ("_nothing", "coverage", "has_rested", "intervals", "makers", "members", "metric", "shares", "standings", "window")
 
     def __init__(self, metric: str, default: float, memory: int, makers: Makers) -> None:
         self.metric = metric
