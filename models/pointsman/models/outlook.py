@@ -20,6 +20,7 @@ LIGHT = frozenset({"linear"})
 
 Sayings = dict[str, Saying]
 NONE: Sayings = {}
+NOWHERE = (0.0, 0.0, 0.0, 0.0)  # for the latency of an engine, whose intervals hold better by the median alone (benchmarks.latency)
 
 
 class Outlook:
@@ -82,9 +83,12 @@ class Outlook:
         forecast = self._forecast(request_id, situation) if is_new else None
         views = {metric: View(x, situation=situation) for metric in self.predictors}
         places = dict.fromkeys(self.predictors, place)
+        if self.engine is not None:
+            places["latency_ms"] = NOWHERE
         if forecast is not None:
+            places["ttft_ms"] = forecast.near
             for metric, log in (("latency_ms", forecast.latency_ms), ("ttft_ms", forecast.ttft_ms)):
-                views[metric].engine, views[metric].beyond, places[metric] = log, forecast.beyond, forecast.near
+                views[metric].engine, views[metric].beyond = log, forecast.beyond
         sayings: Sayings = {}
         for metric, predictor in self.predictors.items():
             saying = predictor.issue(views[metric], self.active[metric], places[metric], situation.in_flight, situation.now, is_full=self.is_full)
@@ -112,7 +116,7 @@ class Outlook:
     def latency(self, situation: Situation) -> tuple[float, tuple[float, ...]]:
         """ln of the latency's median, and how the request lies among others; reads only."""
         saying, _ = self.predictors["latency_ms"].look(View(features(situation), situation=situation, is_question=True), self.active["latency_ms"])
-        return saying.log, near(situation)
+        return saying.log, near(situation) if self.engine is None else NOWHERE
 
     # the engine
 
