@@ -29,7 +29,8 @@ class Underway:
     """A request in flight and what was said of it; all but the first two groups are kept with single precision.
 
     `started`, `admitted` (V when it left the queue) and `area` (requests running × s) by then; `level` draws its length among its neighbours';
-    the rest as logarithms of seconds: what each expert said of its TTFT; `load` (in flight ÷ slots), `gaps` of the last 16 and 64 starts, `in_flight` beside it, `beyond` known loads.
+    the rest as logarithms of seconds: what each expert said of its TTFT; `load` (in flight ÷ slots), `gaps` of the last 16 and 64 starts, `in_flight`
+    beside it, `beyond` known loads.
     """
 
     started: float

@@ -23,8 +23,9 @@ class Said(NamedTuple):
 
 @dataclass(slots=True)
 class View:
-    """What the models see of one request: `x` are features of order one, `centre` ln of the metric's sliding median, `engine` ln of what its engine says,
-    `beyond` how far beyond known loads.
+    """What the models see of one request: `x` are features of order one, `centre` ln of the metric's sliding median, `engine` ln of what its engine says.
+
+    `beyond` is how far the load is beyond known ones.
 
     Where it is made anew from what an attempt kept, only `x` and `centre` are there. `is_question` is true where no request starts: a model that notes
     requests as they start notes nothing then.

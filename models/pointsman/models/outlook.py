@@ -20,6 +20,7 @@ LIGHT = frozenset({"linear"})
 
 Sayings = dict[str, Saying]
 NONE: Sayings = {}
+NOWHERE = (0.0, 0.0, 0.0, 0.0)  # for the latency of an engine, whose intervals hold better by the median alone (benchmarks.latency)
 
 
 class Outlook:
@@ -93,10 +94,12 @@ class Outlook:
         """What the models of each metric see of a request, and how it lies among others: as its engine says where it has one."""
         views = dict.fromkeys(self.predictors, View(x, situation=situation, is_question=is_question))
         places = dict.fromkeys(self.predictors, near(situation) if self.is_full else ())
+        if self.engine is not None:
+            places["latency_ms"] = NOWHERE
         if forecast is not None:
+            places["ttft_ms"] = forecast.near
             for metric, log in (("latency_ms", forecast.latency_ms), ("ttft_ms", forecast.ttft_ms)):
                 views[metric] = View(x, situation=situation, engine=log, beyond=forecast.beyond, is_question=is_question)
-                places[metric] = forecast.near
         return views, places
 
     def intervals(self, sayings: Sayings) -> dict[str, Interval]:

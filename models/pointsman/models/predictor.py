@@ -20,6 +20,7 @@ SMALLEST = {"latency_ms": 0.01, "ttft_ms": 0.01, "output_tokens": 0.5, "cost_usd
 SLACK = {metric: 0.5 * 10.0**-digits for metric, digits in DECIMALS.items()}  # what is issued has so many digits
 YOUNG = 20
 SHARED = 4  # shares follow errors that fade over fifty outcomes: every fourth is soon enough
+ENGINES_CROWD = 250.0
 _LARGEST_LOG = 25.0
 _SETTINGS = (ConformalSettings(), ConformalSettings(bounds=(0.0, 1.0)))
 
@@ -163,7 +164,7 @@ class Predictor:
             saying, _ = self.look(view, active)
         view.centre = self.window.centre
         if saying is not None:
-            self._measure(saying.said, log, value, now)
+            self._measure(saying.said, log, value, now, math.expm1(4.0 * view.x.get("in_flight", 0.0)))
         if not self.window.is_young and not (self.window.is_constant and abs(log - self.window.centre) < 1e-6):
             self._teach(view, saying, log, active, now)
         self.window.learn(view, None, log)
@@ -177,14 +178,16 @@ class Predictor:
         if saying.band is not None and (conformal := self.intervals.get(saying.is_full)) is not None:
             conformal.observe(saying.band, value)
 
-    def _measure(self, said: Mapping[str, Said], log: float, value: float, now: float) -> None:
+    def _measure(self, said: Mapping[str, Said], log: float, value: float, now: float, in_flight: float) -> None:
         """Every model that spoke is judged by what it said; one that has diverged goes to rest, one that has proved itself comes back."""
         simplest = self.standings["windowed"]
+        if "engine" in said:  # from calm to crowded takes seconds: what is a little better on calm days must not speak for the crowd
+            in_flight = max(in_flight, ENGINES_CROWD)
         for name, one in said.items():
             standing = self.standings.get(name)
             if standing is None or standing.version != one.version:
                 continue
-            standing.observe(abs(log - one.log), value, _exp(one.log))
+            standing.observe(abs(log - one.log), value, _exp(one.log), in_flight)
             if standing.is_resting:
                 standing.judge(simplest.error, now)
             elif standing is not simplest and standing.has_diverged(simplest.error):
