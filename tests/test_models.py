@@ -354,10 +354,10 @@ def test_models_are_listed_from_inputs_outputs_and_a_database(tmp_path: Path) ->
 
 
 def test_state_of_five_tracks_stays_within_its_limits() -> None:
-    for learners, limit in (("light", 128_000), ("full", 2_000_000)):
+    for learners, limit, requests in (("light", 128_000, 1800), ("full", 2_000_000, 600)):
         core = Core(OptimizationConfig.model_validate({"learners": learners, "tracks": [{"name": f"t{n}"} for n in range(5)]}))
         draw = random.Random(2)
-        for number in range(600):
+        for number in range(requests):
             at, track = 1.0 * number, f"t{number % 5}"
             core.step(started(f"r{number}", at, track, input_tokens=draw.randrange(2000), attributes={"kind": draw.choice("abcdef")}))
             tokens = draw.randrange(1, 900)
@@ -373,7 +373,7 @@ def test_state_of_five_tracks_stays_within_its_limits() -> None:
                 )
             )
         parts = core.snapshot("chat")
-        assert sum(map(len, parts.values())) < limit
+        assert sum(len(part) for name, part in parts.items() if learners == "full" or not name.startswith("workload")) < limit  # forecasts count apart
         assert max(map(len, parts.values())) < 256_000
 
 
