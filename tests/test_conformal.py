@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pointsman.models.conformal import Band, Conformal, ConformalSettings
+from pointsman.models.conformal import Band, Conformal, ConformalSettings, _Near  # pyright: ignore[reportPrivateUsage]
 
 LIGHT = ConformalSettings(light=True)
 FULL = ConformalSettings()
@@ -111,6 +111,18 @@ def test_a_young_track_gets_a_wide_interval() -> None:
     assert Conformal(QUALITY).issue(0.8)[:2] == (0.5, 1.0)
 
 
+@pytest.mark.parametrize("given", [LIGHT, FULL])
+def test_beyond_what_is_known_the_longer_side_counts_for_both_and_grows(given: ConformalSettings) -> None:
+    conformal = Conformal(given)
+    for number in range(200):
+        conformal.observe(conformal.issue(100.0), 100.0 + number % 45)
+    known, unknown = conformal.issue(100.0), conformal.issue(100.0, beyond=2.0 * math.log(2.0))
+    assert known.lower > 95.0
+    assert math.sqrt(unknown.upper) - 10.0 == pytest.approx(2.0 * (math.sqrt(known.upper) - 10.0), rel=1e-4)
+    assert 10.0 - math.sqrt(unknown.lower) == pytest.approx(math.sqrt(unknown.upper) - 10.0, rel=1e-4)
+    assert unknown.forms == known.forms
+
+
 NUMBERS = st.floats(allow_nan=True, allow_infinity=True)
 
 
@@ -123,3 +135,20 @@ def test_nothing_that_comes_makes_an_interval_of_no_number(given: ConformalSetti
         assert math.isfinite(band.lower) and math.isfinite(band.upper) and band.lower <= band.upper
         conformal.observe(band, actual)
     json.dumps(conformal.snapshot(), allow_nan=False)
+
+
+def test_of_outcomes_equally_near_the_first_by_place_speak() -> None:
+    near = _Near(ConformalSettings(ring=10, neighbours=4))
+    for number in range(10):
+        near.learn(float(number), (1.0 if number else 0.0,))
+    assert near.around((0.0,)).tolist() == [0.0, 1.0, 2.0, 3.0]
+
+
+def test_an_interval_goes_beyond_all_residuals_while_too_many_fell_outside() -> None:
+    conformal = Conformal(LIGHT)
+    for number in range(300):
+        conformal.observe(conformal.issue(100.0), 80.0 + 61 * number % 41)
+    narrow = conformal.issue(100.0).upper
+    for _ in range(8):
+        conformal.observe(conformal.issue(100.0), 121.0)
+    assert conformal.issue(100.0).upper > 121.0 > narrow

@@ -203,7 +203,7 @@ def test_a_diverged_learner_is_replaced_by_the_windowed_median() -> None:
         fold(core, started(f"r{n}", 2.0 * n), completed(f"r{n}", 2.0 * n + 1.0))
     linear = core.scope("chat").tracks["local"].outlook.predictors["latency_ms"].members["linear"]
     assert isinstance(linear, Linear)
-    linear.model.intercept = float("nan")
+    linear.intercept = float("nan")
     expected = core.expectation("chat", "local", Context()).latency_ms
     assert expected is not None
     assert expected.median == pytest.approx(800.0, rel=0.01)

@@ -153,6 +153,19 @@ def test_an_end_without_a_start_changes_nothing() -> None:
     assert json.dumps(engine.snapshot()) == before
 
 
+@pytest.mark.parametrize("gauges", [True, False])
+def test_a_peek_says_what_a_start_would_and_changes_nothing(gauges: bool) -> None:
+    engine = Engine()
+    list(play(engine, BUSY[:900], gauges=gauges))
+    now = BUSY[899].at + 0.2
+    for number in range(20):
+        situation, before = Situation(now + 0.1 * number, input_tokens=200), json.dumps(engine.snapshot())
+        said = engine.peek(situation)
+        assert json.dumps(engine.snapshot()) == before
+        assert said is not None
+        assert engine.start(f"asked{number}", situation) == said
+
+
 @pytest.mark.parametrize("cut", [0, 200, 777])
 @pytest.mark.parametrize("gauges", [True, False])
 def test_a_snapshot_goes_on_bit_by_bit(cut: int, gauges: bool) -> None:
@@ -175,14 +188,38 @@ def test_another_beginning_of_time_changes_nothing_to_speak_of() -> None:
             assert other.latency_ms == pytest.approx(one.latency_ms, abs=0.3)
 
 
-def test_a_load_never_lived_through_is_beyond() -> None:
+CALM = simulated(600, per_s=0.3)
+
+
+def test_ordinary_traffic_is_seldom_beyond_what_is_known() -> None:
+    said = [forecast for _, forecast in play(Engine(), CALM)]
+    assert sum(one is not None and one.beyond > 0.0 for one in said[:150]) < 30
+    assert not any(one is None or one.beyond > 0.0 for one in said[300:])
+
+
+def test_a_load_stays_unknown_until_its_outcomes_are_known() -> None:
     engine = Engine()
-    list(play(engine, BUSY))
-    now = BUSY[-1].at + 10.0
-    assert not engine.beyond(Situation(now))
+    list(play(engine, CALM))
+    now = CALM[-1].at + 10.0
+    assert not engine.is_beyond
     for number in range(200):
         engine.start(f"burst{number}", Situation(now + 0.01 * number, input_tokens=100))
-    assert engine.beyond(Situation(now + 2.0))
+    for number in range(200):
+        assert engine.is_beyond
+        engine.complete(f"burst{number}", now + 300.0, 300_000.0, 250_000.0, success=True, output_tokens=100)
+    assert not engine.is_beyond
+    for number in range(200):
+        engine.start(f"again{number}", Situation(now + 400.0 + 0.01 * number, input_tokens=100))
+        assert not engine.is_beyond
+
+
+def test_units_of_time_do_not_matter_to_what_is_beyond() -> None:
+    said = {event.name: forecast for event, forecast in play(Engine(), BUSY)}
+    slow = [event._replace(at=8.0 * event.at, latency_s=8.0 * event.latency_s, ttft_s=8.0 * event.ttft_s) for event in BUSY]
+    slower = {event.name: forecast for event, forecast in play(Engine(), slow)}
+    far = [name for name, one in said.items() if one is not None and one.beyond > 0.0]
+    assert len(far) > 100
+    assert far == [name for name, one in slower.items() if one is not None and one.beyond > 0.0]
 
 
 def test_state_does_not_grow_with_the_stream() -> None:

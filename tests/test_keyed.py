@@ -35,6 +35,18 @@ def error(served: list[Served], medians: list[float]) -> float:
     return sum(abs(actual - median) for actual, median in late) / sum(actual for actual, _ in late)
 
 
+def test_a_question_gets_the_answer_of_a_start_and_is_not_noted() -> None:
+    keyed = Keyed()
+    for number, one in enumerate(STREAM[:600]):
+        situation = replace(one.situation, attributes={**one.situation.attributes, "once": number})
+        before = None if number % 40 else json.dumps(keyed.snapshot())
+        asked = keyed.peek(situation)
+        assert before is None or json.dumps(keyed.snapshot()) == before
+        kept = keyed.predict(situation)
+        assert kept.median == asked
+        keyed.learn(kept, one.latency_s or 1.0)
+
+
 def test_it_beats_the_median_of_the_last_eight_alike() -> None:
     served = simulate(Service(seed=7, requests=3000, models=20, workers=8, loaded=15))
     windows, alike = dict[object, list[float]](), list[float]()

@@ -2,10 +2,14 @@
 
 The service is made up (benchmarks/keyed_service.py), seeded: 80 models, types, sizes and steps, speeds that drift and jump, cold starts, bursts that queue,
 failures, cancellations, and a heavy tail. Everyone predicts at a request's start and learns at its end; failures and cancellations teach nothing.
+Constants were chosen on seeds 0 to 9; what is printed is of seeds 100 and up, as the median over seeds and beside it the worst.
+The service is easier than many real ones in its load: on average 28 % of the workers are busy (62 % in bursts), so that queues are short; "crowded" has 40 %
+(88 % in bursts), where most of the error is waiting. Its drift, cold starts, failures, cancellations, popularity and odd requests are as one expects of a
+real one; its noise is independent from request to request, which no real one's is.
 The first 1,000 requests are not scored. Boosting is fitted offline, on the first half, and scored on the second like all others in that table.
 The oracle knows the true parameters, whether the model was loaded and how long the request waited; only the noise is left.
 Every interval but boosting's is `Conformal` around the row's own median.
-Run: PYTHONPATH=tests python -m benchmarks.keyed [--seeds N] [--requests N] [--events N] [--json FILE] [--quick]
+Run: PYTHONPATH=tests python -m benchmarks.keyed [--seeds N] [--requests N] [--trees] [--long] [--json FILE] [--quick]
 """
 
 import argparse
@@ -15,6 +19,8 @@ import sys
 import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -32,7 +38,18 @@ Boosting: Any = HistGradientBoostingRegressor
 
 FIRST = 1000
 WINDOW = 500
-COLUMNS = {"WAPE %": ".2f", "coverage": ".3f", "worst 500": ".3f", "Winkler s": ".2f", "us": ".0f"}
+SEEDS = 100
+COLUMNS = {
+    "WAPE %": ".1f",
+    "worst": ".1f",
+    "coverage": ".3f",
+    "lowest": ".3f",
+    "highest": ".3f",
+    "worst 500": ".3f",
+    "its worst": ".3f",
+    "Winkler": ".2f",
+    "us": ".0f",
+}
 
 
 class Predictor(Protocol):
@@ -188,17 +205,74 @@ PREDICTORS: dict[str, Callable[[], Predictor]] = {
 }
 
 
-def averaged(rows: list[dict[str, float]]) -> dict[str, float]:
-    """The mean of each column; of the worst 500 the lowest."""
-    return {name: min(row[name] for row in rows) if name == "worst 500" else float(np.mean([row[name] for row in rows])) for name in COLUMNS}
+def over(rows: Sequence[dict[str, float]], best: Sequence[dict[str, float]]) -> dict[str, float]:
+    """Medians over seeds beside the worst; Winkler as a share of the last 8's on the same seed."""
+    columns = {name: np.array([row[name] for row in rows]) for name in rows[0]}
+    ratios = [row["Winkler s"] / other["Winkler s"] for row, other in zip(rows, best, strict=True)]
+    return {
+        "WAPE %": float(np.median(columns["WAPE %"])),
+        "worst": float(columns["WAPE %"].max()),
+        "coverage": float(np.median(columns["coverage"])),
+        "lowest": float(columns["coverage"].min()),
+        "highest": float(columns["coverage"].max()),
+        "worst 500": float(np.median(columns["worst 500"])),
+        "its worst": float(columns["worst 500"].min()),
+        "Winkler": float(np.median(ratios)),
+        "us": float(np.median(columns["us"])),
+    }
 
 
-def compared(streams: list[list[Served]], names: Sequence[str], first: int = FIRST) -> list[dict[str, Any]]:
-    """A row for each predictor, the mean over streams."""
-    rows = [{"policy": name, **averaged([played(stream, PREDICTORS[name](), first=first) for stream in streams])} for name in names]
-    if "keyed" in names:
-        rows.append({"policy": "keyed, light intervals", **averaged([played(stream, Ours(), ConformalSettings(light=True), first) for stream in streams])})
+SHORT = ("last value alike", "median of the last 8 alike", "keyed", "oracle")
+LIGHT = "keyed, light intervals"
+
+
+def made(variant: str, seed: int, requests: int) -> list[Served]:
+    """A stream of a variant."""
+    plain = Service(seed, requests)
+    match variant:
+        case "20 models":
+            return simulate(replace(plain, models=20, loaded=15))
+        case "300 models":
+            return simulate(replace(plain, models=300))
+        case "crowded":
+            return simulate(replace(plain, load=0.4))
+        case "model and size only":
+            return fewer(simulate(plain), ("model", "size"))
+        case "times x 100, a year later":
+            return stretched(simulate(plain), 100.0, 3e7)
+        case "in ms":
+            return [
+                replace(one, latency_s=None if one.latency_s is None else 1000.0 * one.latency_s, oracle_s=1000.0 * one.oracle_s) for one in simulate(plain)
+            ]
+        case "names permuted":
+            return renamed(simulate(plain), seed)
+    return simulate(plain)
+
+
+VARIANTS = ("base", "20 models", "300 models", "crowded", "model and size only", "times x 100, a year later", "in ms", "names permuted")
+
+
+def measured(task: tuple[str, int, int, tuple[str, ...]]) -> dict[str, dict[str, float]]:
+    """The rows of one stream."""
+    variant, seed, requests, names = task
+    stream = made(variant, seed, requests)
+    rows = {name: played(stream, PREDICTORS[name]()) for name in names}
+    if variant == "base":
+        rows[LIGHT] = played(stream, Ours(), ConformalSettings(light=True))
+        rows |= {f"second half: {name}": played(stream, PREDICTORS[name](), first=requests // 2) for name in SHORT[1:3]}
+        rows["second half: boosting, fitted on the first"] = boosted(stream)
     return rows
+
+
+def compared(streams: Sequence[dict[str, dict[str, float]]]) -> list[dict[str, Any]]:
+    """A row for each predictor; the last says on how many seeds and by how much keyed's WAPE differs from the last 8's."""
+    names = list(streams[0])
+    last = [stream["median of the last 8 alike"] for stream in streams]
+    half = [stream.get("second half: median of the last 8 alike", one) for stream, one in zip(streams, last, strict=True)]
+    rows = [{"policy": name, **over([stream[name] for stream in streams], half if name.startswith("second") else last)} for name in names]
+    ratios = [stream["keyed"]["WAPE %"] / one["WAPE %"] for stream, one in zip(streams, last, strict=True)]
+    none = dict.fromkeys(COLUMNS, math.nan)
+    return [*rows, none | {"policy": "keyed, % of last 8 seed by seed", "WAPE %": 100.0 * float(np.median(ratios)), "worst": 100.0 * max(ratios)}]
 
 
 def memory(thing: Any) -> int:
@@ -250,33 +324,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="benchmarks.keyed", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", help="not needed: the service is made up")
-    parser.add_argument("--seeds", type=int, default=4)
+    parser.add_argument("--seeds", type=int, default=10, help="how many, from 100 on")
     parser.add_argument("--requests", type=int, default=12_000)
-    parser.add_argument("--events", type=int, default=1_000_000, help="requests of the run that measures cost and memory")
+    parser.add_argument("--trees", action="store_true", help="river's trees as well, on the base variant")
+    parser.add_argument("--long", action="store_true", help="cost and memory over a million requests instead of a hundred thousand")
     parser.add_argument("--json", type=Path, help="write the rows here as well")
-    parser.add_argument("--quick", action="store_true", help="one seed, no trees, 20,000 requests for cost")
+    parser.add_argument("--quick", action="store_true", help="two seeds, 20,000 requests for cost")
     options = parser.parse_args(arguments)
-    seeds = range(1 if options.quick else options.seeds)
-    streams = [simulate(Service(seed, options.requests)) for seed in seeds]
-    names = [name for name in PREDICTORS if not (options.quick and name.startswith("river"))]
-    short = ("median of the last 8 alike", "keyed", "oracle")
-    tables = {f"A keyed service: {options.requests} requests, {len(seeds)} seeds": compared(streams, names)}
-    half = options.requests // 2
-    late = compared(streams, short, half)
-    late.append({"policy": "boosting, fitted on the first half", **averaged([boosted(stream) for stream in streams])})
-    tables["The second half, beside boosting fitted on the first"] = late
-    variants = {
-        "renamed": [renamed(stream, 1) for stream in streams],
-        "a tenth of the time, a year later": [stretched(stream, 0.1, 3e7) for stream in streams],
-        "only model and size": [fewer(stream, ("model", "size")) for stream in streams],
-        "crowded": [simulate(Service(seed, options.requests, load=0.4)) for seed in seeds],
-        "quieter noise, 300 models": [simulate(Service(seed, options.requests, models=300, noise=0.05)) for seed in seeds],
-    }
-    for name, moved in variants.items():
-        tables[f"Variant: {name}"] = compared(moved, short)
-    for title, rows in tables.items():
-        print(table(title, rows, COLUMNS), flush=True)
-    cost = lasting(20_000 if options.quick else options.events, 100)
+    seeds = range(SEEDS, SEEDS + (2 if options.quick else options.seeds))
+    tables = dict[str, list[dict[str, Any]]]()
+    for variant in VARIANTS:
+        names = tuple(PREDICTORS) if options.trees and variant == "base" else SHORT
+        tasks = [(variant, seed, options.requests, names) for seed in seeds]
+        title = f"{variant}: {options.requests} requests, seeds {seeds[0]} to {seeds[-1]}"
+        with ProcessPoolExecutor(2) as pool:
+            tables[title] = compared(list(pool.map(measured, tasks)))
+        print(table(title, tables[title], COLUMNS), flush=True)
+    cost = lasting(20_000 if options.quick else 1_000_000 if options.long else 100_000, SEEDS)
     columns = {"us": ".0f", "us, calm": ".0f", "keyed KB": ".0f", "intervals KB": ".0f", "light KB": ".1f", "evicted": ".0f"}
     print(table("Cost of predict + interval + learn, and memory", cost, columns))
     if options.json:

@@ -5,17 +5,13 @@ request's start. Run: PYTHONPATH=tests python -m benchmarks.latency [--data FOLD
 """
 
 import argparse
-import csv
-import gzip
 import json
 import math
-import random
 import statistics
 import sys
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,43 +22,12 @@ from pointsman.models.conformal import Conformal
 from pointsman.models.engine import Engine
 from pointsman.models.situation import Situation
 
+from .engine_core import scores
+from .engine_runs import COMPLETED, PAUSE_S, SAMPLED, STARTED, Served, Stream, joined, load, shuffled, without_gauges
 from .policies import EPOCH, data_folder, table
 
 SPLITS = (((100, 400, 1000, 1500), (200, 600, 800)), ((100, 200, 600, 1000), (400, 800, 1500)), ((100, 200, 400, 600, 800, 1000), (1500,)))
-PAUSE_S = 60.0
-AROUND_S = 5.0
-CHARACTERS_PER_TOKEN = 4.8
 METRICS = ("TTFT", "end to end")
-STARTED, SAMPLED, COMPLETED = 2, 1, 0
-
-
-@dataclass(frozen=True, slots=True)
-class Served:
-    """A recorded request: what it asked and what came of it."""
-
-    scale: int
-    input_tokens: int
-    output_tokens: int
-    ttft_s: float
-    latency_s: float
-
-
-class Happening(NamedTuple):
-    """A start, a sample of the engine or a completion; at the same moment completions come first."""
-
-    at: float
-    kind: int
-    request_id: str
-    gauges: Mapping[str, float]
-
-
-@dataclass(slots=True)
-class Stream:
-    """Happenings in the order of time, and the requests in them."""
-
-    happenings: list[Happening] = field(default_factory=list)
-    requests: dict[str, Served] = field(default_factory=dict)
-
 
 Forecast = tuple[float, float]
 """TTFT and latency in seconds."""
@@ -75,61 +40,7 @@ class Guess(NamedTuple):
     is_beyond: bool = False
     near: tuple[float, ...] = ()
     in_flight: int = 0
-
-
-def _rows(path: Path) -> list[dict[str, str]]:
-    with gzip.open(path, "rt") as file:
-        return list(csv.DictReader(file))
-
-
-def load(folder: Path) -> dict[int, Stream]:
-    """Each run by its load, on a clock that begins with its first request."""
-    by_scale: dict[int, list[dict[str, str]]] = {}
-    for row in _rows(folder / "requests.csv.gz"):
-        by_scale.setdefault(int(row["scale"]), []).append(row)
-    return {scale: _run(folder, scale, rows) for scale, rows in by_scale.items()}
-
-
-def _run(folder: Path, scale: int, rows: Sequence[Mapping[str, str]]) -> Stream:
-    begin = min(float(row["start"]) for row in rows)
-    stream = Stream()
-    for place, row in enumerate(rows):
-        name, start, latency = f"{scale}-{place}", float(row["start"]) - begin, float(row["total_chunk_time"])
-        tokens = max(1, round(int(row["out_len"]) / CHARACTERS_PER_TOKEN))
-        stream.requests[name] = Served(scale, int(row["in_len"]), tokens, float(row["first_chunk_time"]), latency)
-        stream.happenings += [Happening(start, STARTED, name, {}), Happening(start + latency, COMPLETED, name, {})]
-    end = max(happening.at for happening in stream.happenings)
-    for sample in _rows(folder / f"engine_scale{scale}.csv.gz"):
-        at = float(sample["timestamp"]) - begin
-        if -AROUND_S <= at <= end + AROUND_S:
-            gauges = {name: float(value) for name, value in sample.items() if name != "timestamp"}
-            stream.happenings.append(Happening(at, SAMPLED, "", gauges))
-    stream.happenings.sort(key=lambda one: (one.at, one.kind))
-    return stream
-
-
-def joined(runs: Mapping[int, Stream], scales: Sequence[int], begin: float = EPOCH) -> Stream:
-    """Runs one after the other, a minute apart."""
-    whole, clock = Stream(), begin
-    for place, scale in enumerate(scales):
-        for one in runs[scale].happenings:
-            whole.happenings.append(one._replace(at=one.at + clock, request_id=f"{place}/{one.request_id}"))
-        whole.requests |= {f"{place}/{name}": request for name, request in runs[scale].requests.items()}
-        clock = whole.happenings[-1].at + PAUSE_S
-    return whole
-
-
-def shuffled(stream: Stream, seed: int = 1) -> Stream:
-    """The same with the lengths of the prompts dealt anew: they say nothing of the answers any more."""
-    lengths = [request.input_tokens for request in stream.requests.values()]
-    random.Random(seed).shuffle(lengths)
-    dealt = {name: replace(request, input_tokens=length) for (name, request), length in zip(stream.requests.items(), lengths, strict=True)}
-    return Stream(stream.happenings, dealt)
-
-
-def without_gauges(stream: Stream) -> Stream:
-    """The same without a word from the engine."""
-    return Stream([one for one in stream.happenings if one.kind != SAMPLED], stream.requests)
+    beyond: float = 0.0
 
 
 def predicted(engine: Engine, stream: Stream) -> dict[str, Guess]:
@@ -144,10 +55,9 @@ def predicted(engine: Engine, stream: Stream) -> dict[str, Guess]:
             engine.complete(name, at, 1000.0 * request.latency_s, 1000.0 * request.ttft_s, success=True, output_tokens=request.output_tokens)
             continue
         situation = Situation(at, input_tokens=request.input_tokens)
-        beyond, in_flight = engine.beyond(situation), len(engine.queue)
-        said = engine.start(name, situation)
+        in_flight, said = len(engine.queue), engine.start(name, situation)
         forecast = (math.exp(said.ttft_ms) / 1000.0, math.exp(said.latency_ms) / 1000.0) if said else (0.0, 0.0)
-        guesses[name] = Guess(forecast, beyond, said.near if said else (), in_flight)
+        guesses[name] = Guess(forecast, engine.is_beyond, said.near if said else (), in_flight, said.beyond if said else 0.0)
     return guesses
 
 
@@ -266,7 +176,7 @@ def _banded(stream: Stream, guesses: Mapping[str, Guess], metric: int) -> dict[s
     for _, kind, name, _ in stream.happenings:
         if kind == STARTED and guesses[name].near:
             guess = guesses[name]
-            issued[name] = band = conformal.issue(1000.0 * guess.forecast[metric], guess.near if metric == 0 else (), guess.in_flight)
+            issued[name] = band = conformal.issue(1000.0 * guess.forecast[metric], guess.near if metric == 0 else (), guess.in_flight, guess.beyond)
             bands[name] = (band.lower / 1000.0, band.upper / 1000.0)
         elif kind == COMPLETED and name in issued:
             conformal.observe(issued.pop(name), 1000.0 * outcome(stream.requests[name])[metric])
@@ -300,6 +210,10 @@ def costs(runs: Mapping[int, Stream], requests: int) -> list[dict[str, Any]]:
     return rows
 
 
+def _form(name: str) -> str:
+    return {"outcomes": ".0f", "WAPE %": ".1f", "Winkler s": ".1f"}.get(name, ".2f")
+
+
 def _kilobytes(engine: Engine) -> float:
     return len(json.dumps(engine.snapshot())) / 1000.0
 
@@ -323,6 +237,8 @@ def main(arguments: list[str] | None = None) -> None:
         print(table(f"WAPE, trained → tested on loads {title}", rows, {name: ".1f" for name in rows[0] if name != "policy"}), end="\n\n")
         results[f"intervals {title}"] = rows = intervals(runs, train, test)
         print(table(f"90 % intervals, {title}", rows, {name: ".2f" if name != "Winkler s" else ".1f" for name in rows[0] if name != "policy"}), end="\n\n")
+        results[f"core {title}"] = rows = scores(joined(runs, (*train, *test)), test)
+        print(table(f"Through the core, {title}", rows, {name: _form(name) for name in rows[0] if name != "policy"}), end="\n\n")
     results["cost"] = rows = costs(runs, 7_000 if options.quick else options.requests)
     print(table("Cost of an engine track", rows, {"µs a request": ".0f", "KB of state": ".0f"}))
     if options.json:

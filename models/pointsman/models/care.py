@@ -9,6 +9,7 @@ MOST_PROOF = 800
 DIVERGED = 4.0
 MISTAKE = 0.2
 RETURNS = 1.1
+CROWDED = 4.0
 WORST_LOG = 5.0
 
 
@@ -58,13 +59,18 @@ class Standing:
         """Σ |prediction - outcome| ÷ Σ |outcome| over all outcomes of this version."""
         return self.deviations / self.totals if self.totals > 0.0 else None
 
-    def observe(self, error: float, actual: float, said: float) -> None:
-        """An outcome with the |ln ratio| to what was said, and both in the metric's unit."""
+    def observe(self, error: float, actual: float, said: float, in_flight: float = 0.0) -> None:
+        """An outcome with the |ln ratio| to what was said, both in the metric's unit, and how many ran beside it.
+
+        The loss remembers four times as many outcomes as that: in a burst the short ones end first, and speak for nobody else.
+        """
         self.outcomes += 1
         rate = 1.0 / self.outcomes if self.outcomes < 50 else FADING
         away = abs(actual - said)
         self.error += rate * ((error if error < WORST_LOG else WORST_LOG) - self.error)
-        self.loss += rate * (away - self.loss)
+        slow, whole = 1.0 / (CROWDED * in_flight + 1.0), 1.0 / self.outcomes
+        slow = slow if slow < rate else rate
+        self.loss += (slow if slow > whole else whole) * (away - self.loss)
         self.deviations += away
         self.totals += actual
 

@@ -12,13 +12,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .arrays import read_singles, singles
-from .least_squares import RobustLeastSquares
+from .small_least_squares import SmallLeastSquares
 
 THOROUGH = 500
 SAMPLED = 4
+LEARNED = 3
 FADING = 0.005
+LEAST_SHARE = 0.002
+BEYOND = 4.0
 _LARGEST = 1e30
+_LARGEST_ROOT = 1e15
 _TINY = 1e-30
+_UNBOUNDED = (0.0, _LARGEST)
 _ROUNDING = 1e-6  # residuals are float32: a value that repeats must not fall out of its own interval
 
 
@@ -47,7 +52,7 @@ class Band(NamedTuple):
     """An interval with what is needed to judge it: plain values, kept with the request until its outcome; `Band.read` takes them back from a snapshot.
 
     `place` is where the request lies among others (ln median, then `near`), `scale` the size of residual expected,
-    `forms` the lower and upper ends that each form said, of which `lower` and `upper` repeat the chosen one's.
+    `forms` the lower and upper ends that each form said, of which `lower` and `upper` repeat the chosen one's (wider beyond known loads).
     """
 
     lower: float
@@ -87,7 +92,7 @@ class Conformal:
     ...     conformal.observe(conformal.issue(100.0), 80.0 + 61 * number % 41)
     >>> band = conformal.issue(100.0)
     >>> round(band.lower), round(band.upper), conformal.coverage()
-    (81, 117, 0.91)
+    (81, 117, 0.9)
     >>> round(conformal.quantile(100.0, 0.75))
     110
     """
@@ -98,7 +103,7 @@ class Conformal:
         self._settings = given = settings or ConformalSettings()
         self._scaled = _Scaled(given)
         self._near = None if given.light else _Near(given)
-        self._sizes: RobustLeastSquares | _Slope | None = _Slope() if given.light else None
+        self._sizes: SmallLeastSquares | _Slope | None = _Slope() if given.light else None
         self._scores = [0.0, 0.0]
         self._judged = 0
         self._level = 0.0
@@ -119,8 +124,12 @@ class Conformal:
         """The share of the last 500 outcomes that lay in their intervals; None before the first."""
         return self._kept / min(self._count, len(self._held)) if self._count else None
 
-    def issue(self, median: float, near: Sequence[float] = (), in_flight: int = 0) -> Band:
-        """The 90 % interval around a median, of a request beside which so many run."""
+    def issue(self, median: float, near: Sequence[float] = (), in_flight: int = 0, beyond: float = 0.0) -> Band:
+        """The 90 % interval around a median, of a request beside which so many run, at a load e^`beyond` times any whose outcomes are known.
+
+        Where there is no experience nobody knows to which side errors fall: the longer side counts for both, and grows by √(e^beyond), which is
+        what an error that stays the same in percent grows by on the scale of roots.
+        """
         median = self._sane(median)
         place = self._place(median, near)
         scale = self._scale_of(place)
@@ -130,7 +139,8 @@ class Conformal:
         if self._near is not None and (self._chosen() or self._count % SAMPLED == 0):
             forms += self._ends(median, *self._near.get(place, in_flight), 1.0)
         chosen = 2 * self._chosen()
-        return Band(forms[chosen], forms[chosen + 1], median, scale, place, forms)
+        ends = forms[chosen], forms[chosen + 1]
+        return Band(*(self._widened(median, *ends, beyond) if beyond > 0.0 else ends), median, scale, place, forms)
 
     def observe(self, band: Band, actual: float) -> None:
         """What came of it."""
@@ -144,7 +154,7 @@ class Conformal:
         self._scaled.learn(residual / band.scale)
         if self._near is not None:
             self._near.learn(residual, band.place)
-        if self._count <= THOROUGH or self._count % 2 or self._sizes is None:
+        if self._count <= THOROUGH or self._count % LEARNED == 0 or self._sizes is None:
             self._learn_size(band.place, abs(residual))
         self._level += max(1.0 / self._count, 0.01) * (actual - self._level)
 
@@ -184,7 +194,7 @@ class Conformal:
             conformal._near.restore(state["near"])
         if state["sizes"] is not None:
             if conformal._sizes is None:
-                conformal._sizes = RobustLeastSquares(0)
+                conformal._sizes = SmallLeastSquares(0)
             conformal._sizes.restore(state["sizes"])
         return conformal
 
@@ -192,8 +202,8 @@ class Conformal:
         return int(self._near is not None and self._scores[1] < self._scores[0])
 
     def _sane(self, value: float) -> float:
-        low, high = self._settings.bounds or (0.0, _LARGEST)
-        return min(max(float(value), low), high) if math.isfinite(value) else low
+        low, high = self._settings.bounds or _UNBOUNDED
+        return value if low <= value <= high else high if high < value < math.inf else low
 
     def _default(self, median: float) -> tuple[float, float]:
         """A wide guess for a young track: a quarter to four times the median, or 0.3 of the bounds' width to each side."""
@@ -203,7 +213,7 @@ class Conformal:
         return max(median - 0.3 * (high - low), low), min(median + 0.3 * (high - low), high)
 
     def _place(self, median: float, near: Sequence[float]) -> tuple[float, ...]:
-        others = (max(-1e6, min(1e6, one)) if math.isfinite(one) else 0.0 for one in near[: self._settings.coordinates])
+        others = [one if -1e6 < one < 1e6 else 0.0 for one in near[: self._settings.coordinates]]
         if self._settings.bounds is not None:
             return median, *others
         return math.log(median + 0.001 * self._level + _TINY), *others
@@ -219,7 +229,7 @@ class Conformal:
 
     def _learn_size(self, place: tuple[float, ...], residual: float) -> None:
         if self._sizes is None:
-            self._sizes = RobustLeastSquares(len(place))
+            self._sizes = SmallLeastSquares(len(place))
         self._sizes.learn(place, math.log(min(residual / self._root(place), _LARGEST) + 0.02))
 
     def _residual(self, actual: float, median: float) -> float:
@@ -229,11 +239,17 @@ class Conformal:
         """The value that lies so far from the median: the residual's inverse."""
         if self._settings.bounds is not None:
             return self._sane(median + residual)
-        return min(max(math.sqrt(median) + residual, 0.0) ** 2, _LARGEST)
+        root = math.sqrt(median) + residual
+        return (root * root if root < _LARGEST_ROOT else _LARGEST) if root > 0.0 else 0.0
 
     def _ends(self, median: float, low: float, high: float, scale: float) -> tuple[float, float]:
-        lower, upper = self._shifted(median, low * scale), self._shifted(median, high * scale)
-        return lower * (1.0 - _ROUNDING), min(upper * (1.0 + _ROUNDING), self._settings.bounds[1] if self._settings.bounds else _LARGEST)
+        lower, upper = self._shifted(median, low * scale), self._shifted(median, high * scale) * (1.0 + _ROUNDING)
+        most = _LARGEST if self._settings.bounds is None else self._settings.bounds[1]
+        return lower * (1.0 - _ROUNDING), upper if upper < most else most
+
+    def _widened(self, median: float, lower: float, upper: float, beyond: float) -> tuple[float, float]:
+        reach = max(abs(self._residual(lower, median)), abs(self._residual(upper, median))) * math.exp(0.5 * min(beyond, 10.0))
+        return self._ends(median, -reach, reach, 1.0)
 
     def _cover(self, held: bool) -> None:
         place = self._count % len(self._held)
@@ -268,7 +284,16 @@ class _Levels:
     def get(self, in_flight: int) -> tuple[float, float]:
         """The shares to leave below and above: while outcomes are too late to correct them they don't grow."""
         most = self.nominal if in_flight * self.rate > 0.3 else 6.0 * self.nominal
-        return min(max(self.low, 0.002), most), min(max(self.high, 0.002), most)
+        low, high = self.low if self.low < most else most, self.high if self.high < most else most
+        return low if low > LEAST_SHARE else LEAST_SHARE, high if high > LEAST_SHARE else LEAST_SHARE
+
+    def stretched(self, low: float, high: float) -> tuple[float, float]:
+        """The ends, further out where a level asks for less than nothing: half as far again at -0.1, beyond all that was kept."""
+        if self.low < 0.0 and low < 0.0:
+            low *= math.exp(BEYOND * -self.low)
+        if self.high < 0.0 and high > 0.0:
+            high *= math.exp(BEYOND * -self.high)
+        return low, high
 
     def observe(self, below: bool, above: bool) -> None:
         """An outcome fell below, above or neither."""
@@ -290,8 +315,7 @@ class _Scaled:
 
     def get(self, in_flight: int) -> tuple[float, float]:
         """The residuals between which the outcome should lie."""
-        low, high = self.levels.get(in_flight)
-        return _between(self.ordered, low, high)
+        return self.levels.stretched(*_between(self.ordered, *self.levels.get(in_flight)))
 
     def learn(self, residual: float) -> None:
         """Take one in and let the oldest go."""
@@ -334,16 +358,24 @@ class _Near:
         held, nearest = len(self._residuals), self._settings.neighbours
         if held <= nearest:
             return np.sort(self._residuals)
-        away = np.zeros(held, np.float32)
-        for row, coordinate in zip(self._places, place, strict=False):
-            apart = row[:held] - np.float32(coordinate)
-            away += apart * apart
-        return np.sort(self._residuals[np.argpartition(away, nearest)[:nearest]])
+        apart = self._places[:, :held] - self._here(place)[:, None]
+        apart *= apart
+        away = np.add.reduce(apart, axis=0)
+        edge = np.partition(away, nearest - 1)[nearest - 1]
+        near: NDArray[np.float32] = self._residuals[away <= edge]
+        if len(near) > nearest:  # of those at the edge the first by place: the same on every machine
+            near = self._residuals[np.sort(np.argsort(away, kind="stable")[:nearest])]
+        near.sort()
+        return near
+
+    def _here(self, place: tuple[float, ...]) -> NDArray[np.float32]:
+        """As many coordinates as are kept."""
+        short = len(self._places) - len(place)
+        return np.array(place if not short else (*place, *(0.0,) * short)[: len(self._places)], np.float32)
 
     def get(self, place: tuple[float, ...], in_flight: int) -> tuple[float, float]:
         """The residuals between which the outcome should lie."""
-        low, high = self.levels.get(in_flight)
-        return _between(self.around(place), low, high)
+        return self.levels.stretched(*_between(self.around(place), *self.levels.get(in_flight)))
 
     def learn(self, residual: float, place: tuple[float, ...]) -> None:
         """Take one in and let the oldest go."""
@@ -354,8 +386,7 @@ class _Near:
             self._residuals = np.append(self._residuals, kept)
         else:
             self._residuals[self._next] = kept
-        for row, coordinate in zip(self._places, place, strict=False):
-            row[self._next] = coordinate
+        self._places[:, self._next] = self._here(place)
         self._next = (self._next + 1) % self._settings.ring
 
     def snapshot(self) -> dict[str, Any]:

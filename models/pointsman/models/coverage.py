@@ -7,6 +7,7 @@ OUTCOMES = 500
 FEWEST = 200
 LOWEST, HIGHEST = 0.86, 0.94
 FADING = 0.005
+_FADES = 1.0 / FADING
 _MISSED = 0.1
 
 
@@ -43,13 +44,18 @@ class Coverage:
 
     def observe(self, lower: float, upper: float, actual: float, slack: float = 0.0) -> None:
         """An outcome and the interval that was issued for it; one within `slack` of an end is on it."""
-        if len(self._recent) == OUTCOMES:
-            self._count(self._recent.popleft(), -1)
-        place = 2 if lower < actual < upper else int(lower - slack <= actual <= upper + slack)
-        self._recent.append(place)
+        recent, score = self._recent, upper - lower
+        if len(recent) == OUTCOMES:
+            self._count(recent.popleft(), -1)
+        if lower < actual < upper:
+            place = 2
+        else:
+            place = int(lower - slack <= actual <= upper + slack)
+            score += 2.0 / _MISSED * max(lower - actual, actual - upper)
+        recent.append(place)
         self._count(place, 1)
-        score = upper - lower + 2.0 / _MISSED * max(lower - actual, actual - upper, 0.0)
-        self.winkler += max(FADING, 1.0 / len(self._recent)) * (score - self.winkler)
+        held = len(recent)
+        self.winkler += (FADING if held > _FADES else 1.0 / held) * (score - self.winkler)
 
     def snapshot(self) -> list[Any]:
         """The state as plain values."""

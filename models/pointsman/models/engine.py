@@ -14,6 +14,7 @@ from .engine_experts import Experts
 from .engine_gauges import Gauges, Hosts
 from .engine_lengths import YOUNG, Lengths, quantile
 from .engine_queue import DRAINS, EXPERTS, FULL, STEPS, Crowd, Queue, Underway
+from .engine_reach import Reach
 from .forest import RotatingForest
 from .quantiles import SlidingQuantiles
 from .situation import Situation
@@ -22,7 +23,6 @@ STALE_S = 10.0
 CONTINUOUS_S = 30.0
 PREFILL_STEP = 0.1
 PACES = (4, 16, 64)
-FAR_BEYOND = 1.1
 LONG_WAIT = 5.0
 SHORTEST_LENGTH = 0.5
 INPUTS = 12
@@ -37,12 +37,14 @@ _LONGEST_S = 1e3
 class EngineForecast:
     """ln of the median TTFT and latency in ms; `near` says how like another a request is: load, ln gap, ln length and ln wait, each in e-folds of effect.
 
+    `beyond` is ln of how many times further the load is, or was for someone still in flight, than any of which outcomes are known.
     `near` is for intervals of the TTFT; those of the latency held better by the median alone (benchmarks.latency).
     """
 
     ttft_ms: float
     latency_ms: float
     near: tuple[float, ...]
+    beyond: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +90,7 @@ class Engine:
         self.sampled_at: float | None = None
         self.prefill = 0.0
         self.area = 0.0
-        self.lived = [0.0, math.inf]
+        self.reach = Reach(PACES[1:])
         self.starts: deque[float] = deque(maxlen=PACES[-1])
         self.ends: deque[tuple[float, float]] = deque(maxlen=256)
 
@@ -119,13 +121,23 @@ class Engine:
         log_input = math.log1p(max(situation.input_tokens or 0, 0))
         entry = self.queue.enter(request_id, now, log_input)
         entry.area, entry.in_flight = self.area, len(self.queue) - 1
-        gaps = [now - self.starts[-count] if len(self.starts) >= count else _LONGEST_S for count in PACES]
+        gaps = self._gaps(now)
         self.starts.append(now)
-        entry.gap = _single(gaps[-1])
+        entry.gaps = _single(gaps[1]), _single(gaps[2])
+        self.queue.note(request_id, entry, _single(self.reach.beyond(entry.in_flight, entry.gaps)))
         if len(self.lengths) < YOUNG or not self.times.is_known:
             return None
         outlook = self._outlook(entry, gaps)
         return self._forecast(entry, outlook, gaps)
+
+    def peek(self, situation: Situation) -> EngineForecast | None:
+        """What `start` would say of such a request; changes nothing."""
+        kept = self.clock, self.queue, self.starts, self.gauges, self.area
+        self.clock, self.queue, self.starts = self.clock.copy(), self.queue.copy(), self.starts.copy()
+        try:
+            return self.start("", situation)
+        finally:
+            self.clock, self.queue, self.starts, self.gauges, self.area = kept
 
     def complete(
         self, request_id: str, now: float, latency_ms: float | None, ttft_ms: float | None, *, success: bool, output_tokens: int | None = None
@@ -143,10 +155,16 @@ class Engine:
         """A request was given up without a word of its end."""
         self.queue.leave(request_id)
 
-    def beyond(self, situation: Situation) -> bool:
-        """Whether more requests are in flight, or arrive faster, than at any time whose outcome is known: intervals can't be trusted there."""
-        gap = situation.now - self.starts[0] if len(self.starts) == PACES[-1] else math.inf
-        return len(self.queue) > FAR_BEYOND * self.lived[0] + 1.0 or gap * FAR_BEYOND < self.lived[1] < math.inf
+    @property
+    def is_beyond(self) -> bool:
+        """Whether the load is beyond any of which outcomes are known (`Reach`), or was when someone started who is still in flight.
+
+        Intervals can't be trusted then: what becomes of such loads is not known yet.
+        """
+        return bool(self.queue.strangers)
+
+    def _gaps(self, now: float) -> list[float]:
+        return [now - self.starts[-count] if len(self.starts) >= count else _LONGEST_S for count in PACES]
 
     # physics
 
@@ -212,7 +230,7 @@ class Engine:
         per_token = math.exp(self.forest.predict(x, SPEED)) if self.forest.is_ready else outlook.crowded / outlook.length
         latency = max(wait + outlook.length * per_token, ttft)
         near = (1.5 * x[3], 0.5 * x[5], 0.3 * x[1], 0.3 * x[2])
-        return EngineForecast(math.log(1000.0 * ttft), math.log(1000.0 * latency), near)
+        return EngineForecast(math.log(1000.0 * ttft), math.log(1000.0 * latency), near, self.queue.beyond)
 
     def _correction(self, x: Sequence[float], wait: float) -> float:
         """The forest's log ratio; where there is a wait the physics knows better than leaves at loads never seen: half of it, at most ½."""
@@ -246,7 +264,7 @@ class Engine:
             length = max(self.clock.now(now) - self.clock.at(now - latency + wait), SHORTEST_LENGTH)
         self.ends.append((now, entry.started))
         self.lengths.add(entry.log_input, length)
-        self.lived = [max(self.lived[0], entry.in_flight), min(self.lived[1], entry.gap)]
+        self.reach.learn(entry.in_flight, entry.gaps)
         if ttft is not None and (entry.is_free or not entry.inputs):
             self.idle.update(_single(ttft))
         if entry.inputs:
@@ -286,7 +304,8 @@ class Engine:
             "forest": self.forest.snapshot(),
             "idle": self.idle.snapshot(),
             "gauges": list(astuple(self.gauges)) if self.gauges is not None else None,
-            "now": [self.sampled_at, self.prefill, self.area, self.lived[0], self.lived[1] if math.isfinite(self.lived[1]) else None],
+            "now": [self.sampled_at, self.prefill, self.area],
+            "reach": self.reach.snapshot(),
             "starts": list(self.starts),
             "ends": [list(pair) for pair in self.ends],
         }
@@ -300,8 +319,8 @@ class Engine:
         self.forest.restore(state["forest"])
         self.idle.restore(state["idle"])
         self.gauges = Gauges(*state["gauges"]) if state["gauges"] is not None else None
-        self.sampled_at, self.prefill, self.area, most, gap = state["now"]
-        self.lived = [most, math.inf if gap is None else gap]
+        self.sampled_at, self.prefill, self.area = state["now"]
+        self.reach.restore(state["reach"])
         self.starts = deque(state["starts"], maxlen=PACES[-1])
         self.ends = deque(((end, started) for end, started in state["ends"]), maxlen=256)
 

@@ -119,6 +119,13 @@ class VirtualClock:
         share = (moment - before) / (after - before) if after > before else 1.0
         return self._values[place - 1] + (self._values[place] - self._values[place - 1]) * share
 
+    def copy(self) -> "VirtualClock":
+        """One that goes on by itself."""
+        clock = VirtualClock()
+        clock.value, clock.speed, clock.last, clock.usual_gap = self.value, self.speed, self.last, self.usual_gap
+        clock._moments, clock._values = self._moments.copy(), self._values.copy()
+        return clock
+
     def snapshot(self) -> dict[str, Any]:
         """The state as plain values."""
         history: NDArray[np.float64] = np.array([self._moments, self._values])

@@ -3,7 +3,7 @@
 import heapq
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
@@ -29,7 +29,8 @@ class Underway:
     """A request in flight and what was said of it; all but the first two groups are kept with single precision.
 
     `started`, `admitted` (V when it left the queue) and `area` (requests running × s) by then; `level` draws its length among its neighbours';
-    the rest as logarithms of seconds: what each expert said of its TTFT; `load` (in flight ÷ slots), `gap` of the last 64 starts, `in_flight` beside it.
+    the rest as logarithms of seconds: what each expert said of its TTFT; `load` (in flight ÷ slots), `gaps` of the last 16 and 64 starts, `in_flight`
+    beside it, `beyond` known loads.
     """
 
     started: float
@@ -39,9 +40,10 @@ class Underway:
     area: float = 0.0
     experts: tuple[float, ...] = (0.0,) * EXPERTS
     load: float = 0.0
-    gap: float = 0.0
+    gaps: tuple[float, float] = (0.0, 0.0)
     in_flight: int = 0
     is_free: bool = False
+    beyond: float = 0.0
     inputs: bytes = b""
 
     @property
@@ -55,14 +57,14 @@ class Underway:
 
     def rough(self) -> list[float]:
         """What is kept with single precision."""
-        return [*self.experts, self.load, self.gap, float(self.in_flight), float(self.is_free)]
+        return [*self.experts, self.load, *self.gaps, float(self.in_flight), float(self.is_free), self.beyond]
 
     @classmethod
     def read(cls, exact: list[float], rough: list[float], inputs: bytes) -> "Underway":
         """The request of a snapshot."""
         started, log_input, level, admitted, area = exact
-        load, gap, in_flight, is_free = rough[EXPERTS:]
-        return cls(started, log_input, level, admitted, area, tuple(rough[:EXPERTS]), load, gap, int(in_flight), bool(is_free), inputs)
+        load, fast, steady, in_flight, is_free, beyond = rough[EXPERTS:]
+        return cls(started, log_input, level, admitted, area, tuple(rough[:EXPERTS]), load, (fast, steady), int(in_flight), bool(is_free), beyond, inputs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,12 +106,13 @@ class Drain:
 class Queue:
     """Requests of one track that wait and run, in the order of their arrival."""
 
-    __slots__ = ("drains", "evicted", "foreign", "held", "most_running", "running", "started", "waiting", "waiting_tokens")
+    __slots__ = ("drains", "evicted", "foreign", "held", "most_running", "running", "started", "strangers", "waiting", "waiting_tokens")
 
     def __init__(self) -> None:
         self.waiting: dict[str, Underway] = {}
         self.running: dict[str, Underway] = {}
         self.drains: list[Drain] = []
+        self.strangers: dict[str, float] = {}
         self.most_running = 0.0
         self.held = 0
         self.foreign = 0.0
@@ -123,8 +126,7 @@ class Queue:
     def enter(self, request_id: str, now: float, log_input: float) -> Underway:
         """A request arrives and waits."""
         if len(self) >= MOST_IN_FLIGHT:
-            oldest = self.running or self.waiting
-            del oldest[next(iter(oldest))]
+            self.leave(next(iter(self.running or self.waiting)))
             self.evicted += 1
         self.started += 1
         entry = self.waiting[request_id] = Underway(now, log_input, (self.started * GOLDEN) % 1.0)
@@ -132,13 +134,24 @@ class Queue:
 
     def leave(self, request_id: str) -> Underway | None:
         """A request is over, however it ended."""
+        self.strangers.pop(request_id, None)
         return self.running.pop(request_id, None) or self.waiting.pop(request_id, None)
+
+    def note(self, request_id: str, entry: Underway, beyond: float) -> None:
+        """So far beyond known loads a request starts."""
+        entry.beyond = beyond
+        if beyond > 0.0:
+            self.strangers[request_id] = beyond
+
+    @property
+    def beyond(self) -> float:
+        """The farthest that any in flight started beyond known loads; 0 where none did."""
+        return max(self.strangers.values(), default=0.0)
 
     def admit(self, waiting: int, virtual: float) -> None:
         """Let the oldest in until this many wait."""
         for request_id in list(islice(self.waiting, max(len(self.waiting) - waiting, 0))):
-            entry = self.running[request_id] = self.waiting.pop(request_id)
-            entry.admitted = virtual
+            self.running[request_id] = replace(self.waiting.pop(request_id), admitted=virtual)
 
     def observe(self, running: float, is_full: bool) -> None:
         """So many ran at once; as many as ever, while others waited, says how many slots there are."""
@@ -212,6 +225,15 @@ class Queue:
             entered.append(coming)
         return seconds
 
+    def copy(self) -> "Queue":
+        """One that goes on by itself; requests in flight are the same, nothing but their admission changes them."""
+        queue = Queue()
+        for name in Queue.__slots__:
+            setattr(queue, name, getattr(self, name))
+        queue.waiting, queue.running, queue.strangers = self.waiting.copy(), self.running.copy(), self.strangers.copy()
+        queue.drains = [Drain(drain.finishing.copy(), drain.seconds, drain.virtual) for drain in self.drains]
+        return queue
+
     def snapshot(self) -> dict[str, Any]:
         """The state as plain values."""
         entries = [*self.running.items(), *self.waiting.items()]
@@ -235,7 +257,8 @@ class Queue:
         inputs, at = unpack(state["bytes"], "<u1").tobytes(), 0
         for place, (name, size) in enumerate(zip(names, state["inputs"], strict=True)):
             where = queue.running if place < state["ran"] else queue.waiting
-            where[name] = Underway.read(exact[place], rough[place], inputs[at : at + size])
+            where[name] = entry = Underway.read(exact[place], rough[place], inputs[at : at + size])
+            queue.note(name, entry, entry.beyond)
             at += size
         queue.drains = [Drain(unpack(text, "<f8").tolist(), seconds, virtual) for text, seconds, virtual in state["drains"]]
         queue.most_running, queue.held, queue.foreign, queue.started, queue.evicted, queue.waiting_tokens = state["now"]

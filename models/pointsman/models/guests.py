@@ -10,7 +10,7 @@ _SMALLEST = 1e-9
 
 
 class FromKeyed:
-    """What requests alike had (`Keyed`); it notes every request as it starts, so that it has no answer to a mere question."""
+    """What requests alike had (`Keyed`)."""
 
     name = "keyed"
     prior = 0.02
@@ -21,8 +21,11 @@ class FromKeyed:
 
     def predict(self, view: View) -> Said | None:
         """The median of those alike, corrected; the track's own before there are any."""
-        if view.situation is None or view.is_question:
+        if view.situation is None:
             return None
+        if view.is_question:
+            median = self.keyed.peek(view.situation)
+            return Said(view.centre if median is None else math.log(max(median, _SMALLEST)))
         kept = self.keyed.predict(view.situation)
         return Said(view.centre if kept.median is None else math.log(max(kept.median, _SMALLEST)), kept)
 

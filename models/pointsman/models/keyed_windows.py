@@ -7,6 +7,8 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 
 class KeyedWindows:
     """For each of at most `most` keys the last `size` values (whole numbers in ±32,767) and when it was last asked for.
@@ -74,6 +76,16 @@ class KeyedWindows:
         self.used[place] = now
         return place
 
+    def find(self, tag: int, now: float) -> int:
+        """The same for a mere question: nothing is noted, and the place is -1 where there is no such key."""
+        at = bisect_left(self._tags, tag)
+        if at == len(self._tags) or self._tags[at] != tag:
+            self.since = -1.0
+            return -1
+        place = self._places[at]
+        self.since = max(now - self.used[place], 0.0)
+        return place
+
     def learn(self, tag: int, value: int, now: float) -> int:
         """Take in a value of a key; its place."""
         at = bisect_left(self._tags, tag)
@@ -89,7 +101,8 @@ class KeyedWindows:
             self.count[place] = count = count + 1
         ordered = sorted(self._values[start : start + count])
         self.median[place] = 0.5 * (ordered[(count - 1) // 2] + ordered[count // 2])
-        self.spread[place] = min(ordered[(3 * count) // 4] - ordered[count // 4], 32_767)
+        if self._width:
+            self.spread[place] = min(ordered[(3 * count) // 4] - ordered[count // 4], 32_767)
         self.last[place] = value
         return place
 
@@ -113,8 +126,8 @@ class KeyedWindows:
 
     def _add(self, tag: int) -> int:
         if len(self._tags) >= self._most:
-            place = self.used.index(min(self.used))
-            gone = self._places.index(place)
+            place = int(np.frombuffer(self.used).argmin())
+            gone = int((np.frombuffer(self._places, np.uint16) == place).argmax())
             del self._tags[gone], self._places[gone]
             self.evicted += 1
             self.count[place] = self._next[place] = 0

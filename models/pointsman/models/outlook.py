@@ -20,6 +20,7 @@ LIGHT = frozenset({"linear"})
 
 Sayings = dict[str, Saying]
 NONE: Sayings = {}
+NOWHERE = (0.0, 0.0, 0.0, 0.0)  # for the latency of an engine, whose intervals hold better by the median alone (benchmarks.latency)
 
 
 class Outlook:
@@ -78,13 +79,8 @@ class Outlook:
         self.pace.observe(situation.now)
         if self.config.learners == "auto" and self.is_full == self.pace.is_busy:
             self._choose()
-        x, place = features(situation), near(situation) if self.is_full else ()
-        forecast = self._forecast(request_id, situation) if is_new else None
-        views = {metric: View(x, situation=situation) for metric in self.predictors}
-        places = dict.fromkeys(self.predictors, place)
-        if forecast is not None:
-            for metric, log in (("latency_ms", forecast.latency_ms), ("ttft_ms", forecast.ttft_ms)):
-                views[metric].engine, places[metric] = log, forecast.near
+        x = features(situation)
+        views, places = self._views(x, situation, self._forecast(request_id, situation) if is_new else None)
         sayings: Sayings = {}
         for metric, predictor in self.predictors.items():
             saying = predictor.issue(views[metric], self.active[metric], places[metric], situation.in_flight, situation.now, is_full=self.is_full)
@@ -92,16 +88,30 @@ class Outlook:
                 sayings[metric] = saying
         return x, sayings
 
+    def _views(
+        self, x: dict[str, float], situation: Situation, forecast: EngineForecast | None, *, is_question: bool = False
+    ) -> tuple[dict[str, View], dict[str, tuple[float, ...]]]:
+        """What the models of each metric see of a request, and how it lies among others: as its engine says where it has one."""
+        views = dict.fromkeys(self.predictors, View(x, situation=situation, is_question=is_question))
+        places = dict.fromkeys(self.predictors, near(situation) if self.is_full else ())
+        if self.engine is not None:
+            places["latency_ms"] = NOWHERE
+        if forecast is not None:
+            places["ttft_ms"] = forecast.near
+            for metric, log in (("latency_ms", forecast.latency_ms), ("ttft_ms", forecast.ttft_ms)):
+                views[metric] = View(x, situation=situation, engine=log, beyond=forecast.beyond, is_question=is_question)
+        return views, places
+
     def intervals(self, sayings: Sayings) -> dict[str, Interval]:
         """The same in each metric's unit."""
         return {metric: self.predictors[metric].interval(saying) for metric, saying in sayings.items()}
 
     def expectation(self, situation: Situation) -> tuple[Expectation, dict[str, float]]:
         """What would be issued of such a request, priors where nothing was seen, and ln of the medians; reads only."""
-        x, place = features(situation), near(situation) if self.is_full else ()
+        views, places = self._views(features(situation), situation, self._peek(situation), is_question=True)
         logs, intervals = {}, {}
         for metric, predictor in self.predictors.items():
-            found = predictor.expected(View(x, situation=situation, is_question=True), self.active[metric], place, situation.in_flight, is_full=self.is_full)
+            found = predictor.expected(views[metric], self.active[metric], places[metric], situation.in_flight, is_full=self.is_full)
             logs[metric], intervals[metric] = found
         return Expectation(**intervals), logs
 
@@ -111,8 +121,9 @@ class Outlook:
 
     def latency(self, situation: Situation) -> tuple[float, tuple[float, ...]]:
         """ln of the latency's median, and how the request lies among others; reads only."""
-        saying, _ = self.predictors["latency_ms"].look(View(features(situation), situation=situation, is_question=True), self.active["latency_ms"])
-        return saying.log, near(situation)
+        views, places = self._views(features(situation), situation, self._peek(situation), is_question=True)
+        saying, _ = self.predictors["latency_ms"].look(views["latency_ms"], self.active["latency_ms"])
+        return saying.log, places["latency_ms"]
 
     # the engine
 
@@ -144,7 +155,7 @@ class Outlook:
         if self.outcomes < YOUNG:
             return False
         if self.engine is not None and len(self.engine.starts) >= YOUNG:
-            return self.engine.beyond(situation)
+            return self.engine.is_beyond
         return situation.in_flight > 1.25 * self.lived + 4.0
 
     def _forecast(self, request_id: str, situation: Situation) -> EngineForecast | None:
@@ -154,6 +165,15 @@ class Outlook:
             return self.engine.start(request_id, situation)
         except Exception:  # law 9
             self._renew_engine(situation.now)
+            return None
+
+    def _peek(self, situation: Situation) -> EngineForecast | None:
+        """What the engine would say of such a request; reads only."""
+        if self.engine is None:
+            return None
+        try:
+            return self.engine.peek(situation)
+        except Exception:  # law 9
             return None
 
     def _renew_engine(self, now: float) -> None:

@@ -62,7 +62,10 @@ class Predictions:
         """Intervals that don't hold what they promise, and those of the alerts `known` that do again."""
         found = []
         for metric, predictor in track.outlook.predictors.items():
-            coverage, fingerprint = predictor.coverage, f"{track.name}/{metric}/coverage"
+            coverage = predictor.coverage
+            if not known and not coverage.is_off():
+                continue
+            fingerprint = f"{track.name}/{metric}/coverage"
             is_off = coverage.is_off(BACK if fingerprint in known else 0.0)
             if is_off or fingerprint in known:
                 found.append(Finding(fingerprint, coverage.share or 0.0, 0.9, is_off))

@@ -284,6 +284,7 @@ class Scope:
         x = attempt.features or features(track.situation(attempt.context, 0.0, self.clock))
         track.learn(event, x, attempt.sayings, attempt.timeouts, waited, self.clock)
         self._tell_models(self.predictions.learned(track, self.constraints.breaches))
+        self._tell_models(self.predictions.loaded(track, self.constraints.breaches, self.clock))
         self._tell_drift(event.track, self.routing.learn(event, attempt.context, track, self.clock))
         done = Done(attempt.context, x, attempt.sayings.get("quality_score")) if event.quality_score is None else None
         self.join.finish(event.request_id, event.track, done)
@@ -521,11 +522,15 @@ class Scope:
         ratios: dict[str, list[float]] = {name: [] for name in self.tracks}
         now = self.clock
         for attempt in self.join.flying.values():
-            if attempt.expected_s > 0.0 and attempt.track in ratios:
-                ratios[attempt.track].append((now - attempt.started_at) / attempt.expected_s)
+            expected = attempt.expected_s
+            if expected > 0.0 and attempt.track in ratios:
+                ratios[attempt.track].append((now - attempt.started_at) / expected)
         for name, found in ratios.items():
-            found.sort()
-            self.tracks[name].overdue = math.log(max(1.0, min(found[len(found) // 2], 20.0))) if len(found) >= 5 else 0.0
+            overdue = 0.0
+            if len(found) >= 5:
+                found.sort()
+                overdue = math.log(max(1.0, min(found[len(found) // 2], 20.0)))
+            self.tracks[name].overdue = overdue
 
     def _publish_if_due(self) -> None:
         if self.policy is not None and self.routing.is_due():
