@@ -339,7 +339,7 @@ class _Near:
         self._next = 0
 
     def around(self, place: tuple[float, ...]) -> NDArray[np.float32]:
-        """The residuals of the outcomes nearest to a place, in order."""
+        """The residuals of the outcomes nearest to a place, in order; all that are as near as the last of them, so that no machine's order decides."""
         held, nearest = len(self._residuals), self._settings.neighbours
         if held <= nearest:
             return np.sort(self._residuals)
@@ -347,7 +347,7 @@ class _Near:
         for row, coordinate in zip(self._places, place, strict=False):
             apart = row[:held] - np.float32(coordinate)
             away += apart * apart
-        return np.sort(self._residuals[np.argpartition(away, nearest)[:nearest]])
+        return np.sort(self._residuals[away <= np.partition(away, nearest - 1)[nearest - 1]])
 
     def get(self, place: tuple[float, ...], in_flight: int) -> tuple[float, float]:
         """The residuals between which the outcome should lie."""
