@@ -36,8 +36,11 @@ def _speed(running: int) -> float:
     return 60.0 / (1.0 + 0.25 * running)
 
 
-def simulated(count: int = 400, per_s: float = 0.5, seed: int = 1) -> list[Event]:
-    """Poisson arrivals; an answer is as long as its input."""
+def simulated(count: int = 400, per_s: float = 0.5, seed: int = 1, *, preempted: float = 0.0) -> list[Event]:
+    """Poisson arrivals; an answer is as long as its input.
+
+    With `preempted` prompts are read in chunks, which slows everyone while one is new, and so often a second the newest is pushed back to the queue's head.
+    """
     dice = random.Random(seed)
     arrivals, at = [], 0.0
     for number in range(count):
@@ -46,6 +49,7 @@ def simulated(count: int = 400, per_s: float = 0.5, seed: int = 1) -> list[Event
     events: list[Event] = []
     waiting: list[tuple[float, str, int]] = []
     running: dict[str, list[float]] = {}
+    left: dict[str, list[float]] = {}
     now, sample, made = 0.0, 0.0, 0.0
     arrivals.reverse()
     while arrivals or waiting or running:
@@ -55,8 +59,13 @@ def simulated(count: int = 400, per_s: float = 0.5, seed: int = 1) -> list[Event
             events.append(Event(waiting[-1][0], "start", waiting[-1][1], waiting[-1][2]))
         while waiting and len(running) < SLOTS:
             start, name, tokens = waiting.pop(0)
-            running[name] = [float(tokens), start, now, tokens]
-        speed = _speed(len(running))
+            running[name] = left.pop(name, [float(tokens), start, now, tokens])
+        if preempted and len(running) > 1 and dice.random() < preempted * STEP_S:
+            name, entry = running.popitem()
+            waiting.insert(0, (entry[1], name, int(entry[3])))
+            left[name] = entry
+        chunks = sum(now - entry[2] < 1.0 for entry in running.values()) if preempted else 0
+        speed = _speed(len(running)) / (1.0 + 0.3 * chunks)
         for name, entry in list(running.items()):
             entry[0] -= STEP_S * speed
             made += STEP_S * speed
@@ -103,6 +112,50 @@ def test_ttft_and_latency_come_close_to_the_truth_of_a_simulated_queue() -> None
     ttft, latency = wapes(BUSY, said)
     assert ttft < 0.12
     assert latency < 0.12
+
+
+def scaled(events: list[Event], times: float, tokens: int, *, prefix: str) -> list[Event]:
+    """The same on a slower engine, with more tokens, under other names of gauges."""
+    names = {
+        "vllm:num_requests_running": "num_running_reqs",
+        "vllm:num_requests_waiting": "num_queue_reqs",
+        "vllm:generation_tokens_total": "generation_tokens_total",
+    }
+    return [
+        event._replace(
+            at=times * event.at,
+            tokens=tokens * event.tokens,
+            latency_s=times * event.latency_s,
+            ttft_s=times * event.ttft_s,
+            gauges={prefix + names[name]: value * (tokens if "tokens" in name else 1) for name, value in event.gauges.items()},
+        )
+        for event in events
+    ]
+
+
+@pytest.mark.parametrize(("times", "tokens"), [(1.0, 1), (1.0, 3), (8.0, 1), (0.25, 3)])
+def test_scales_and_names_hardly_matter(times: float, tokens: int) -> None:
+    events = scaled(BUSY, times, tokens, prefix="sglang:")
+    ttft, latency = wapes(events, {event.name: forecast for event, forecast in play(Engine(), events)})
+    assert ttft < 0.13
+    assert latency < 0.13
+
+
+def test_another_kind_of_engine_is_predicted_better_than_by_the_last_value() -> None:
+    events = simulated(per_s=0.32, seed=5, preempted=0.05)
+    errors = wapes(events, {event.name: forecast for event, forecast in play(Engine(), events)})
+    last, at_start = (0.0, 0.0), dict[str, tuple[float, float]]()
+    for event in events:
+        if event.kind == "start":
+            at_start[event.name] = last
+        elif event.kind == "end":
+            last = event.ttft_s, event.latency_s
+    ends = [event for event in events if event.kind == "end"]
+    ends = ends[len(ends) // 2 :]
+    ttft = sum(abs(at_start[event.name][0] - event.ttft_s) for event in ends) / sum(event.ttft_s for event in ends)
+    latency = sum(abs(at_start[event.name][1] - event.latency_s) for event in ends) / sum(event.latency_s for event in ends)
+    assert errors[0] < 0.7 * ttft
+    assert errors[1] < 0.7 * latency
 
 
 def test_without_gauges_the_queue_is_found_from_completions() -> None:

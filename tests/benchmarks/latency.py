@@ -207,7 +207,9 @@ def costs(runs: Mapping[int, Stream], requests: int) -> list[dict[str, Any]]:
         if count >= mark:
             rows.append({"policy": f"after {count} requests", "µs a request": 1e6 * (time.process_time() - spent) / count, "KB of state": _kilobytes(engine)})
             mark = next(marks, 10**9)
-    return rows
+    for number in range(500):
+        engine.start(f"held {number}", Situation(clock + 0.01 * number, input_tokens=100 + number))
+    return [*rows, {"policy": "and 500 in flight", "µs a request": math.nan, "KB of state": _kilobytes(engine)}]
 
 
 def _form(name: str) -> str:

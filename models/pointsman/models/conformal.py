@@ -354,7 +354,7 @@ class _Near:
         self._next = 0
 
     def around(self, place: tuple[float, ...]) -> NDArray[np.float32]:
-        """The residuals of the outcomes nearest to a place, in order."""
+        """The residuals of the outcomes nearest to a place, in order; all that are as near as the last of them, so that no machine's order decides."""
         held, nearest = len(self._residuals), self._settings.neighbours
         if held <= nearest:
             return np.sort(self._residuals)

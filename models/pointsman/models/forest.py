@@ -180,7 +180,7 @@ class _Growth:
         self, dice: np.random.Generator, rows: NDArray[np.int64], nodes: list[int], starts: NDArray[np.int64]
     ) -> tuple[NDArray[np.int64], list[int], NDArray[np.int64]]:
         sizes = np.diff(starts, append=len(rows))
-        tried = dice.random((len(nodes), self.x.shape[1])).argsort(axis=1)[:, : self.tried]
+        tried = dice.random((len(nodes), self.x.shape[1])).argsort(axis=1, kind="stable")[:, : self.tried]
         uniform = dice.random((len(nodes), self.tried))
         owner = np.repeat(np.arange(len(nodes)), sizes)
         values = self.x[rows[:, None], tried[owner]]
