@@ -174,11 +174,12 @@ def test_what_is_not_valid_is_refused_and_nothing_is_recorded(change: dict[str, 
         assert optimizer.status() == {} and not optimizer.dead_letters()
 
 
-def test_another_start_of_the_same_request_is_no_repeat() -> None:
+def test_another_start_of_the_same_request_is_kept_and_runs_once() -> None:
     with Optimizer.open(":memory:", TWO, clock=at(0)) as optimizer:
         for tokens in (10, 10, 20):
             optimizer.record_request_start("r1", scope="chat", track="local", input_tokens=tokens)
-        assert (optimizer.status()["chat"]["events"], optimizer.status()["chat"]["duplicates"]) == (2, 1)
+        status = optimizer.status()["chat"]
+        assert (status["events"], status["duplicates"], status["tracks"]["local"]["in_flight"]) == (2, 2, 1)
 
 
 def test_a_sample_that_is_refused_does_not_end_the_sampling() -> None:

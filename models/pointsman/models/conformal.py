@@ -23,6 +23,7 @@ BEYOND = 4.0
 _LARGEST = 1e30
 _LARGEST_ROOT = 1e15
 _TINY = 1e-30
+_FARTHEST = math.log(2.0)  # beyond twice the known load nobody knows anything: wider still helps no one
 _UNBOUNDED = (0.0, _LARGEST)
 _ROUNDING = 1e-6  # residuals are float32: a value that repeats must not fall out of its own interval
 
@@ -248,7 +249,7 @@ class Conformal:
         return lower * (1.0 - _ROUNDING), upper if upper < most else most
 
     def _widened(self, median: float, lower: float, upper: float, beyond: float) -> tuple[float, float]:
-        reach = max(abs(self._residual(lower, median)), abs(self._residual(upper, median))) * math.exp(0.5 * min(beyond, 10.0))
+        reach = max(abs(self._residual(lower, median)), abs(self._residual(upper, median))) * math.exp(0.5 * min(beyond, _FARTHEST))
         return self._ends(median, -reach, reach, 1.0)
 
     def _cover(self, held: bool) -> None:

@@ -3,7 +3,9 @@
 from collections.abc import Container, Iterator
 from typing import Any, NamedTuple
 
+from pointsman.models.backing import Backing
 from pointsman.models.context import Context
+from pointsman.models.engine_gauges import recognised
 from pointsman.models.join import Attempt
 from pointsman.models.named import ModelRefusedError, check
 from pointsman.models.predictor import Predictor
@@ -12,6 +14,7 @@ from pointsman.models.track import TrackState
 from pointsman.schemas import ModelReport, OptimizationConfig, Reason, RequestStarted, ResourceSampled
 
 REPORT_S = 60.0
+ENOUGH = 20
 BACK = 0.01  # how far back within 86-94 % a coverage has to be for its alert to end
 
 
@@ -43,7 +46,8 @@ class Predictions:
 
     def __init__(self, config: OptimizationConfig) -> None:
         self.config = config
-        self.reported: dict[str, int] = {}
+        self.reported: dict[str, list[Any]] = {}
+        self.backing = Backing()
 
     def attempt(self, event: RequestStarted, context: Context, track: TrackState, pressure: float, now: float, *, is_new: bool) -> Attempt:
         """A request that goes to a track, with everything that is said of it."""
@@ -53,10 +57,21 @@ class Predictions:
         return Attempt(track.name, event.occurred_at, context, x, sayings, timeouts, event.policy_version is not None)
 
     def sampled(self, event: ResourceSampled, tracks: dict[str, TrackState], now: float) -> None:
-        """A host's gauges: of the engines of local tracks, and of the track that is named like the host."""
-        for track in tracks.values() if event.gauges else ():
-            if track.settings.is_local or track.name == event.host:
-                track.outlook.sampled(now, event.gauges or {}, event.host)
+        """A host's gauges go to the tracks that it serves."""
+        for track in self._served(event, tracks) if event.gauges else ():
+            track.outlook.sampled(now, event.gauges or {}, event.host)
+
+    def _served(self, event: ResourceSampled, tracks: dict[str, TrackState]) -> list[TrackState]:
+        """Local tracks and the one that is named like the host; without them, of an engine, the only track, or the one whose requests the engine holds."""
+        named = [track for track in tracks.values() if track.settings.is_local or track.name == event.host]
+        known = recognised(event.gauges or {})
+        if named or "running" not in known:
+            return named
+        if len(tracks) > 1:
+            self.backing.observe(event.host, known["running"] + known.get("waiting", 0.0), {name: track.in_flight for name, track in tracks.items()})
+            found = self.backing.track(event.host)
+            return [tracks[found]] if found in tracks else []
+        return list(tracks.values())
 
     def learned(self, track: TrackState, known: Container[str]) -> list[Finding]:
         """Intervals that don't hold what they promise, and those of the alerts `known` that do again."""
@@ -80,12 +95,14 @@ class Predictions:
         return []
 
     def reports(self, tracks: dict[str, TrackState]) -> Iterator[dict[str, Any]]:
-        """The fields of a report for every metric that has something new."""
+        """The fields of a report for every metric that has another champion, a model made anew or put to rest, or twenty outcomes more."""
         for name, track in tracks.items():
             for metric, predictor in track.outlook.predictors.items():
-                outcomes = sum(standing.outcomes + standing.resets for standing in predictor.standings.values())
-                if outcomes and self.reported.get(f"{name}/{metric}") != outcomes:
-                    self.reported[f"{name}/{metric}"] = outcomes
+                outcomes = predictor.standings["windowed"].outcomes
+                changes = sum(2 * standing.resets - standing.is_resting for standing in predictor.standings.values())
+                count, *last = self.reported.get(f"{name}/{metric}", [0, None, 0])
+                if outcomes and (outcomes >= count + ENOUGH or last != [predictor.champion, changes]):
+                    self.reported[f"{name}/{metric}"] = [outcomes, predictor.champion, changes]
                     yield report(track, metric, predictor)
 
     def configure(self, config: OptimizationConfig, tracks: dict[str, TrackState]) -> None:
@@ -96,14 +113,16 @@ class Predictions:
             for track in tracks.values():
                 track.outlook.configure(config)
         self.reported = {key: count for key, count in self.reported.items() if key.rsplit("/", 1)[0] in tracks}
+        self.backing.forget(tracks)
 
     def snapshot(self) -> dict[str, Any]:
         """The state as plain values."""
-        return {"reported": self.reported}
+        return {"reported": self.reported, "backing": self.backing.snapshot()}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Take up the state of a snapshot."""
         self.reported = state["reported"]
+        self.backing = Backing.restore(state["backing"])
 
 
 def models(predictor: Predictor, active: frozenset[str]) -> tuple[ModelReport, ...]:
