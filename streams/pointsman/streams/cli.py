@@ -386,6 +386,22 @@ def allocate(kafka: str | None, prefix: str | None, config: Path | None, flags: 
     run(_settings(config, flags).model_copy(update={"kafka": _kafka(config, flags, kafka, prefix)}))
 
 
+@main.command()
+@click.option("--database", type=FILE, required=True, help="The database to work on; made where there is none.")
+@click.option("--host", help="What to listen on; serve.host of the settings (127.0.0.1) unless told. Elsewhere than on loopback give a token.")
+@click.option("--port", type=click.IntRange(0, 65_535), help="serve.port of the settings (8080) unless told; 0 takes a free one.")
+@_CONFIG
+@_SET
+def serve(database: Path, host: str | None, port: int | None, config: Path | None, flags: tuple[str, ...]) -> None:
+    """Serve the embedded optimizer over HTTP, until SIGTERM.
+
+    Everything but /health and /ready asks for a token: POINTSMAN_TOKEN, or token of the settings; where there is none, one is made and shown here.
+    """
+    from .serve import run
+
+    run(database, _settings(config, flags), has_config=bool(config or flags), host=host, port=port, say=click.echo)
+
+
 @main.group(name="config", invoke_without_command=True)
 @_CONFIG
 @_SET
