@@ -22,6 +22,7 @@ CHUNK_BYTES = 65_536
 MOST_RESUMED = 100_000
 PACE_S = 0.05
 PHASES = 16
+BEGINNING = "0"  # no output has this id: each has slashes in it
 PRINTABLE = "".join(chr(code) for code in range(33, 127) if chr(code) != "%")
 
 
@@ -139,9 +140,8 @@ class EventStream:
         self.subscribers += 1
         pace = PACE_S * (0.5 + (next(self._numbers) % PHASES) / PHASES)  # apart, so that many subscribers never wake at one moment
         try:
-            after, note = await self._beginning(last_event_id)
+            after, place, note = await self._beginning(last_event_id)
             yield note
-            place = None
             while place is None:
                 rows = await self._page(after)
                 for chunk in _chunks(_row(line, wanted) for _, line in rows):
@@ -153,20 +153,25 @@ class EventStream:
         finally:
             self.subscribers -= 1
 
-    async def _beginning(self, last_event_id: str | None) -> tuple[int, bytes]:
-        """The number after which to begin, and what to say first."""
-        number, newest = await self._desk.ask(lambda optimizer: optimizer.last_output())
+    async def _beginning(self, last_event_id: str | None) -> tuple[int, int | None, bytes]:
+        """The number after which to begin, the place in the ring where that is its end, and what to say first."""
+        end, (number, newest) = await self._desk.ask(lambda optimizer: (self._end(), optimizer.last_output()))
         here = f"retry: 1000\nid: {written_id(newest)}\n\n".encode() if newest else b"retry: 1000\n\n"
         if not last_event_id:
-            return number, here
+            return number, end, here
         given = unquote(last_event_id)
-        found = await self._desk.ask(lambda optimizer: optimizer.output_number(given))
+        found = 0 if given == BEGINNING else await self._desk.ask(lambda optimizer: optimizer.output_number(given))
         if found is None:
-            return number, here + told("lost", last_event_id=last_event_id, message="this id is not known here: what came after it is not repeated")
+            said = "this id is not known here: what came after it is not repeated"
+            return number, end, here + told("lost", last_event_id=last_event_id, message=said)
         if number - found > MOST_RESUMED:
-            missed = number - found - MOST_RESUMED
-            return number - MOST_RESUMED, told("lost", last_event_id=last_event_id, outputs=missed, message="too far behind: only the newest are repeated")
-        return found, b"retry: 1000\n\n"
+            said = f"too far behind: the newest {MOST_RESUMED} are repeated"
+            return number - MOST_RESUMED, None, told("lost", last_event_id=last_event_id, outputs=number - found - MOST_RESUMED, message=said)
+        return found, None, b"retry: 1000\n\n"
+
+    def _end(self) -> int:
+        with self._lock:
+            return self._first + len(self._frames)
 
     async def _page(self, after: int) -> list[tuple[int, bytes]]:
         return await self._desk.ask(lambda optimizer: optimizer.outputs_page(after, PAGE))

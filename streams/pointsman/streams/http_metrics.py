@@ -1,6 +1,7 @@
 """What the server counts of itself, for Prometheus, beside the gauges of what the core advises."""
 
 import time
+from collections import Counter as Counts
 from collections.abc import Callable, MutableMapping, Sequence
 from typing import Any
 
@@ -37,15 +38,16 @@ class Meter:
         """Count what one transaction caused."""
         del last
         for event, _ in outputs:
-            self._outputs.labels(str(getattr(event, "type", ""))).inc()
             self.gauges.add(event)
+        for kind, count in Counts(str(getattr(event, "type", "")) for event, _ in outputs).items():
+            self._outputs.labels(kind).inc(count)
 
     def recorded(self, reasons: Sequence[Reason | None]) -> None:
         """Count what became of posted events."""
-        refused = [reason.code for reason in reasons if reason is not None]
-        self._accepted.inc(len(reasons) - len(refused))
-        for code in refused:
-            self._rejected.labels(code).inc()
+        refused = Counts(reason.code for reason in reasons if reason is not None)
+        self._accepted.inc(len(reasons) - refused.total())
+        for code, count in refused.items():
+            self._rejected.labels(code).inc(count)
 
     def answered(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count one answer; how long a stream was open says nothing of speed."""
@@ -100,7 +102,7 @@ class Metered:
         try:
             await self._app(scope, receive, watched)
         finally:
-            route = getattr(scope.get("route"), "path", "other")
+            route = scope.get("pointsman.route") or getattr(scope.get("route"), "path", "other")
             method = scope["method"] if scope["method"] in self.METHODS else "other"
             self._meter.answered(method, route, status, time.monotonic() - began)
 

@@ -17,6 +17,7 @@ from pointsman.schemas.settings import ServeSettings, Settings
 from .embedded import Optimizer
 from .replay import stored_config
 
+BACKLOG = 2048
 GRACE_S = 5
 TOKEN_BYTES = 24
 
@@ -84,6 +85,7 @@ async def serve(optimizer: Optimizer, settings: ServeSettings, token: str, liste
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=False,
         limit_concurrency=settings.max_connections,
         timeout_graceful_shutdown=GRACE_S,
     )
@@ -128,6 +130,7 @@ def listen(host: str, port: int) -> socket.socket:
         try:
             found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             found.bind(place)
+            found.listen(BACKLOG)  # at once, since the address is said before the loop runs
         except OSError:
             found.close()
             raise
