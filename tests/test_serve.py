@@ -130,7 +130,7 @@ def test_too_fast_is_429_with_the_seconds_to_wait() -> None:
 
 @pytest.mark.parametrize("given", [None, "Bearer wrong", f"Basic {TOKEN}", "Bearer", TOKEN, "Bearer \xfc"])
 def test_without_the_token_everything_but_health_is_401(client: httpx.Client, given: str | None) -> None:
-    headers = {"authorization": given.encode("latin-1")} if given is not None else {}
+    headers = {b"authorization": given.encode("latin-1")} if given is not None else {}
     with httpx.Client(base_url=client.base_url) as stranger:
         for path in ("/v1/status", "/v1/stream", "/metrics", "/openapi.json", "/", "/nothing"):
             answer = stranger.get(path, headers=headers)
@@ -141,7 +141,7 @@ def test_without_the_token_everything_but_health_is_401(client: httpx.Client, gi
 
 def test_a_recommendation_is_what_the_optimizer_says(client: httpx.Client) -> None:
     client.post("/v1/events", json=EVENT | {"scope": "asked"})
-    ask = {"scope": "asked", "query": "Summarise this mail", "request_id": "r2", "category": "mail", "attributes": {"tier": "gold"}, "max_output_tokens": 100}
+    ask: dict[str, Any] = {"scope": "asked", "query": "Summarise this mail", "request_id": "r2", "attributes": {"tier": "gold"}, "max_output_tokens": 100}
     answer = client.post("/v1/recommendations", json=ask).json()
     with Optimizer.open(":memory:", CONFIG, clock=lambda: START) as optimizer:
         optimizer.record_lines([encode(started("r1", 0.0).model_copy(update={"scope": "asked"}))])

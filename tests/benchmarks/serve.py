@@ -10,7 +10,7 @@ import multiprocessing
 import socket
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -243,12 +243,15 @@ def watched(folder: Path, requests: int, rounds: int, per_s: float) -> list[Row]
 def table(rows: Sequence[Row]) -> str:
     """Rows as text, a column for each field."""
     names = list(dict.fromkeys(name for row in rows for name in row))
-    show: Callable[[Any], str] = lambda value: value if isinstance(value, str) else "" if value is None else f"{value:,.2f}" if value < 100 else f"{value:,.0f}"  # noqa: E731
-    shown = [names, *([show(row.get(name)) for name in names] for row in rows)]
-    widths = [max(len(line[place]) for line in shown) for place in range(len(names))]
-    return "\n".join(
-        "  ".join(cell.ljust(width) if not place else cell.rjust(width) for place, (cell, width) in enumerate(zip(line, widths, strict=True))) for line in shown
-    )
+    lines = [names, *([_shown(row.get(name)) for name in names] for row in rows)]
+    widths = [max(len(line[place]) for line in lines) for place in range(len(names))]
+    return "\n".join("  ".join([line[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True))]) for line in lines)
+
+
+def _shown(value: Any) -> str:
+    if value is None or isinstance(value, str):
+        return value or ""
+    return f"{value:,.2f}" if value < 100 else f"{value:,.0f}"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -115,7 +115,7 @@ class Api:
             raise Problem(422, "invalid_field", str(error)) from None
         except LookupError as error:
             raise Problem(409, "no_track_known", str(error)) from None
-        return Response(_RECOMMENDED.dump_json(decision, exclude_none=True), media_type=JSON)
+        return Response(_RECOMMENDED.dump_json(decision), media_type=JSON)
 
     async def status(self, scope: Annotated[Identifier | None, Query(description="This scope only; all unless told.")] = None) -> Response:
         """What is known per scope: tracks, budgets, objectives, alerts."""

@@ -102,7 +102,7 @@ class Metered:
         try:
             await self._app(scope, receive, watched)
         finally:
-            route = scope.get("pointsman.route") or getattr(scope.get("route"), "path", "other")
+            route = str(scope.get("pointsman.route") or getattr(scope.get("route"), "path", "other"))
             method = scope["method"] if scope["method"] in self.METHODS else "other"
             self._meter.answered(method, route, status, time.monotonic() - began)
 

@@ -25,6 +25,11 @@ _SAID = {
     429: "Too fast, or too many: try again after `Retry-After` seconds.",
     503: "Not now: try again after `Retry-After` seconds.",
 }
+_SERVER_SENT = {
+    "type": "object",
+    "description": "A server-sent event: an output as its data, or without id one about the stream (`lost`, `behind`) or a dead letter.",
+    "properties": {"id": {"type": "string"}, "event": {"type": "string"}, "data": {"type": "string"}, "retry": {"type": "integer"}},
+}
 try:
     VERSION = version("pointsman")
 except PackageNotFoundError:
@@ -46,7 +51,7 @@ def describe(taken: type[BaseModel], ask: type[BaseModel]) -> list[Place]:
     events = _fields("Record events", (401, 408, 413, 415, 429, 503), _content(_ref(taken.__name__)), body=_events())
     events["responses"][422] = {"description": "Nothing in the body is valid: the reasons of the dead letters.", **_content(_ref(taken.__name__))}
     asked = _content(_ref(ask.__name__))
-    stream = _fields("Follow the outputs", (401, 422, 429, 503), {"content": {"text/event-stream": {"schema": {"type": "string"}}}})
+    stream = _fields("Follow the outputs", (401, 422, 429, 503), {"content": {"text/event-stream": {"schema": _SERVER_SENT}}})
     stream["openapi_extra"]["parameters"] = [
         {"name": "Last-Event-ID", "in": "header", "required": False, "schema": {"type": "string"}, "description": "The last `id` that was seen."}
     ]
