@@ -8,11 +8,13 @@ from typing import Any
 
 import httpx
 import pytest
+from click.testing import CliRunner
 from events import START, completed, started, stream
 from serving import CONFIG, TOKEN, serving
 
 from pointsman.schemas import OptimizationConfig, encode
 from pointsman.streams import Optimizer
+from pointsman.streams.cli import main
 
 EVENT = json.loads(encode(started("r1", 0.0)))
 
@@ -229,3 +231,15 @@ def test_many_clients_at_once_lose_nothing() -> None:
         for thread in threads:
             thread.join()
         assert client.get("/v1/status").json()["chat"]["events"] == 160
+
+
+def test_a_recording_is_simulated_over_http(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    events = stream(1, 30)
+    (tmp_path / "in.jsonl").write_bytes(b"".join(encode(event) + b"\n" for event in events))
+    with serving() as client:
+        command = ["simulate", str(tmp_path / "in.jsonl"), "--http", str(client.base_url), "--speed", "0"]
+        refused = CliRunner().invoke(main, command)
+        assert refused.exit_code == 2 and "set POINTSMAN_TOKEN" in refused.output
+        monkeypatch.setenv("POINTSMAN_TOKEN", TOKEN)
+        assert f"{len(events)} events published" in CliRunner().invoke(main, command).output
+        assert sum(state["events"] + state["duplicates"] for state in client.get("/v1/status").json().values()) == len(events)

@@ -267,7 +267,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for turn in range(rounds):
             (folder / str(turn)).mkdir()
         rows = throughput(folder, requests, rounds)
-        watching = watched(folder, 2 * requests + 200, rounds, chosen.rate)
+        watching = watched(folder, requests + 100, rounds, chosen.rate)
     print(table(rows), table(watching), sep="\n\n")
     if chosen.json is not None:
         chosen.json.write_text(json.dumps({"throughput": rows, "subscribers": watching}, indent=2))

@@ -291,7 +291,7 @@ def record(
 @_PREFIX
 @_CONFIG
 @_SET
-@click.option("--http", metavar="URL", help="Post to /v1/events there instead.")
+@click.option("--http", metavar="URL", help="Post to /v1/events there instead, with POINTSMAN_TOKEN or token of the settings.")
 @click.option("--speed", type=click.FloatRange(min=0), default=1.0, show_default=True, help="Event time over wall time; 0 is as fast as possible.")
 @click.option("--by-type", is_flag=True, help="Each type to its own topic; order across types is then not kept.")
 @click.option("--now", is_flag=True, help="Move the recording in time, so that it begins at this moment.")
@@ -312,7 +312,8 @@ def simulate(
     if kafka is not None and http is not None:
         raise click.UsageError("give one of --kafka and --http")
     if http is not None:
-        count = simulator.simulate_http(recording, http, speed=speed, now=now)
+        token = _settings(config, flags).token
+        count = simulator.simulate_http(recording, http, speed=speed, now=now, token=token.get_secret_value() if token is not None else None)
     else:
         count = simulator.simulate_kafka(recording, _kafka(config, flags, kafka, prefix), speed=speed, by_type=by_type, now=now)
     click.echo(f"{count} events published")

@@ -21,6 +21,7 @@ PAGE = 500
 CHUNK_BYTES = 65_536
 MOST_RESUMED = 100_000
 PACE_S = 0.05
+MOST_WAKES_PER_S = 500.0
 PHASES = 16
 BEGINNING = "0"  # no output has this id: each has slashes in it
 PRINTABLE = "".join(chr(code) for code in range(33, 127) if chr(code) != "%")
@@ -138,7 +139,7 @@ class EventStream:
         if self.subscribers >= self._most:
             raise TooManySubscribers
         self.subscribers += 1
-        pace = PACE_S * (0.5 + (next(self._numbers) % PHASES) / PHASES)  # apart, so that many subscribers never wake at one moment
+        phase = 0.5 + (next(self._numbers) % PHASES) / PHASES  # apart, so that many subscribers never wake at one moment
         try:
             after, place, note = await self._beginning(last_event_id)
             yield note
@@ -148,7 +149,7 @@ class EventStream:
                     yield chunk
                 after = rows[-1][0] if rows else after
                 place = self._place(after) if len(rows) < PAGE else None
-            async for chunk in self._live(place, wanted, pace) if follow else _nothing():
+            async for chunk in self._live(place, wanted, phase) if follow else _nothing():
                 yield chunk
         finally:
             self.subscribers -= 1
@@ -188,7 +189,7 @@ class EventStream:
                 behind += 1
             return self._first + len(self._frames) - behind
 
-    async def _live(self, place: int, wanted: Filter, pace: float) -> AsyncGenerator[bytes, None]:
+    async def _live(self, place: int, wanted: Filter, phase: float) -> AsyncGenerator[bytes, None]:
         while not self._is_over:
             news = self._news
             frames = self._since(place)
@@ -200,7 +201,7 @@ class EventStream:
             for chunk in _chunks(kept.data for kept in frames if wanted.wants(kept.scope, kept.type)):
                 yield chunk
             if frames:
-                await asyncio.sleep(pace)
+                await asyncio.sleep(phase * max(PACE_S, self.subscribers / MOST_WAKES_PER_S))
                 continue
             try:
                 async with asyncio.timeout(self._heartbeat_s):
