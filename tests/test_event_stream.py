@@ -51,7 +51,7 @@ def test_after_a_restart_a_subscriber_goes_on_where_it_was(tmp_path: Path) -> No
         post(client, LINES[100:])
         arriving = events_of(answer.iter_lines())
         newest = client.get("/v1/stream", params={"follow": "false"}).text.partition("id: ")[2].split("\n")[0]
-        seen = []
+        seen: list[dict[str, Any]] = []
         while not seen or seen[-1]["event_id"] != newest:
             seen.append(next(arriving)[2])
     assert seen == on_disk(tmp_path / "p.db")[10:] and len(seen) > len(before) - 10

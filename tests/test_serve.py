@@ -43,7 +43,7 @@ def test_the_three_modes_of_cloudevents_are_the_same_event(client: httpx.Client)
     around = {"specversion": "1.0", "type": "request.started/1", "source": "gateway", "time": "2023-11-14T22:13:20Z", "partitionkey": "clouds"}
     data = {"request_id": "r1", "track": "local"}
     structured = client.post("/v1/events", content=json.dumps(around | {"id": "c1", "data": data}), headers={"content-type": "application/cloudevents+json"})
-    encoded = {"data_base64": base64.b64encode(json.dumps(data).encode()).decode()}
+    encoded = {"data_base64": base64.b64encode(json.dumps(data | {"request_id": "r2"}).encode()).decode()}
     batch = [around | {"id": "c1", "data": data}, around | {"id": "c2"} | encoded]
     batched = client.post("/v1/events", content=json.dumps(batch), headers={"content-type": "application/cloudevents-batch+json"})
     binary = client.post("/v1/events", json=data, headers={f"ce-{name}": value.replace("/", "%2F") for name, value in (around | {"id": "c1"}).items()})

@@ -49,7 +49,7 @@ def run(database: Path, settings: Settings, *, has_config: bool, host: str | Non
     _known()
     own = None if has_config else stored_config(str(database)) if database.is_file() else None
     listening = listen(serving.host, serving.port)
-    with listening, Optimizer.open(str(database), own or settings.optimization()) as optimizer:
+    with listening, Optimizer.open(str(database), own or settings.optimization(), capacity=settings.capacity) as optimizer:
         say(f"Pointsman on {address(listening)}")
         if token.is_made:
             say(f"token, made for this run: {token.text}")
