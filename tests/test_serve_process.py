@@ -68,6 +68,13 @@ def test_sigterm_ends_an_open_stream(tmp_path: Path, config: str) -> None:
         assert [line for line in answer.iter_lines() if line.startswith("data")] == []
 
 
+def test_sigterm_at_the_very_start_ends_in_order(tmp_path: Path) -> None:
+    with process(tmp_path / "p.db"):
+        pass
+    with process(tmp_path / "p.db") as (client, *_):
+        assert client.get("/ready").status_code == 200
+
+
 def test_a_token_is_made_and_shown_once_where_none_is_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("POINTSMAN_TOKEN", raising=False)
     with process(tmp_path / "p.db", token=None) as (client, said, _):

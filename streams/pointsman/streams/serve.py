@@ -48,13 +48,17 @@ def run(database: Path, settings: Settings, *, has_config: bool, host: str | Non
         raise ServeError(f"{serving.host} is not loopback: set POINTSMAN_TOKEN, or token in the settings, to listen there")
     _known()
     own = None if has_config else stored_config(str(database)) if database.is_file() else None
-    listening = listen(serving.host, serving.port)
-    with listening, Optimizer.open(str(database), own or settings.optimization(), capacity=settings.capacity) as optimizer:
-        say(f"Pointsman on {address(listening)}")
-        if token.is_made:
-            say(f"token, made for this run: {token.text}")
-        with suppress(KeyboardInterrupt), asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(serve(optimizer, serving, token.text, listening))
+    with suppress(KeyboardInterrupt), listen(serving.host, serving.port) as listening:
+        previous = signal.signal(signal.SIGTERM, signal.default_int_handler)  # until the server minds it: an early SIGTERM ends in order, too
+        try:
+            with Optimizer.open(str(database), own or settings.optimization(), capacity=settings.capacity) as optimizer:
+                say(f"Pointsman on {address(listening)}")
+                if token.is_made:
+                    say(f"token, made for this run: {token.text}")
+                with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+                    runner.run(serve(optimizer, serving, token.text, listening))
+        finally:
+            signal.signal(signal.SIGTERM, previous)
 
 
 async def serve(optimizer: Optimizer, settings: ServeSettings, token: str, listening: socket.socket, *, started: Callable[[Any], object] | None = None) -> None:
@@ -93,7 +97,7 @@ async def serve(optimizer: Optimizer, settings: ServeSettings, token: str, liste
     server = Server(config)
     if started is not None:
         started(server)
-    previous = _calm_signals()
+    previous = _end_on_signals(server)
     try:
         await server.serve(sockets=[listening])
     finally:
@@ -102,10 +106,14 @@ async def serve(optimizer: Optimizer, settings: ServeSettings, token: str, liste
             signal.signal(name, handler)
 
 
-def _calm_signals() -> list[tuple[int, Any]]:
-    """uvicorn raises the signal that stopped it once more when it is done; ignored, so that the database is closed in order."""
+def _end_on_signals(server: Any) -> list[tuple[int, Any]]:
+    """SIGTERM and SIGINT end the server; uvicorn raises them once more when it is done, which then changes nothing, so that the database is closed in order."""
+
+    def end(*_: object) -> None:
+        server.should_exit = True
+
     try:
-        return [(name, signal.signal(name, lambda *_: None)) for name in (signal.SIGTERM, signal.SIGINT)]
+        return [(name, signal.signal(name, end)) for name in (signal.SIGTERM, signal.SIGINT)]
     except ValueError:  # not the main thread: whoever runs it there stops it by `should_exit`
         return []
 
