@@ -44,6 +44,25 @@ class KafkaSettings(BaseModel):
     status_port: Annotated[int, Field(ge=0, le=65_535)] = 6066
 
 
+class ServeSettings(BaseModel):
+    """Where the HTTP server listens, and how much it takes: bytes and events in one body, events a second, subscribers, what is kept for them."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, hide_input_in_errors=True)
+    host: Annotated[str, Field(min_length=1)] = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65_535)] = 8080
+    max_body_bytes: Annotated[int, Field(ge=1_000, le=1_000_000_000)] = 8_000_000
+    max_batch: Annotated[int, Field(ge=1, le=1_000_000)] = 10_000
+    max_waiting: Annotated[int, Field(ge=1, le=10_000_000)] = 20_000
+    events_per_s: Annotated[float, Field(gt=0, le=1e7)] = 50_000.0
+    burst: Annotated[float, Field(ge=1, le=1e7)] = 50_000.0
+    max_connections: Annotated[int, Field(ge=1, le=100_000)] = 2_000
+    max_subscribers: Annotated[int, Field(ge=0, le=10_000)] = 200
+    kept_mb: Annotated[float, Field(gt=0, le=10_000)] = 16.0
+    heartbeat_s: Annotated[float, Field(gt=0, le=3600)] = 15.0
+    stall_s: Annotated[float, Field(gt=0, le=3600)] = 30.0
+    body_s: Annotated[float, Field(gt=0, le=3600)] = 30.0
+
+
 def security(settings: KafkaSettings) -> dict[str, Any]:
     """The client's TLS and SASL arguments, by `security_protocol`; raises `SettingsError` where what it needs is missing or cannot be read."""
     given: dict[str, Any] = {"security_protocol": settings.security_protocol}
@@ -94,6 +113,8 @@ class Settings(BaseSettings, OptimizationConfig):  # pyright: ignore[reportIncom
         frozen=True, extra="forbid", env_prefix="POINTSMAN_", env_nested_delimiter="__", allow_inf_nan=False, hide_input_in_errors=True
     )
     kafka: KafkaSettings = KafkaSettings()
+    serve: ServeSettings = ServeSettings()
+    token: SecretStr | None = None
     capacity: Annotated[tuple[Capacity, ...], Field(max_length=16)] = ()
 
     @field_validator("capacity")
@@ -215,4 +236,4 @@ def _hint(keys: Sequence[str | int]) -> str:
     return f"did you mean {close[0]}?" if close else "remove it or correct its spelling"
 
 
-__all__ = ["KafkaSettings", "Settings", "SettingsError", "load", "security"]
+__all__ = ["KafkaSettings", "ServeSettings", "Settings", "SettingsError", "load", "security"]

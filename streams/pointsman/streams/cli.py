@@ -291,7 +291,7 @@ def record(
 @_PREFIX
 @_CONFIG
 @_SET
-@click.option("--http", metavar="URL", help="Post to /v1/events there instead.")
+@click.option("--http", metavar="URL", help="Post to /v1/events there instead, with POINTSMAN_TOKEN or token of the settings.")
 @click.option("--speed", type=click.FloatRange(min=0), default=1.0, show_default=True, help="Event time over wall time; 0 is as fast as possible.")
 @click.option("--by-type", is_flag=True, help="Each type to its own topic; order across types is then not kept.")
 @click.option("--now", is_flag=True, help="Move the recording in time, so that it begins at this moment.")
@@ -312,7 +312,8 @@ def simulate(
     if kafka is not None and http is not None:
         raise click.UsageError("give one of --kafka and --http")
     if http is not None:
-        count = simulator.simulate_http(recording, http, speed=speed, now=now)
+        token = _settings(config, flags).token
+        count = simulator.simulate_http(recording, http, speed=speed, now=now, token=token.get_secret_value() if token is not None else None)
     else:
         count = simulator.simulate_kafka(recording, _kafka(config, flags, kafka, prefix), speed=speed, by_type=by_type, now=now)
     click.echo(f"{count} events published")
@@ -384,6 +385,22 @@ def allocate(kafka: str | None, prefix: str | None, config: Path | None, flags: 
     from .allocate import run
 
     run(_settings(config, flags).model_copy(update={"kafka": _kafka(config, flags, kafka, prefix)}))
+
+
+@main.command()
+@click.option("--database", type=FILE, required=True, help="The database to work on; made where there is none.")
+@click.option("--host", help="What to listen on; serve.host of the settings (127.0.0.1) unless told. Elsewhere than on loopback give a token.")
+@click.option("--port", type=click.IntRange(0, 65_535), help="serve.port of the settings (8080) unless told; 0 takes a free one.")
+@_CONFIG
+@_SET
+def serve(database: Path, host: str | None, port: int | None, config: Path | None, flags: tuple[str, ...]) -> None:
+    """Serve the embedded optimizer over HTTP, until SIGTERM.
+
+    Everything but /health and /ready asks for a token: POINTSMAN_TOKEN, or token of the settings; where there is none, one is made and shown here.
+    """
+    from .serve import run
+
+    run(database, _settings(config, flags), has_config=bool(config or flags), host=host, port=port, say=click.echo)
 
 
 @main.group(name="config", invoke_without_command=True)

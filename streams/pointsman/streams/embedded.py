@@ -26,6 +26,7 @@ from pointsman.schemas import (
     ForecastIssued,
     Mode,
     OptimizationConfig,
+    PolicyPublished,
     QualityAssessed,
     RequestCompleted,
     RequestStarted,
@@ -50,6 +51,7 @@ from .shadow import Shadow, ShadowError, follow, refused_places, report
 
 log = logging.getLogger(__name__)
 Item = TypeVar("Item")
+Follower = Callable[[int, Sequence[tuple[Event, bytes]]], None]
 SNAPSHOT_EVENTS = 10_000
 SNAPSHOT_SHARE = 0.05
 BATCH = 500
@@ -108,6 +110,7 @@ class Optimizer:
         self._shadow: Shadow | None = None
         self._capacities: tuple[Capacity, ...] = ()
         self._allocator: Allocator | None = None
+        self._followers: list[Follower] = []
 
     @classmethod
     def open(
@@ -222,14 +225,23 @@ class Optimizer:
             max_concurrency=row.max_concurrency,
         )
 
-    def status(self) -> dict[str, Any]:
-        """Per scope what is known, as plain values; with a shadow its estimated gain over what happened, with 95 % intervals, under `shadow`."""
+    def status(self, scope: str | None = None) -> dict[str, Any]:
+        """Per scope what is known, as plain values; with a shadow its estimated gain over what happened, with 95 % intervals, under `shadow`.
+
+        Of one scope only, where it is named; raises `LookupError` where it has had no event.
+        """
         with self._lock:
-            found = {scope: self._core.status(scope) for scope in self._core.scopes()}
-            views = {scope: self._shadow.view(scope) for scope in self._shadow.scopes()} if self._shadow is not None else {}
-        for scope, view in views.items():
-            found[scope]["shadow"] = report(view).as_dict()
+            found = {name: self._core.status(name) for name in (self._core.scopes() if scope is None else [scope])}
+            views = {name: self._shadow.view(name) for name in self._shadow.scopes()} if self._shadow is not None else {}
+        for name, view in views.items():
+            if name in found:
+                found[name]["shadow"] = report(view).as_dict()
         return found
+
+    def policy(self, scope: str) -> PolicyPublished | None:
+        """The policy in force in a scope, if there is one yet; raises `LookupError` where the scope has had no event."""
+        with self._lock:
+            return self._core.scope(scope).policy
 
     def explain(self, scope: str, request_id: str) -> Explanation:
         """Why a recent request took its track, by the policy that decided it; `str()` of it is text. Raises `LookupError` where it is not in the journal.
@@ -245,6 +257,29 @@ class Optimizer:
         with self._lock:
             rows = list(self._journal.outputs(after))
         yield from rows
+
+    def outputs_page(self, after: int, limit: int) -> list[tuple[int, bytes]]:
+        """At most so many of them; fewer than `limit` where these are all there are now."""
+        with self._lock:
+            return list(self._journal.outputs(after, limit))
+
+    def last_output(self) -> tuple[int, str]:
+        """Number and id of the newest output; 0 and nothing where there is none."""
+        with self._lock:
+            return self._journal.last_output()
+
+    def output_number(self, event_id: str) -> int | None:
+        """The number of the output with this id."""
+        with self._lock:
+            return self._journal.output_number(event_id)
+
+    def follow(self, follower: Follower) -> None:
+        """Call `follower` with what every transaction caused, outputs and dead letters with their lines, and the number of the last output then.
+
+        In order, inside the lock and on the thread that recorded: it must be quick.
+        """
+        with self._lock:
+            self._followers.append(follower)
 
     # recording
 
@@ -381,19 +416,15 @@ class Optimizer:
         """The same for JSON as producers send it: prompts are sketched, and what is no event becomes a dead letter."""
         outputs: list[Event] = []
         for batch in _batched(lines):
-            with self._lock:
-                accepted = [accept(line, place=f"recorded at {self._clock():.3f}/{number}", now=self._clock()) for number, line in enumerate(batch)]
-                letters = [event for event in accepted if isinstance(event, EventRejected)]
-                if letters:
-                    try:
-                        self._journal.begin()
-                        self._journal.add_dead_letters([encode(letter) for letter in letters])
-                        self._journal.commit()
-                    except BaseException:
-                        self._journal.rollback()
-                        raise
-                outputs += [*letters, *self.record_many(event for event in accepted if not isinstance(event, EventRejected))]
+            now = self._clock()
+            accepted = [accept(line, place=f"recorded at {now:.3f}/{number}", now=now) for number, line in enumerate(batch)]
+            outputs += [output for caused in self.record_each(accepted) for output in caused]
         return outputs
+
+    def record_each(self, items: Sequence[AnyInput | EventRejected]) -> list[list[Event]]:
+        """Fold events and keep the dead letters among them, in one transaction; what each of them caused, a refused one its dead letter."""
+        with self._lock:
+            return self._fold_each(items)
 
     def dead_letters(self) -> list[EventRejected]:
         """What was refused so far, with the reasons and the bytes."""
@@ -434,16 +465,27 @@ class Optimizer:
     def _now(self, occurred_at: float | None) -> float:
         return self._clock() if occurred_at is None else occurred_at
 
-    def _fold(self, events: list[AnyInput], notes: Mapping[str, str] | None = None) -> list[Event]:
+    def _fold(self, events: Sequence[AnyInput], notes: Mapping[str, str] | None = None) -> list[Event]:
         """Journal and fold events, and keep notes, all in one transaction."""
-        outputs: list[Event] = []
+        return [output for caused in self._fold_each(events, notes) for output in caused]
+
+    def _fold_each(self, items: Sequence[AnyInput | EventRejected], notes: Mapping[str, str] | None = None) -> list[list[Event]]:
+        caused: list[list[Event]] = []
+        heard: list[tuple[Event, bytes]] = []
         try:
             self._journal.begin()
             entries: list[tuple[int, str, bytes]] = []
             rows: list[tuple[int, str, bytes]] = []
             letters: list[bytes] = []
-            for introduced in self._introduced(events):
-                waiting: deque[AnyInput] = deque([introduced])
+            for item in items:
+                outputs: list[Event] = []
+                caused.append(outputs)
+                if isinstance(item, EventRejected):
+                    letters.append(encode(item))
+                    outputs.append(item)
+                    heard.append((item, letters[-1]))
+                    continue
+                waiting: deque[AnyInput] = deque(self._introduced(item))
                 while waiting:
                     event = waiting.popleft()
                     line = encode(event)
@@ -457,11 +499,12 @@ class Optimizer:
                             place, moment = f"journal:{position}", output.occurred_at
                             letter = dead_letter(place, line, output.reason, occurred_at=moment, scope=output.scope)
                             letters.append(encode(letter))
-                            outputs.append(letter)
+                            heard.append((letter, letters[-1]))
                         else:
                             rows.append((position, output.event_id, encode(output)))
-                            outputs.append(output)
+                            heard.append((output, rows[-1][2]))
                             waiting += self._allocated(output)
+                        outputs.append(heard[-1][0])
                     self._dirty.add(event.scope)
             self._journal.append(entries)
             for name, value in (notes or {}).items():
@@ -469,7 +512,7 @@ class Optimizer:
             self._journal.add_outputs(rows)
             if letters:
                 self._journal.add_dead_letters(letters)
-            self._since_snapshot += len(events)
+            self._since_snapshot += len(entries)
             if self._is_snapshot_due():
                 self._save()
             self._journal.commit()
@@ -480,7 +523,17 @@ class Optimizer:
             if self._shadow is not None:
                 self._watch(self._shadow.config)
             raise
-        return outputs
+        if heard and self._followers:
+            self._tell(heard)
+        return caused
+
+    def _tell(self, heard: list[tuple[Event, bytes]]) -> None:
+        last, _ = self._journal.last_output()
+        for follower in self._followers:
+            try:
+                follower(last, heard)
+            except Exception:
+                log.exception("a follower of the outputs failed: what is recorded stays recorded")
 
     def _allocated(self, output: Event) -> list[CapacityAllocated]:
         """Whose share of a capacity changes by this output."""
@@ -513,13 +566,12 @@ class Optimizer:
         self._shadow = shadow
         self._dirty |= set(self._core.scopes())
 
-    def _introduced(self, events: list[AnyInput]) -> Iterator[AnyInput]:
-        """The events, those of a new scope behind the configuration in force where it is not the file's first one."""
-        for event in events:
-            if event.scope not in self._core and not isinstance(event, ConfigChanged) and self._latest != self._config:
-                identity = f"config/{event.event_id}"[:256]
-                yield ConfigChanged(event_id=identity, scope=event.scope, occurred_at=event.occurred_at, source="embedded", config=self._latest)
-            yield event
+    def _introduced(self, event: AnyInput) -> Iterator[AnyInput]:
+        """The event; where it begins a scope, behind the configuration in force, if that is not the file's first one."""
+        if event.scope not in self._core and not isinstance(event, ConfigChanged) and self._latest != self._config:
+            identity = f"config/{event.event_id}"[:256]
+            yield ConfigChanged(event_id=identity, scope=event.scope, occurred_at=event.occurred_at, source="embedded", config=self._latest)
+        yield event
 
     def _is_snapshot_due(self) -> bool:
         """Every 10,000 events, or sooner where that takes at most 5 % of the time."""

@@ -123,9 +123,19 @@ class Journal:
         """Positions and events after a position, in order."""
         yield from self._connection.execute("SELECT position, line FROM journal WHERE position > ? ORDER BY position", (after,))
 
-    def outputs(self, after: int = 0) -> Iterator[tuple[int, bytes]]:
-        """Numbers and outputs after a number, in the order in which they were emitted."""
-        yield from self._connection.execute("SELECT number, line FROM outputs WHERE number > ? ORDER BY number", (after,))
+    def outputs(self, after: int = 0, limit: int = -1) -> Iterator[tuple[int, bytes]]:
+        """Numbers and outputs after a number, in the order in which they were emitted; at most `limit` of them, where it is not negative."""
+        yield from self._connection.execute("SELECT number, line FROM outputs WHERE number > ? ORDER BY number LIMIT ?", (after, limit))
+
+    def last_output(self) -> tuple[int, str]:
+        """Number and id of the newest output; 0 and nothing where there is none."""
+        row = self._connection.execute("SELECT number, id FROM outputs ORDER BY number DESC LIMIT 1").fetchone()
+        return (row[0], row[1]) if row else (0, "")
+
+    def output_number(self, event_id: str) -> int | None:
+        """The number of the output with this id."""
+        row = self._connection.execute("SELECT number FROM outputs WHERE id = ?", (event_id,)).fetchone()
+        return row[0] if row else None
 
     def newest(self, scope: str) -> Iterator[tuple[int, bytes]]:
         """Positions and events of a scope, the newest first."""

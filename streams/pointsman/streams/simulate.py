@@ -76,36 +76,40 @@ async def _publish(recording: Path, settings: KafkaSettings, speed: float, by_ty
     return count
 
 
-def simulate_http(recording: Path, url: str, *, speed: float = 0.0, now: bool = False) -> int:
+def simulate_http(recording: Path, url: str, *, speed: float = 0.0, now: bool = False, token: str | None = None) -> int:
     """Post a recording to `/v1/events` in batches, each a JSON array; how many events were taken."""
     pace = Pace(speed) if speed else None
     batch: list[bytes] = []
     count = 0
     for event in events_of(recording, now=now):
         if pace is not None and pace.delay(event.occurred_at) > 0:
-            _post(url, batch)
+            _post(url, batch, token)
             batch = []
             pace.wait(event.occurred_at)
         batch.append(encode(event))
         count += 1
         if len(batch) >= BATCH:
-            _post(url, batch)
+            _post(url, batch, token)
             batch = []
-    _post(url, batch)
+    _post(url, batch, token)
     return count
 
 
-def _post(url: str, batch: list[bytes]) -> None:
+def _post(url: str, batch: list[bytes], token: str | None) -> None:
     if not batch:
         return
     target = url.rstrip("/") + "/v1/events"
     if not target.startswith(("http://", "https://")):
         raise ReplayError(f"{url}: write http://host:port")
     body = json.dumps([json.loads(line) for line in batch]).encode()
-    request = urllib.request.Request(target, data=body, headers={"content-type": "application/json"}, method="POST")
+    headers = {"content-type": "application/json"} | ({"authorization": f"Bearer {token}"} if token else {})
+    request = urllib.request.Request(target, data=body, headers=headers, method="POST")
     try:
         with urllib.request.urlopen(request, timeout=30):
             return
+    except urllib.error.HTTPError as error:
+        said = {401: "set POINTSMAN_TOKEN, or token in the settings", 429: "it has more than it can take: give a lower --speed"}.get(error.code, error.reason)
+        raise ReplayError(f"{target}: {error.code}: {said}") from None
     except urllib.error.URLError as error:
         raise ReplayError(f"{target}: {getattr(error, 'reason', error)}; is `pointsman serve` running there?") from None
 
