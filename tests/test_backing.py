@@ -2,10 +2,35 @@
 
 import json
 
+from events import completed, sampled, started
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pointsman.models.backing import MOST_HOSTS, Backing
+from pointsman.schemas import AnyInput, OptimizationConfig, Track
+from pointsman.streams.core import Core
+
+
+def play(*tracks: str) -> Core:
+    """Requests on the first track, the second idle but for one; an engine's host that is named like none of them."""
+    core = Core(OptimizationConfig(learners="full", tracks=tuple(Track(name=name) for name in tracks)))
+    events: list[AnyInput] = [started("r0", 0.0, tracks[-1])]
+    for n in range(1, 60):
+        events += [started(f"r{n}", n, tracks[0]), sampled(n + 0.5, gauges={"num_requests_running": float(min(n, 6)), "num_requests_waiting": 0.0})]
+        if n > 6:
+            events.append(completed(f"r{n - 6}", n + 0.6, tracks[0], latency_ms=6000.0))
+    for event in events:
+        core.step(event)
+    return core
+
+
+def test_an_engine_is_heard_by_the_track_that_it_serves_whatever_the_names() -> None:
+    tracks = play("blue", "red").scope("chat").tracks
+    assert (tracks["blue"].outlook.has_engine, tracks["red"].outlook.has_engine) == (True, False)
+
+
+def test_the_only_track_hears_every_engine() -> None:
+    assert play("blue").scope("chat").tracks["blue"].outlook.has_engine
 
 
 def test_the_track_whose_requests_the_engine_holds_is_found_among_others() -> None:
