@@ -44,6 +44,8 @@ bench-predict: $(VENV)/.done ## Measure predictions, their intervals, forecasts 
 	PYTHONPATH=tests $(BIN)/python -m benchmarks.concurrency --json build/bench-concurrency.json
 	PYTHONPATH=tests $(BIN)/python -m benchmarks.workload --json build/bench-workload.json
 	PYTHONPATH=tests $(BIN)/python -m benchmarks.learners --json build/bench-learners.json
+	$(BIN)/python ops/bench/worker.py --only throughput --learners light
+	$(BIN)/python ops/bench/worker.py --only throughput --learners full
 
 kafka: $(VENV)/.done ## Run a real single-node Kafka without Docker, until Ctrl-C
 	$(BIN)/python ops/kafka/broker.py --port 9092

@@ -35,7 +35,12 @@ from pointsman.streams.topics import ensure_topics
 
 RUNS = 3
 TRACKS = (Track(name="local"), Track(name="api"))
-CONFIG = OptimizationConfig(tracks=TRACKS)
+LEARNERS = "POINTSMAN_LEARNERS"  # a setting of the worker's, inherited by every process that is started here
+
+
+def config() -> OptimizationConfig:
+    """What every core here, in this process and in workers, is configured with."""
+    return OptimizationConfig.model_validate({"tracks": TRACKS, "learners": os.environ.get(LEARNERS, "auto")})
 
 
 class DecodeOnly(Core):
@@ -67,7 +72,7 @@ async def bare(settings: Settings, count: int, fold: bool) -> float:
     where = TopicPartition(f"{settings.kafka.topic_prefix}journal", 0)
     consumer.assign([where])
     await consumer.seek_to_beginning(where)
-    core, seen, began = Core(CONFIG), 0, 0.0
+    core, seen, began = Core(config()), 0, 0.0
     while seen < count:
         for records in (await consumer.getmany(timeout_ms=1000, max_records=4000)).values():
             began = began or time.perf_counter()
@@ -164,7 +169,7 @@ async def bytewax(settings: Settings, count: int, fold: bool) -> float:
 
 def _work(count: int, fold: bool, stop: Callable[[], Any]) -> tuple[Callable[[bytes], None], list[float], list[float]]:
     """A function that handles one journal record, and when its first and its last one came."""
-    core, began, ended, seen = Core(CONFIG), [0.0], [0.0], [0]
+    core, began, ended, seen = Core(config()), [0.0], [0.0], [0]
 
     def work(value: bytes) -> None:
         began[0] = began[0] or time.perf_counter()
@@ -406,7 +411,7 @@ def memory(lines: list[bytes]) -> Iterator[dict[str, Any]]:
 
 
 def _memory_job(lines: list[bytes]) -> list[tuple[Any, ...]]:
-    core, process = Core(CONFIG), psutil.Process()
+    core, process = Core(config()), psutil.Process()
     sizes = []
     for lap in range(10):
         for line in lines:
@@ -418,7 +423,7 @@ def _memory_job(lines: list[bytes]) -> list[tuple[Any, ...]]:
 
 
 def _scopes_job(lines: list[bytes]) -> list[tuple[Any, ...]]:
-    core, process = Core(CONFIG), psutil.Process()
+    core, process = Core(config()), psutil.Process()
     before = process.memory_info().rss / 1e6
     events = [decode(line) for line in lines[:200]]
     began = time.perf_counter()
@@ -463,11 +468,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--output", type=Path, help="Add the figures to this JSON file.")
     parser.add_argument("--only", choices=("throughput", "startup", "latency", "memory"))
+    parser.add_argument("--learners", choices=("light", "full", "auto"), help="Of the cores and workers; auto unless told.")
     parser.add_argument("--job")
     parser.add_argument("--settings")
     parser.add_argument("--count", type=int, default=0)
     parser.add_argument("--fold", action="store_true")
     given = parser.parse_args()
+    if given.learners:
+        os.environ[LEARNERS] = given.learners
     lines = [line for _, line in read_lines(Path(str(files("pointsman.streams") / "recordings" / "demo.jsonl.gz")))]
     if given.job in ("memory", "scopes"):
         print(json.dumps((_memory_job if given.job == "memory" else _scopes_job)(lines)))
