@@ -116,11 +116,12 @@ def test_beyond_what_is_known_the_longer_side_counts_for_both_and_grows(given: C
     conformal = Conformal(given)
     for number in range(200):
         conformal.observe(conformal.issue(100.0), 100.0 + number % 45)
-    known, unknown = conformal.issue(100.0), conformal.issue(100.0, beyond=2.0 * math.log(2.0))
+    known, unknown = conformal.issue(100.0), conformal.issue(100.0, beyond=math.log(1.5))
     assert known.lower > 95.0
-    assert math.sqrt(unknown.upper) - 10.0 == pytest.approx(2.0 * (math.sqrt(known.upper) - 10.0), rel=1e-4)
+    assert math.sqrt(unknown.upper) - 10.0 == pytest.approx(math.sqrt(1.5) * (math.sqrt(known.upper) - 10.0), rel=1e-4)
     assert 10.0 - math.sqrt(unknown.lower) == pytest.approx(math.sqrt(unknown.upper) - 10.0, rel=1e-4)
     assert unknown.forms == known.forms
+    assert conformal.issue(100.0, beyond=5.0)[:2] == conformal.issue(100.0, beyond=math.log(2.0))[:2]
 
 
 NUMBERS = st.floats(allow_nan=True, allow_infinity=True)
