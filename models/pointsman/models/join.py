@@ -109,12 +109,11 @@ class Join:
 
     def is_copy(self, request_id: str, track: str | None, tracks: Iterable[str]) -> bool:
         """Whether this request already runs, or ran, on another track."""
-        return track is not None and any(name != track and ((request_id, name) in self.flying or (request_id, name) in self.done) for name in tracks)
+        return track is not None and any(name != track and self.is_known(request_id, name) for name in tracks)
 
-    def is_new(self, request_id: str, track: str) -> bool:
-        """Whether nothing was heard of this attempt before."""
-        key = (request_id, track)
-        return key not in self.flying and key not in self.done and key not in self.orphans
+    def has_ended(self, request_id: str, track: str) -> bool:
+        """Whether the completion of this attempt waits for its start."""
+        return (request_id, track) in self.orphans
 
     def is_known(self, request_id: str, track: str | None) -> bool:
         """Whether this attempt has started before."""

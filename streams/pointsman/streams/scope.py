@@ -237,8 +237,8 @@ class Scope:
             self.join.start(event.request_id, Attempt("", event.occurred_at, context, {}, is_own=True))
             self._arm_policy()
             return
-        is_new = self.join.is_new(event.request_id, event.track)
-        attempt = self.predictions.attempt(event, context, track, self._queue(track), self.clock, is_new=is_new)
+        has_ended = self.join.has_ended(event.request_id, event.track)
+        attempt = self.predictions.attempt(event, context, track, self._queue(track), self.clock, is_new=not has_ended)
         completion = self.join.start(event.request_id, attempt)
         if completion is None:
             attempt.expected_s = track.expected_s(context) or attempt.expected_s
