@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .arrays import read_singles, singles
+from .packing import pack, unpack
 from .small_least_squares import SmallLeastSquares
 
 THOROUGH = 500
@@ -332,11 +332,11 @@ class _Scaled:
     def snapshot(self) -> dict[str, Any]:
         """The state as plain values."""
         recent = np.frombuffer(self.recent, np.float32) if self.recent else np.zeros(0, np.float32)
-        return {"residuals": singles(recent), "oldest": self._oldest, "levels": [self.levels.low, self.levels.high]}
+        return {"residuals": pack(recent), "oldest": self._oldest, "levels": [self.levels.low, self.levels.high]}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Take up the state of a snapshot."""
-        self.recent = array("f", read_singles(state["residuals"]).tobytes())
+        self.recent = array("f", unpack(state["residuals"], "<f4").tobytes())
         self.ordered = array("f", sorted(self.recent))
         self._oldest = state["oldest"]
         self.levels.low, self.levels.high = state["levels"]
@@ -394,18 +394,18 @@ class _Near:
         """The state as plain values."""
         held = len(self._residuals)
         return {
-            "residuals": singles(self._residuals),
-            "places": [singles(row[:held]) for row in self._places],
+            "residuals": pack(self._residuals),
+            "places": [pack(row[:held]) for row in self._places],
             "next": self._next,
             "levels": [self.levels.low, self.levels.high],
         }
 
     def restore(self, state: dict[str, Any]) -> None:
         """Take up the state of a snapshot."""
-        self._residuals = read_singles(state["residuals"])
+        self._residuals = unpack(state["residuals"], "<f4")
         self._places = np.zeros((len(state["places"]), self._settings.ring), np.float32)
         for row, text in zip(self._places, state["places"], strict=True):
-            row[: len(self._residuals)] = read_singles(text)
+            row[: len(self._residuals)] = unpack(text, "<f4")
         self._next = state["next"]
         self.levels.low, self.levels.high = state["levels"]
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from .arrays import read_singles, singles
 from .conformal import BEYOND, Band
+from .packing import pack, unpack
 
 NOMINAL = 0.05
 MOST = 0.3
@@ -142,7 +142,7 @@ class LightConformal:
 
     def snapshot(self) -> dict[str, Any]:
         """The state as plain values; residuals as little-endian float32 in base64."""
-        residuals = singles(np.frombuffer(self._recent, np.float32) if self._recent else np.zeros(0, np.float32))
+        residuals = pack(np.frombuffer(self._recent, np.float32) if self._recent else np.zeros(0, np.float32))
         return {
             "count": [self._count, self._seen, self._oldest],
             "levels": [self._low, self._high, self._level],
@@ -158,6 +158,6 @@ class LightConformal:
         light._low, light._high, light._level = state["levels"]
         x, y, variance, covariance = state["line"]
         light._line = (x, y, variance, covariance)
-        light._recent = array("f", read_singles(state["residuals"]).tobytes())
+        light._recent = array("f", unpack(state["residuals"], "<f4").tobytes())
         light._ordered = sorted(light._recent)
         return light

@@ -12,11 +12,11 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from .arrays import boxed, unbox
 from .forecast_bounds import KINDS, TAIL, Bounds, NearQuantiles, QuantileBounds
 from .forecast_ensemble import PolynomialWeights, Rows
 from .forecast_members import FEATURES, Members, View
 from .forecast_state import Floats, Grid, SeriesState
+from .packing import pack, unpack_into
 
 Form = Literal["full", "light"]
 LEVELS = (TAIL, 1.0 - TAIL)
@@ -189,7 +189,7 @@ class SeriesForecaster:
         parts = {name: getattr(self, name).snapshot() for name in ("state", "members", "ensemble", "bounds")}
         return {
             "shape": [list(self.horizons), self.rows_a_day, self.form, list(self.levels)],
-            "pending": boxed(self._pending),
+            "pending": pack(self._pending),
             "pending_rows": self._pending_rows,
         } | parts
 
@@ -203,7 +203,7 @@ class SeriesForecaster:
         forecaster = cls(*state["shape"])
         for name in ("state", "members", "ensemble", "bounds"):
             getattr(forecaster, name).restore(state[name])
-        unbox(state["pending"], forecaster._pending)
+        unpack_into(state["pending"], forecaster._pending)
         forecaster._pending_rows = list(state["pending_rows"])
         return forecaster
 

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .arrays import boxed, unbox
 from .forecast_ensemble import PolynomialWeights, Rows
 from .forecast_neighbours import Nearest
 from .forecast_state import Floats, Grid, SeriesState, unfolded
 from .forecast_windows import SortedWindows
+from .packing import pack, unpack_into
 
 TAIL = 0.05
 KINDS = 7
@@ -191,14 +191,14 @@ class QuantileBounds:
 
     def snapshot(self) -> dict[str, Any]:
         """The state as plain values."""
-        return {"windows": self.windows.snapshot(), "weights": self.weights.snapshot(), "arrays": [boxed(array) for array in self._arrays()]}
+        return {"windows": self.windows.snapshot(), "weights": self.weights.snapshot(), "arrays": [pack(array) for array in self._arrays()]}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Take up the state of a snapshot."""
         self.windows.restore(state["windows"])
         self.weights.restore(state["weights"])
         for array, text in zip(self._arrays(), state["arrays"], strict=True):
-            unbox(text, array)
+            unpack_into(text, array)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .arrays import boxed, unbox
+from .packing import pack, unpack_into
 
 Floats = NDArray[np.float64]
 Rows = NDArray[np.int64] | slice  # a slice where all are meant: of that numpy makes no copies
@@ -56,10 +56,10 @@ class PolynomialWeights:
 
     def snapshot(self) -> list[str]:
         """The state as plain values."""
-        return [boxed(self.regret), boxed(self.square)]
+        return [pack(self.regret), pack(self.square)]
 
     def restore(self, state: list[Any]) -> None:
         """Take up the state of a snapshot."""
-        unbox(state[0], self.regret)
-        unbox(state[1], self.square)
+        unpack_into(state[0], self.regret)
+        unpack_into(state[1], self.square)
         self._settle()

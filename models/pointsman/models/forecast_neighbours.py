@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .arrays import boxed, unbox
 from .forecast_regression import CLIP
+from .packing import pack, unpack_into
 
 Floats = NDArray[np.float64]
 
@@ -92,12 +92,12 @@ class Neighbours:
 
     def snapshot(self) -> dict[str, Any]:
         """The state as plain values."""
-        return {"shared": boxed(self.shared), "own": boxed(self.own), "changes": boxed(self.changes), "known": self.known.tolist()}
+        return {"shared": pack(self.shared), "own": pack(self.own), "changes": pack(self.changes), "known": self.known.tolist()}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Take up the state of a snapshot."""
         for array, name in ((self.shared, "shared"), (self.own, "own"), (self.changes, "changes")):
-            unbox(state[name], array)
+            unpack_into(state[name], array)
         self.known[:] = state["known"]
 
 

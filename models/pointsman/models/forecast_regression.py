@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .arrays import boxed, unbox
 from .forecast_ensemble import Rows
+from .packing import pack, unpack_into
 
 Floats = NDArray[np.float64]
 
@@ -74,9 +74,9 @@ class ChangeRegression:
 
     def snapshot(self) -> list[str]:
         """The state as plain values."""
-        return [boxed(array) for array in (self.coefficients, self.inverse, self.error, self.typical, self.size)]
+        return [pack(array) for array in (self.coefficients, self.inverse, self.error, self.typical, self.size)]
 
     def restore(self, state: list[Any]) -> None:
         """Take up the state of a snapshot."""
         for array, text in zip((self.coefficients, self.inverse, self.error, self.typical, self.size), state, strict=True):
-            unbox(text, array)
+            unpack_into(text, array)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .arrays import boxed, unbox
+from .packing import pack, unpack_into
 
 Floats = NDArray[np.float64]
 
@@ -142,13 +142,13 @@ class SeriesState:
     def snapshot(self) -> dict[str, Any]:
         """The state as plain values."""
         numbers = [self.row, self.slot, self.scored, self.scale, self.change, self.day_change, self.is_signed]
-        return {"ring": boxed(self.ring[: self.held]), "profile": boxed(self.profile), "recent": list(self.recent), "numbers": numbers}
+        return {"ring": pack(self.ring[: self.held]), "profile": pack(self.profile), "recent": list(self.recent), "numbers": numbers}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Take up the state of a snapshot."""
-        unbox(state["ring"], self.ring[: self.held])
+        unpack_into(state["ring"], self.ring[: self.held])
         self.ring[self.held :] = self.ring[: self.held]
-        unbox(state["profile"], self.profile)
+        unpack_into(state["profile"], self.profile)
         self.recent = list(state["recent"])
         self.row, self.slot, self.scored, self.scale, self.change, self.day_change, self.is_signed = state["numbers"]
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .arrays import boxed, unbox
+from .packing import pack, unpack_into
 
 Floats = NDArray[np.float64]
 
@@ -65,12 +65,12 @@ class SortedWindows:
 
     def snapshot(self) -> list[str]:
         """The values in the order they came; their order by size follows."""
-        return [boxed(self.rings), boxed(self.count)]
+        return [pack(self.rings), pack(self.count)]
 
     def restore(self, state: list[str]) -> None:
         """Take up the state of a snapshot."""
-        unbox(state[0], self.rings)
-        unbox(state[1], self.count)
+        unpack_into(state[0], self.rings)
+        unpack_into(state[1], self.count)
         self.ordered[:] = np.inf
         for row, count in enumerate(self.count.tolist()):
             for size, starts in zip(self.sizes.tolist(), self.starts[row].tolist(), strict=True):

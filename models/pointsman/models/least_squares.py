@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .arrays import doubles, read_doubles
+from .packing import pack, unpack
 
 FORGETTING = 0.9998
 RIDGE = 1.0
@@ -77,18 +77,18 @@ class RobustLeastSquares:
         """The state as plain values."""
         return {
             "seen": self._seen,
-            "mean": doubles(self._mean),
-            "variance": doubles(self._variance),
-            "weights": doubles(self._weights),
-            "covariance": doubles(self._covariance),
+            "mean": pack(self._mean, "<f8"),
+            "variance": pack(self._variance, "<f8"),
+            "weights": pack(self._weights, "<f8"),
+            "covariance": pack(self._covariance, "<f8"),
         }
 
     def restore(self, state: dict[str, Any]) -> None:
         """Take up the state of a snapshot."""
         self._seen = state["seen"]
-        self._mean, self._variance, self._weights = (read_doubles(state[name]) for name in ("mean", "variance", "weights"))
+        self._mean, self._variance, self._weights = (unpack(state[name], "<f8") for name in ("mean", "variance", "weights"))
         self._scale = 1.0 / (np.sqrt(self._variance) + 1e-6)
-        self._covariance = read_doubles(state["covariance"]).reshape(len(self._weights), -1)
+        self._covariance = unpack(state["covariance"], "<f8").reshape(len(self._weights), -1)
 
     def _row(self, given: NDArray[np.float64]) -> NDArray[np.float64]:
         row = np.empty(len(given) + 1)
