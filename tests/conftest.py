@@ -10,17 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from programs import install, lacking
 
 ROOT = Path(__file__).parent.parent
-INSTALL = ["apt-get", "install", "--yes", "--no-install-recommends", "openjdk-17-jre-headless", "maven"]
-
-
-def _install_java() -> None:
-    """On a Debian-like system, as root, install what the broker needs where it is missing."""
-    if all(shutil.which(name) for name in ("java", "mvn")) or not shutil.which("apt-get") or os.geteuid() != 0:
-        return
-    subprocess.run(["apt-get", "update"], capture_output=True, check=False)
-    subprocess.run(INSTALL, capture_output=True, check=False)
 
 
 @pytest.fixture(scope="session")
@@ -71,12 +63,11 @@ def _broker_module() -> Any:
 
 @contextmanager
 def _own_broker(**options: Any) -> Iterator[Any]:
-    _install_java()
+    if not all(shutil.which(name) for name in ("java", "mvn")):
+        install(("openjdk-17-jre-headless", "maven"))
     module = _broker_module()
     try:
         with module.Broker(**options) as broker:
             yield broker
     except module.BrokerError as error:
-        if os.environ.get("POINTSMAN_REQUIRE_BROKER"):
-            pytest.fail(str(error))
-        pytest.skip(str(error))
+        lacking(str(error))
