@@ -10,13 +10,16 @@ from events import stream
 
 from pointsman.schemas import INPUTS, encode
 from pointsman.schemas.asyncapi import asyncapi, name_of
+from pointsman.schemas.events_reference import events_reference
 from pointsman.schemas.json_schema import event_types, json_schema
+from pointsman.schemas.meanings import is_of_the_configuration
 from pointsman.schemas.settings import KafkaSettings
 from pointsman.streams.cli import channels
 from pointsman.streams.topics import specs
 
 jsonschema: Any = _jsonschema
 CHANNELS = channels()
+DOCUMENT = Path(__file__).parent.parent / "docs" / "events.md"
 
 
 @pytest.mark.parametrize("event_type", event_types())
@@ -53,3 +56,16 @@ def test_the_document_names_every_topic_that_carries_our_events() -> None:
     carried = {spec.name for spec in specs(KafkaSettings()) if not spec.name.endswith("-changelog")}
     assert carried == set(CHANNELS)
     assert CHANNELS["pointsman.policies"] == ("policy.published/1",) and set(CHANNELS["pointsman.journal"]) == set(INPUTS)
+
+
+def test_every_field_of_an_event_says_what_it_means() -> None:
+    mute = []
+    for kind in event_types():
+        schema = json_schema(kind)
+        records = [schema, *(record for name, record in schema.get("$defs", {}).items() if not is_of_the_configuration(name))]
+        mute += [(record["title"], name) for record in records for name, field in record.get("properties", {}).items() if "description" not in field]
+    assert mute == []
+
+
+def test_the_page_of_events_is_what_the_classes_say() -> None:
+    assert DOCUMENT.read_text() == events_reference(CHANNELS), "docs/events.md is old: pointsman schema --markdown > docs/events.md"

@@ -3,6 +3,7 @@
 from typing import Any
 
 from .codec import INPUTS, OUTPUTS
+from .meanings import meaning
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -20,7 +21,17 @@ def json_schema(event_type: str) -> dict[str, Any]:
     schema = model.model_json_schema(mode="validation")
     required = [*schema.get("required", []), "type"]
     name, version = event_type.split("/")
+    _describe(schema)
+    for record in schema.get("$defs", {}).values():
+        _describe(record)
     return {"$schema": DIALECT, "$id": f"urn:pointsman:{name}:{version}", **schema, "required": required}
+
+
+def _describe(record: dict[str, Any]) -> None:
+    """Say what each field means."""
+    for field, schema in record.get("properties", {}).items():
+        if said := meaning(record["title"], field):
+            schema.setdefault("description", said)
 
 
 __all__ = ["DIALECT", "event_types", "json_schema"]
