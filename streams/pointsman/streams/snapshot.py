@@ -20,11 +20,12 @@ from .workload import Workload
 FORMAT = 5
 CHUNK = 500
 PIECE = 200_000
+WRITERS = " ".join(f"{name} {version(name)}" for name in ("pointsman", "river", "numpy"))
 
 
 def fingerprint(config: OptimizationConfig) -> str:
-    """What wrote a snapshot: our format, river's version, and the base configuration."""
-    stamp = f"{FORMAT} {version('river')} {config.model_dump_json()}"
+    """What wrote a snapshot: its format, the versions of what computed it, and the base configuration."""
+    stamp = f"{FORMAT} {WRITERS} {config.model_dump_json()}"
     return hashlib.blake2b(stamp.encode(), digest_size=16).hexdigest()
 
 
