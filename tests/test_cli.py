@@ -1,8 +1,11 @@
 """The command line: help everywhere, one-line errors, exit code 2."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner
 from events import stream
@@ -11,7 +14,7 @@ from pointsman.schemas import encode
 from pointsman.streams.cli import main
 
 
-@pytest.mark.parametrize("command", ["", *sorted(main.commands)])
+@pytest.mark.parametrize("command", ["", *main.list_commands(click.Context(main))])
 def test_every_command_has_help(command: str) -> None:
     result = CliRunner().invoke(main, [*command.split(), "--help"])
     assert result.exit_code == 0 and "Usage:" in result.output
@@ -51,3 +54,25 @@ def test_an_error_is_one_line_and_exit_code_2(arguments: list[str], tmp_path: Pa
         result = CliRunner().invoke(main, arguments)
     assert result.exit_code == 2
     assert len(result.output.strip().splitlines()) == 1 and "Traceback" not in result.output
+
+
+def test_the_short_helps_are_the_commands_own() -> None:
+    context = click.Context(main)
+    for section in main.sections.values():
+        for name, short in section.items():
+            command = main.get_command(context, name)
+            assert command is not None and command.help is not None
+            assert command.help.startswith(short), name
+
+
+def test_help_imports_no_command_and_no_event() -> None:
+    shown = "import sys; from pointsman.streams.cli import main; main(['--help'], standalone_mode=False)"
+    program = f"{shown}; print([name for name in sys.modules if 'command_' in name or name == 'pydantic'])"
+    said = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout
+    assert said.splitlines()[-1] == "[]"
+
+
+def test_a_mistyped_command_names_the_nearest() -> None:
+    result = CliRunner().invoke(main, ["replya", "x"])
+    assert result.exit_code == 2 and "Did you mean replay?" in result.output
+    assert "Did you mean check?" in CliRunner().invoke(main, ["config", "chek"]).output

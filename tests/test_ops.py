@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import click
 import yaml
 
 from pointsman.schemas.settings import KafkaSettings
@@ -23,7 +24,9 @@ def test_compose_sets_only_what_the_settings_read() -> None:
 def test_compose_calls_commands_and_options_that_exist() -> None:
     for service in ("topics", "worker"):
         command, *options = COMPOSE["services"][service]["command"]
-        known = {option for parameter in main.commands[command].params for option in parameter.opts}
+        found = main.get_command(click.Context(main), command)
+        assert found is not None
+        known = {option for parameter in found.params for option in parameter.opts}
         assert {option for option in options if option.startswith("--")} <= known
 
 

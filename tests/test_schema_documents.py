@@ -14,7 +14,7 @@ from pointsman.schemas.events_reference import events_reference
 from pointsman.schemas.json_schema import event_types, json_schema
 from pointsman.schemas.meanings import is_of_the_configuration
 from pointsman.schemas.settings import KafkaSettings
-from pointsman.streams.cli import channels
+from pointsman.streams.topics import channels
 from pointsman.streams.topics import specs
 
 jsonschema: Any = _jsonschema

@@ -121,3 +121,14 @@ def _differences(spec: TopicSpec, partitions: int, config: dict[str, str]) -> li
         if name in config and config[name] != value:
             said.append(f"{spec.name}: {name} is {config[name]} instead of {value}; change it with kafka-configs")
     return said
+
+
+def channels() -> dict[str, tuple[str, ...]]:
+    """Topics, by their names without configuration, and the types each carries."""
+    from pointsman.schemas import INPUTS
+
+    found: dict[str, tuple[str, ...]] = {"pointsman.events": tuple(INPUTS), "pointsman.journal": tuple(INPUTS)}
+    for kind, suffix in (*INPUT_TOPICS.items(), *OUTPUT_TOPICS.items()):
+        name = f"pointsman.{suffix}"
+        found[name] = tuple(dict.fromkeys((*found.get(name, ()), kind)))
+    return found

@@ -1,0 +1,24 @@
+"""`pointsman schema`: the events' JSON Schema and the topics' AsyncAPI document."""
+
+import json
+
+import click
+
+
+@click.command()
+@click.argument("event_type", metavar="[TYPE]", required=False)
+@click.option("--asyncapi", "document", is_flag=True, help="The AsyncAPI 3.0.0 document of all topics.")
+@click.option("--list", "listing", is_flag=True, help="The event types.")
+def schema(event_type: str | None, document: bool, listing: bool) -> None:
+    """Print the JSON Schema (2020-12) of an event type, for example request.started/1."""
+    from pointsman.schemas.asyncapi import asyncapi
+    from pointsman.schemas.json_schema import event_types, json_schema
+
+    from .topics import channels
+
+    if document:
+        click.echo(json.dumps(asyncapi(channels()), indent=2))
+    elif event_type is None or listing:
+        click.echo("\n".join(event_types()))
+    else:
+        click.echo(json.dumps(json_schema(event_type), indent=2))
