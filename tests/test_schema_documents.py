@@ -6,20 +6,20 @@ from typing import Any
 
 import jsonschema as _jsonschema
 import pytest
+from click.testing import CliRunner
 from events import stream
 
 from pointsman.schemas import INPUTS, encode
 from pointsman.schemas.asyncapi import asyncapi, name_of
-from pointsman.schemas.events_reference import events_reference
 from pointsman.schemas.json_schema import event_types, json_schema
 from pointsman.schemas.meanings import is_of_the_configuration
 from pointsman.schemas.settings import KafkaSettings
-from pointsman.streams.topics import channels
-from pointsman.streams.topics import specs
+from pointsman.streams.cli import main
+from pointsman.streams.topics import channels, specs
 
 jsonschema: Any = _jsonschema
 CHANNELS = channels()
-DOCUMENT = Path(__file__).parent.parent / "docs" / "events.md"
+DOCS = Path(__file__).parent.parent / "docs"
 
 
 @pytest.mark.parametrize("event_type", event_types())
@@ -67,5 +67,8 @@ def test_every_field_of_an_event_says_what_it_means() -> None:
     assert mute == []
 
 
-def test_the_page_of_events_is_what_the_classes_say() -> None:
-    assert DOCUMENT.read_text() == events_reference(CHANNELS), "docs/events.md is old: pointsman schema --markdown > docs/events.md"
+@pytest.mark.parametrize(("command", "page"), [("schema --markdown", "events.md"), ("config reference", "settings.md")])
+def test_the_reference_pages_are_what_the_classes_say(command: str, page: str) -> None:
+    found = CliRunner().invoke(main, command.split())
+    assert found.exit_code == 0, found.output
+    assert (DOCS / page).read_text() == found.output, f"docs/{page} is old: pointsman {command} > docs/{page}"

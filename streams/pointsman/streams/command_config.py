@@ -29,3 +29,11 @@ def config_check(outer: tuple[Path | None, tuple[str, ...]], config: Path | None
 
     Core(optimization_of(config or outer[0], (*outer[1], *flags)))
     click.echo("the configuration is valid")
+
+
+@config.command(name="reference")
+def config_reference() -> None:
+    """Print every setting with its type, default and meaning, as the page docs/settings.md."""
+    from pointsman.schemas.settings_reference import settings_reference
+
+    click.echo(settings_reference(), nl=False)

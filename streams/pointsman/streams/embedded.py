@@ -238,6 +238,11 @@ class Optimizer:
                 found[name]["shadow"] = report(view).as_dict()
         return found
 
+    @property
+    def config(self) -> OptimizationConfig:
+        """The configuration on which new scopes start."""
+        return self._config
+
     def policy(self, scope: str) -> PolicyPublished | None:
         """The policy in force in a scope, if there is one yet; raises `LookupError` where the scope has had no event."""
         with self._lock:

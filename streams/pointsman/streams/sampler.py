@@ -49,15 +49,18 @@ def _gpu() -> dict[str, Any]:
 
 
 class ResourceSampler:
-    """Samples every `interval_s` seconds on a thread of its own, for as long as the `with` lasts; `measure` may be a sampler of your own."""
+    """Samples every `interval_s` seconds on a thread of its own, for as long as the `with` lasts; `measure` may be a sampler of your own.
+
+    Unless told, the interval is `intervals.sample_s` of the optimizer's configuration.
+    """
 
     def __init__(
-        self, optimizer: Optimizer, *, scope: str, host: str | None = None, interval_s: float = 1.0, measure: Callable[[], dict[str, Any]] = sample
+        self, optimizer: Optimizer, *, scope: str, host: str | None = None, interval_s: float | None = None, measure: Callable[[], dict[str, Any]] = sample
     ) -> None:
         self._optimizer = optimizer
         self._scope = scope
         self._host = host or socket.gethostname()
-        self._interval = interval_s
+        self._interval = optimizer.config.intervals.sample_s if interval_s is None else interval_s
         self._measure = measure
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="pointsman-sampler", daemon=True)
