@@ -26,6 +26,9 @@ types: $(VENV)/.done ## Check types
 	$(BIN)/mypy
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
+docs: $(VENV)/.done ## Build the site of docs/ into build/docs, strictly
+	$(BIN)/sphinx-build -q -W --keep-going -n -b html docs build/docs
+
 bench: $(VENV)/.done ## Measure, and write build/bench.json
 	$(BIN)/pointsman bench --output build/bench.json
 	$(BIN)/python ops/bench/worker.py --output build/bench.json
@@ -50,4 +53,4 @@ bench-predict: $(VENV)/.done ## Measure predictions, their intervals, forecasts 
 kafka: $(VENV)/.done ## Run a real single-node Kafka without Docker, until Ctrl-C
 	$(BIN)/python ops/kafka/broker.py --port 9092
 
-.PHONY: help demo test lint types bench bench-routing bench-predict kafka
+.PHONY: help demo test lint types docs bench bench-routing bench-predict kafka
