@@ -119,15 +119,16 @@ def test_shares_rates_and_money_are_those_of_the_windows(told: tuple[list[Event]
         assert track["tokens_per_s"] == pytest.approx(sum(one.output_tokens for one in own) / span, abs=1e-3)
 
 
-def test_latencies_of_several_windows_are_near_the_recorded_ones(told: tuple[list[Event], Board]) -> None:
+def test_latencies_of_several_windows_are_estimated_from_theirs(told: tuple[list[Event], Board]) -> None:
     _, board = told
     view = board.view("demo")
     begin, end = view["tracks"][0]["window_end"] - 300.0, view["tracks"][0]["window_end"]
     done = [event for _, line in read_lines(RECORDING) if isinstance(event := decode(line), RequestCompleted) and begin < event.occurred_at <= end]
     for name in ("local", "api"):
-        truth = median(event.latency_ms for event in done if event.track == name and event.latency_ms is not None)
-        found = next(track for track in view["tracks"] if track["track"] == name)["latency_p50_ms"]
-        assert found == pytest.approx(truth, rel=0.25)
+        latencies = sorted(event.latency_ms for event in done if event.track == name and event.latency_ms is not None)
+        found = next(track for track in view["tracks"] if track["track"] == name)
+        assert found["latency_p95_ms"] == pytest.approx(latencies[int(0.95 * len(latencies))], rel=0.1)
+        assert found["latency_p50_ms"] == pytest.approx(latencies[len(latencies) // 2], rel=0.4)  # p50 of a changing load: benchmarks.board has the errors
 
 
 def test_recommendation_coverage_forecasts_and_alerts_are_the_newest(told: tuple[list[Event], Board]) -> None:
@@ -267,7 +268,7 @@ def test_the_limit_of_a_gauge_is_what_its_forecast_or_its_alert_says() -> None:
 def test_samples_of_a_quarter_minute_are_one_point() -> None:
     board = board_of(*(sampled(float(second), cpu_percent=float(second)) for second in range(30)))
     (cpu,) = board.series("chat")["resources"]
-    assert cpu["value"] == [9.0, 24.0, 29.0]  # START is 5 s before a quarter minute ends
+    assert cpu["value"] == [9.0, 24.0, 29.0]  # the stream starts 5 s after a quarter minute
 
 
 def test_dead_letters_of_a_scope_are_counted_whether_it_is_known_yet_or_not() -> None:
@@ -317,12 +318,8 @@ def pieces(told: tuple[list[Event], Board]) -> list[Event]:
     kept: dict[type[Event], list[Event]] = defaultdict(list)
     for one in outputs:
         kept[type(one)].append(one)
-    odd = [window("", 0.0, 0) if False else window("\x00 ünïcode 💥", 1e5, 0), window("local", 0.0, size=0.001), window("local", 0.0, latency_p50_ms=0.0)]
-    return (
-        [one for found in kept.values() for one in found[:3] + found[-3:]]
-        + odd
-        + [sampled(0.0, battery_charging=True, gauges={"": 1.0} if False else {"g": -1.0})]
-    )
+    odd = [window("\x00 ünïcode 💥", 1e5, 0), window("local", 0.0, size=0.001), window("local", 0.0, latency_p50_ms=0.0)]
+    return [one for found in kept.values() for one in found[:3] + found[-3:]] + odd + [sampled(0.0, battery_charging=True, gauges={"g": -1.0})]
 
 
 @settings(max_examples=100, deadline=None)
