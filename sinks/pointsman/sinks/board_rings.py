@@ -47,8 +47,8 @@ class Rings(Generic[Key]):
             place -= 1
         if place < len(ring) and ring[place][0] == row[0]:
             ring[place] = row
-        else:
-            ring.insert(place, row)
+            return
+        ring.insert(place, row)
         while len(ring) > min(MOST_ROWS, MOST_POINTS // len(self._rings)):
             ring.popleft()
 

@@ -114,11 +114,9 @@ class ScopeBoard:
         at = event.occurred_at
         self.clock = max(self.clock, at)
         self.started = min(self.started, at)
-        if isinstance(event, ResourceSampled):
-            self._sample(event)
-            return
-        self.outputs += 1
-        handler = _HANDLERS.get(type(event))
+        kind = type(event)
+        self.outputs += kind is not ResourceSampled
+        handler = _HANDLERS.get(kind)
         if handler is not None:
             handler(self, event)
 
@@ -230,6 +228,7 @@ _HANDLERS: dict[type[Event], Any] = {
     ScalingRecommended: ScopeBoard._scaling,
     AlertRaised: ScopeBoard._raised,
     AlertResolved: ScopeBoard._resolved,
+    ResourceSampled: ScopeBoard._sample,
 }
 
 __all__ = ["MINUTE_S", "UNITS", "Closed", "ScopeBoard", "TrackBoard"]
