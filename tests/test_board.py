@@ -1,5 +1,6 @@
 """The board: what it shows equals figures computed by other means, it is the same after a restart, and it stays small."""
 
+import argparse
 import json
 import math
 import random
@@ -9,6 +10,7 @@ from statistics import median
 from typing import Any
 
 import pytest
+from benchmarks import board as benchmark
 from events import START, sampled, stream
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -51,7 +53,7 @@ def window(track: str, start: float, count: int = 10, *, scope: str = "chat", si
     """A closed window, `start` seconds after the start of the stream."""
     begin = START + start
     envelope: dict[str, Any] = {"event_id": f"{scope}/{track}/{start}", "caused_by": "-", "scope": scope, "occurred_at": begin + size + 5.0, "track": track}
-    given = {"success_share": 1.0, "latency_p50_ms": 800.0, "latency_p95_ms": 900.0, "latency_p99_ms": 1000.0} | fields
+    given: dict[str, Any] = {"success_share": 1.0, "latency_p50_ms": 800.0, "latency_p95_ms": 900.0, "latency_p99_ms": 1000.0} | fields
     return WindowClosed(**envelope, start=begin, end=begin + size, count=count, rate_per_s=count / size, **given)
 
 
@@ -351,3 +353,9 @@ def test_other_inputs_are_passed_over() -> None:
         if not isinstance(event, ResourceSampled):
             board.hear(event)
     assert board.scopes() == []
+
+
+def test_the_benchmark_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    benchmark.main(argparse.Namespace(quick=True, json=tmp_path / "board.json"))
+    assert json.loads((tmp_path / "board.json").read_text())["hear"]["prediction.issued/1"]["events"] > 0
+    assert "µs an event" in capsys.readouterr().out

@@ -100,7 +100,8 @@ def main(arguments: argparse.Namespace) -> None:
     for kind, row in figures["hear"].items():
         print(f"{kind:28} {row['events']:6} events  {row['microseconds']:6.2f} µs an event")
     print(
-        f"view {figures['answer_ms']['view']} ms, series {figures['answer_ms']['series']} ms; {figures['memory']['scopes']} scopes: {figures['memory']['mb']} MB"
+    print("view {view} ms, series {series} ms".format(**figures["answer_ms"]))
+    print("{scopes} scopes: {mb} MB".format(**figures["memory"]))
     )
     for name, row in figures.get("error_percent", {}).items():
         print(f"{name:10} over 5 minutes: error {row['board']} %, of the mean weighed by counts {row['weighed mean']} %")

@@ -11,7 +11,7 @@ from .board_view import series, view
 
 MOST_SCOPES = 64
 MOST_REFUSED = 1024
-_HEARD: frozenset[type[Event]] = frozenset({ResourceSampled, *OUTPUTS.values()} - {EventRejected})
+_HEARD: frozenset[type[Event]] = frozenset((ResourceSampled, *(kind for kind in OUTPUTS.values() if kind is not EventRejected)))
 
 
 class Board:
