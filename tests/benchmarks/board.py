@@ -99,10 +99,8 @@ def main(arguments: argparse.Namespace) -> None:
         figures["error_percent"] = errors(inputs, told)
     for kind, row in figures["hear"].items():
         print(f"{kind:28} {row['events']:6} events  {row['microseconds']:6.2f} µs an event")
-    print(
     print("view {view} ms, series {series} ms".format(**figures["answer_ms"]))
     print("{scopes} scopes: {mb} MB".format(**figures["memory"]))
-    )
     for name, row in figures.get("error_percent", {}).items():
         print(f"{name:10} over 5 minutes: error {row['board']} %, of the mean weighed by counts {row['weighed mean']} %")
     if arguments.json is not None:
