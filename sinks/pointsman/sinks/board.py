@@ -51,10 +51,6 @@ class Board:
         with self._lock:
             return series(self._known(scope))
 
-    def __contains__(self, scope: str) -> bool:
-        with self._lock:
-            return scope in self._scopes
-
     def _known(self, scope: str) -> ScopeBoard:
         try:
             return self._scopes[scope]

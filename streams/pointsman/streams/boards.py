@@ -19,8 +19,16 @@ def statuses(optimizer: Optimizer, board: Board, scope: str | None) -> tuple[dic
     found = {}
     for name in names[:MOST_SCOPES]:
         said = optimizer.status(name)[name]
-        found[name] = said | {"board": filled(board.view(name), said) if name in board else None}
+        found[name] = said | {"board": _board(board, name, said)}
     return found, max(len(names) - MOST_SCOPES, 0)
+
+
+def _board(board: Board, name: str, said: dict[str, Any]) -> dict[str, Any] | None:
+    """The view of a scope that the core knows; None where the board has let it go, or has heard nothing of it."""
+    try:
+        return filled(board.view(name), said)
+    except LookupError:
+        return None
 
 
 def filled(view: dict[str, Any], said: dict[str, Any]) -> dict[str, Any]:
