@@ -15,6 +15,9 @@ $(VENV)/.done: requirements.lock pyproject.toml
 demo: $(VENV)/.done ## Play real recorded streams embedded; show what was learned and what it saves
 	$(BIN)/pointsman demo
 
+page: $(VENV)/.done ## Serve a live page and play recorded traffic into it, until Ctrl-C
+	$(BIN)/pointsman serve --demo
+
 test: $(VENV)/.done ## Run all tests
 	$(BIN)/pytest
 
@@ -53,4 +56,4 @@ bench-predict: $(VENV)/.done ## Measure predictions, their intervals, forecasts 
 kafka: $(VENV)/.done ## Run a real single-node Kafka without Docker, until Ctrl-C
 	$(BIN)/python ops/kafka/broker.py --port 9092
 
-.PHONY: help demo test lint types docs bench bench-routing bench-predict kafka
+.PHONY: help demo page test lint types docs bench bench-routing bench-predict kafka

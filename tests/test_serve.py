@@ -178,7 +178,8 @@ def test_status_policy_and_explanation_are_the_optimizers_own(tmp_path: Path) ->
         for place in range(0, len(events), 50):
             body = b"\n".join(encode(event) for event in events[place : place + 50])
             assert client.post("/v1/events", content=body, headers={"content-type": "application/x-ndjson"}).status_code == 200
-        assert client.get("/v1/status").json() == json.loads(json.dumps(status))
+        said = {scope: {name: value for name, value in of.items() if name != "board"} for scope, of in client.get("/v1/status").json().items()}
+        assert said == json.loads(json.dumps(status))
         assert client.get("/v1/policy", params={"scope": "chat"}).content == encode(policy)
         told = next(event for event in reversed(events) if event.scope == "chat" and event.type == "request.started/1")
         explained = client.get(f"/v1/requests/{told.request_id}", params={"scope": "chat"}).json()
