@@ -75,14 +75,13 @@ export function spark() {
   return node;
 }
 
-/** Draw values, and a limit where it is near enough to be seen. */
+/** Draw values, from zero up or between their ends; where there is a limit, as a dashed line. */
 export function drawSpark(node, values, limit = null, fromZero = true) {
-  const known = values.filter((value) => value !== null);
-  const top = known.length ? Math.max(...known) : 1;
-  const bottom = fromZero || !known.length ? Math.min(0, ...known) : Math.min(...known);
-  const shown = limit !== null && limit <= top + 2 * (top - bottom || top);
-  const high = shown ? Math.max(top, limit) : top;
+  const known = values.filter((value) => value !== null && value !== undefined);
+  const top = Math.max(...known, limit ?? -Infinity), least = Math.min(...known);
+  const bottom = !known.length || fromZero ? Math.min(0, least) : least - (top - least || 1) * 0.1;
+  const high = known.length ? top + (top - bottom || 1) * 0.1 : 1;
   attr(node.firstChild, "d", sparkPath(values, bottom, high));
-  const at = shown ? (20 - (20 * (limit - bottom)) / (high - bottom || 1)).toFixed(1) : null;
-  for (const [name, value] of [["x1", 0], ["x2", 100], ["y1", at ?? 0], ["y2", at ?? 0]]) attr(node.lastChild, name, at === null ? 0 : value);
+  const at = limit === null || !known.length ? null : (20 - (20 * (limit - bottom)) / (high - bottom)).toFixed(1);
+  for (const [name, value] of [["x2", at === null ? 0 : 100], ["y1", at ?? 0], ["y2", at ?? 0]]) attr(node.lastChild, name, value);
 }

@@ -47,6 +47,7 @@ export function showForecasts(view, series) {
     text(node.cells[2], `${format(row.lower)} to ${format(row.upper)}`);
   });
   $("horizons").hidden = !rows.length;
+  $("no-horizons").hidden = rows.length > 0;
 }
 
 /** Time, upper, lower, median, what came: the past by the shortest horizon, then the fan ahead. */

@@ -15,7 +15,7 @@ export function durationParts(ms) {
   if (!known(ms)) return [NONE, ""];
   const size = Math.abs(ms);
   if (size < 999.5) return [plain.format(ms), "ms"];
-  if (size < 99_950) return [plain.format(ms / 1000), "s"];
+  if (size < 599_500) return [plain.format(ms / 1000), "s"];
   if (size < 5_400_000) return [plain.format(ms / 60_000), "min"];
   return [plain.format(ms / 3_600_000), "h"];
 }

@@ -36,7 +36,7 @@ export function showHeadline(view, state) {
   const asof = $("asof");
   attr(asof, "data-value", view?.clock ?? null);
   attr(asof, "title", view?.clock ? utc(view.clock) : null);
-  text(asof, view?.clock ? `Events up to ${time(view.clock)}${view.started ? `, known since ${time(view.started)}` : ""}` : "No events yet. The page fills by itself when the first ones arrive.");
+  text(asof, view?.clock ? `Events up to ${time(view.clock)}${view.started ? `, known since ${time(view.started, view.clock)}` : ""}` : "No events yet. The page fills by itself when the first ones arrive.");
 }
 
 function sum(rows, name) {

@@ -26,7 +26,7 @@ function update(node, row, past) {
   text(line.lastChild, gauge(row.value, unit));
   attr(line.lastChild, "data-value", row.value);
   attr(line.lastChild, "class", over ? "over" : null);
-  drawSpark(drawing, (past?.value ?? []).slice(-POINTS), limit, false);
+  drawSpark(drawing, (past?.value ?? []).slice(-POINTS), limit, limit !== null);
   text(note, `${row.host}${limit === null ? "" : ` · ${over ? "over" : share(row.value / limit) + " of"} the limit ${gauge(limit, unit)}`}`);
   attr(node, "title", `at ${time(row.at)} (${utc(row.at)})`);
 }

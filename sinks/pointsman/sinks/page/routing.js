@@ -49,7 +49,7 @@ export function showTraffic(series, view) {
   rates.forEach((row, index) => stacked.push(row.map((value, at) => (value ?? 0) + (index ? stacked[index - 1][at] : 0))));
   chart.rates = rates;
   chart.set([times, ...stacked], names.join("\n"));
-  keyed(keysOf(), names, (name) => name, key);
+  keyed(keysOf(), [...names, null], (name) => name ?? "", key);
   $("moves-box").hidden = !moves.length;
   keyed($("moves"), moves.slice(-MOST_MOVES).reverse(), (move) => `${move.at} ${move.track}`, (move) => h("li", {}, h("time", { title: utc(move.at) }, time(move.at, moves.at(-1).at)), " to ", h("bdi", { class: "name" }, move.track), ` with ${share(move.propensity)}`));
 }
@@ -66,6 +66,7 @@ function keysOf() {
 }
 
 function key(name) {
+  if (name === null) return h("span", {}, "the strip: where it was recommended to go");
   const dot = h("i", { class: "dot" });
   style(dot, "--c", `var(${colourOf(name)})`);
   return h("span", {}, dot, h("bdi", { class: "name" }, name));

@@ -7,12 +7,17 @@ export const mark = (severity) => MARKS[severity] ?? "●";
 
 const KINDS = { anomaly: "Unusual", constraint: "Constraint", slo_burn: "Objective", drift: "Drift", forecast: "Forecast", budget: "Budget" };
 
-/** What an alert is about, in words: its kind, its subject, what was seen and what was expected. */
+/** What an alert says, in words: its fingerprint names the subject, the metric and sometimes the way in which it is off. */
 export function alertSentence(alert) {
-  const metric = String(alert.subject).includes("/") ? String(alert.subject).split("/").slice(1).find((part) => part) : String(alert.fingerprint).split("/")[1];
-  const shown = (value) => (metric && /_(ms|usd|mb|percent|c)$/.test(metric) ? measured(metric, value) : number(value));
-  return `${alert.subject}: ${shown(alert.observed)} observed, ${shown(alert.expected)} ${alert.kind === "constraint" || alert.kind === "budget" ? "allowed" : "expected"}`;
+  const parts = String(alert.fingerprint).split("/"), last = parts.at(-1), subject = parts.slice(0, -1).join("/") || String(alert.subject);
+  const before = parts.slice(0, -2).join("/"), metric = parts.at(-2);
+  if (alert.kind === "drift" && last === "coverage") return `${before}: 90 % intervals of ${said(metric)} ${alert.type === "alert.resolved/1" ? "hold" : "held"} ${share(alert.observed)}`;
+  if (alert.kind === "drift" && last === "unknown") return `${before}: ${number(alert.observed)} in flight, the most known is ${number(alert.expected)}`;
+  if (alert.kind === "forecast") return `${before}: ${said(metric)} is expected to be ${measured(metric, alert.observed)}, the limit is ${measured(metric, alert.expected)}`;
+  return `${subject}: ${said(last)} ${measured(last, alert.observed)}, ${alert.kind === "anomaly" ? "expected" : "at most"} ${measured(last, alert.expected)}`.replace("at most", isFloor(last) ? "at least" : "at most");
 }
+
+const isFloor = (metric) => /quality|success/.test(metric);
 
 export const alertKind = (alert) => KINDS[alert.kind] ?? said(alert.kind);
 

@@ -71,10 +71,13 @@ export function showLatencies(view, series) {
   keyed(place, rows, (row) => row.track, latencyChart, (node, row) => {
     gone.delete(node);
     const past = series.tracks[row.track];
-    node.chart.set([past.end, past.predicted_upper_ms, past.predicted_lower_ms, past.predicted_median_ms, past.latency_p95_ms, past.latency_p50_ms].map((values) => values ?? []));
+    node.chart.set([past.end, ...[past.predicted_upper_ms, past.predicted_lower_ms, past.predicted_median_ms, past.latency_p95_ms, past.latency_p50_ms].map(positive)]);
   });
   for (const chart of gone.values()) chart.remove();
 }
+
+/** A logarithm needs more than nothing: below a hundredth of a millisecond is drawn as that. */
+const positive = (values) => values.map((value) => (value === null ? null : Math.max(value, 0.01)));
 
 function latencyChart({ track }) {
   const holder = h("div", { "data-track": track });
@@ -87,13 +90,13 @@ function latencyChart({ track }) {
     options: () => ({
       series: [{}, line({ stroke: colour(0), width: 0 }), line({ stroke: colour(0), width: 0 }), line({ stroke: () => resolved("--soft"), width: 1.25, dash: [4, 3] }), line({ width: 0.9 }), line({ width: 2 })],
       bands: [{ series: [1, 2], fill: colour(0.16) }],
-      scales: { x: { time: true }, y: { range: (plot) => [0, ceiling(plot.data)] } },
-      axes: [timeAxis(), axis({ size: 58, space: 36, values: (_, ticks) => ticks.map((tick) => duration(tick)) })],
+      scales: { x: { time: true }, y: { distr: 3, range: (plot) => reach(plot.data) } },
+      axes: [timeAxis(), axis({ size: 58, splits: (_, __, low, high) => ticks(low, high), filter: (_, found) => found, values: (_, found) => found.map((tick) => duration(tick)) })],
     }),
     readout: (data, index) => {
       const at = index ?? newest(data[5]);
       const [, upper, lower, median, p95, p50] = data.map((values) => values[at]);
-      const told = median === null || median === undefined ? "" : ` · predicted ${duration(median)} (${duration(lower)} to ${duration(upper)})`;
+      const told = median === null || median === undefined ? "" : ` · predicted ${duration(median)}, ${duration(lower)} to ${duration(upper)}`;
       return `${time(data[0][at], data[0].at(-1))} · ${duration(p50)}, 95th ${duration(p95)}${told}`;
     },
     columns: (data) => [["p50", data[5], duration], ["p95", data[4], duration], ["Predicted", data[3], duration], ["Lower", data[2], duration], ["Upper", data[1], duration]],
@@ -105,9 +108,19 @@ function latencyChart({ track }) {
   return holder;
 }
 
-/** High enough for what happened and was expected; a wide interval may leave the plot, its ends are in the text and the table. */
-function ceiling(data) {
-  const most = (values) => Math.max(0, ...values.filter((value) => value !== null && value !== undefined));
-  const middle = Math.max(most(data[3]), most(data[4]), most(data[5]));
-  return (middle ? Math.min(Math.max(middle, most(data[1])), 1.6 * middle) : most(data[1]) || 1) * 1.08;
+/** Decades for a logarithmic axis: room for what happened and was expected; a very wide interval may leave the plot, its ends are in the text and the table. */
+function reach(data) {
+  const known = (values) => values.filter((value) => value > 0);
+  const middle = [data[3], data[4], data[5]].flatMap(known), ends = [data[1], data[2]].flatMap(known);
+  const all = middle.length ? middle : ends;
+  if (!all.length) return [10, 1000];
+  const least = Math.min(...all), most = Math.max(...all);
+  return [Math.max(Math.min(least, ...ends), least / 3) / 1.15, Math.min(Math.max(most, ...ends), most * 3) * 1.15];
+}
+
+/** 1, 2 and 5 of each decade where there is room for them, else every decade. */
+function ticks(low, high) {
+  const steps = Math.log10(high / low) > 1.7 ? [1] : [1, 2, 5], found = [];
+  for (let decade = 10 ** Math.floor(Math.log10(low)); decade <= high; decade *= 10) found.push(...steps.map((step) => step * decade));
+  return found.filter((tick) => tick >= low && tick <= high);
 }
