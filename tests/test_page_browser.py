@@ -1,6 +1,5 @@
 """The page in a real headless Chromium before a real server: what it shows, and that it goes on through whatever happens to the server."""
 
-import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,7 +21,7 @@ CONFIG = OptimizationConfig(
     learners="light",
 )
 AXE = (Path(__file__).parent / "data" / "axe" / "axe.min.js").read_text()
-HOSTILE = ["<script>document.title='x'</script>", "\"quoted\" 'name' & <b>bold</b>", "\u202eright to left\u202c שלום", "long-" * 40]
+HOSTILE = ["<script>document.title='x'</script>", "\"quoted\" 'name' & <b>bold</b>", "\u202eright to left\u202c שלום", "long-" * 40]  # a scope; a track has 128 characters at most
 
 
 def minutes(first: int, last: int, scope: str = "chat") -> list[Event]:
@@ -167,6 +166,7 @@ def test_a_new_token_is_asked_for_in_a_clear_sentence(browser: Browser, tmp_path
             page.get_by_label("Token", exact=True).fill("another one")
             page.get_by_role("button", name="Sign in").click()
             expect(page.locator("#live")).to_have_attribute("data-state", "live", timeout=15_000)
+            post(client, minutes(3, 8))
             shows(page, '[data-metric="rate_per_s"]', board(client)["rate_per_s"])
 
 
@@ -232,14 +232,14 @@ def test_hostile_names_are_text(browser: Browser) -> None:
     said: list[str] = []
     with serving(config=OptimizationConfig(learners="light")) as client, opened(browser, said=said, viewport={"width": 360, "height": 780}) as page:
         for scope in HOSTILE:
-            renamed = {"local": HOSTILE[0], "api": scope}
+            track = scope[:128]
+            renamed = {"local": "plain", "api": track}
             post(client, [event.model_copy(update={"track": renamed[event.track]} if hasattr(event, "track") else {}) for event in minutes(0, 3, scope)])
         visit(page, client)
         for scope in HOSTILE:
             page.locator("#scope").select_option(scope)
             expect(page.locator("#main")).to_have_attribute("data-scope", scope)
-            page.locator(f"#tracks tr[data-track={json.dumps(scope)}]").wait_for()
-            expect(page.locator(f"#tracks tr[data-track={json.dumps(scope)}] .name")).to_have_text(scope)
+            expect(page.locator("#tracks .name", has_text=scope[:128])).to_have_text(scope[:128])
             assert page.title() == f"{scope} · Pointsman"
             assert page.evaluate("document.documentElement.scrollWidth") == 360
         assert said == [] and page.locator("main script, main b:not([data-metric])").count() == 0
@@ -289,8 +289,10 @@ def test_every_control_is_reached_and_seen_by_tab(browser: Browser, client: http
         reached = set()
         for _ in range(60):
             page.keyboard.press("Tab")
-            where, outline = page.evaluate("[document.activeElement.id || document.activeElement.textContent.trim(), getComputedStyle(document.activeElement).outlineStyle]")
-            assert outline != "none" or where in ("", "Skip to the content")
+            tag, where, outline = page.evaluate(
+                "(({tagName, id, textContent}) => [tagName, id || textContent.trim(), getComputedStyle(document.activeElement).outlineStyle])(document.activeElement)"
+            )
+            assert tag == "BODY" or outline != "none", where
             reached.add(where)
         assert {"scope", "request-id", "theme", "forecast-series", "forecast-ahead", "Pause", "feed"} <= reached
 

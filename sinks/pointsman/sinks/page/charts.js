@@ -1,6 +1,6 @@
 // One chart: a figure with what it says as text, drawn only while it can be seen and only where its data changed.
 
-import { h, text } from "./dom.js";
+import { attr, h, shown, text } from "./dom.js";
 import { resolved } from "./colours.js";
 import { shortTime, time, utc } from "./format.js";
 
@@ -68,12 +68,12 @@ export class Chart {
     if (!this.isVisible || !this.#dirty || this.#data === null || !this.#width) return;
     this.#dirty = false;
     const empty = this.#data[0].length < 2;
-    this.nothing.hidden = !empty;
+    shown(this.nothing, empty);
     if (empty) this.#drop();
     else if (this.#plot) this.#plot.setData(this.#data);
     else this.#make();
     this.#say(null);
-    this.holder.setAttribute("aria-label", empty ? "no data yet" : this.summary(this.#data));
+    attr(this.holder, "aria-label", empty ? "no data yet" : this.summary(this.#data));
     if (!this.values.hidden) this.#fill();
   }
 

@@ -26,6 +26,11 @@ export function attr(node, name, value) {
   } else if (node.getAttribute(name) !== String(value)) node.setAttribute(name, value);
 }
 
+/** Show or hide, only where that changes something. */
+export function shown(node, isShown) {
+  if (node.hidden === isShown) node.hidden = !isShown;
+}
+
 /** The colour or the length of a bar, as a custom property. */
 export function style(node, name, value) {
   if (node.style.getPropertyValue(name) !== String(value)) node.style.setProperty(name, value);

@@ -2,7 +2,7 @@
 
 import { Chart, axis, timeAxis } from "./charts.js";
 import { resolved } from "./colours.js";
-import { $, attr, h, keyed, text } from "./dom.js";
+import { $, attr, h, keyed, shown, text } from "./dom.js";
 import { duration, measured, said, time, utc } from "./format.js";
 
 const COLOUR = "--accent";
@@ -33,7 +33,7 @@ export function showForecasts(view, series) {
   keyed($("forecast-ahead"), horizons, (value) => value, (value) => h("option", { value }, duration(value * 1000)));
   if (!horizons.includes(ahead)) ahead = horizons.filter((value) => value <= 3600).at(-1) ?? horizons[0] ?? null;
   if (ahead !== null) $("forecast-ahead").value = ahead;
-  for (const id of ["forecast-series", "forecast-ahead"]) $(id).disabled = !horizons.length;
+  for (const id of ["forecast-series", "forecast-ahead"]) attr($(id), "disabled", !horizons.length);
   now = view?.clock ?? null;
   chart ??= new Chart($("forecast"), {
     title: h("span"), label: "Forecast", height: 240, options, readout, columns,
@@ -46,8 +46,8 @@ export function showForecasts(view, series) {
     attr(node.cells[1], "data-value", row.median);
     text(node.cells[2], `${format(row.lower)} to ${format(row.upper)}`);
   });
-  $("horizons").hidden = !rows.length;
-  $("no-horizons").hidden = rows.length > 0;
+  shown($("horizons"), rows.length > 0);
+  shown($("no-horizons"), !rows.length);
 }
 
 /** Time, upper, lower, median, what came: the past by the shortest horizon, then the fan ahead. */

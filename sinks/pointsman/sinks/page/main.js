@@ -3,7 +3,7 @@
 import { showAlerts, showResolved } from "./alerts.js";
 import { Away, WrongToken, forget, json, recall, remember } from "./api.js";
 import { forgetColours } from "./colours.js";
-import { $, attr, h, keyed, text } from "./dom.js";
+import { $, attr, h, keyed, shown, text } from "./dom.js";
 import { TYPES, addToFeed, clearFeed, startFeed } from "./feed.js";
 import { showForecasts } from "./forecasts.js";
 import { count, time } from "./format.js";
@@ -85,9 +85,9 @@ function showStatus() {
 function showScopes(names) {
   const sorted = names.toSorted((a, b) => a.localeCompare(b));
   if (scope === null || (!sorted.includes(scope) && sorted.length && status === null)) choose(sorted[0] ?? null);
-  const shown = sorted.length ? sorted : [""];
-  keyed($("scope"), shown, (name) => name, (name) => h("option", { value: name }, name || "no scope yet"));
-  $("scope").disabled = !sorted.length;
+  const listed = sorted.length ? sorted : [""];
+  keyed($("scope"), listed, (name) => name, (name) => h("option", { value: name }, name || "no scope yet"));
+  attr($("scope"), "disabled", !sorted.length);
   if (scope !== null) $("scope").value = scope;
   document.title = scope === null ? "Pointsman" : `${scope} · Pointsman`;
 }
@@ -150,7 +150,7 @@ function failed(error) {
 
 function notice(said) {
   text($("notice"), said);
-  $("notice").hidden = !said;
+  shown($("notice"), said !== "");
 }
 
 function signIn(why) {

@@ -1,6 +1,6 @@
 // Budgets with their pace, objectives, and how much of each track to have.
 
-import { $, attr, h, keyed, style, text } from "./dom.js";
+import { $, attr, h, keyed, shown, style, text } from "./dom.js";
 import { money, number, share, said, time, utc } from "./format.js";
 
 const BUDGETS = { usd_per_request: "a request", usd_per_hour: "an hour", usd_per_day: "a day" };
@@ -13,8 +13,8 @@ export function showMoney(view) {
 }
 
 function list(id, rows, empty, keyOf, update) {
-  const shown = rows.length ? rows : [{ empty }];
-  keyed($(id), shown, (row) => row.empty ?? keyOf(row), (row) => (row.empty ? h("li", { class: "empty" }, row.empty) : make(row)), (node, row) => row.empty || update(node, row));
+  const listed = rows.length ? rows : [{ empty }];
+  keyed($(id), listed, (row) => row.empty ?? keyOf(row), (row) => (row.empty ? h("li", { class: "empty" }, row.empty) : make(row)), (node, row) => row.empty || update(node, row));
 }
 
 const make = (row) => h("li", { class: "figure", "data-name": row.name ?? row.track ?? "" }, h("p", { class: "line" }, h("span"), h("span", { "data-metric": "value" })), h("span", { class: "bar", "aria-hidden": "true", hidden: true }, h("i")), h("p", { class: "note" }));
@@ -26,7 +26,7 @@ function put(node, name, value, note, { raw, part = null, over = false } = {}) {
   attr(line.lastChild, "data-value", raw ?? null);
   attr(line.lastChild, "class", over ? "over" : null);
   text(under, note);
-  bar.hidden = part === null;
+  shown(bar, part !== null);
   if (part !== null) style(bar.firstChild, "--x", Math.max(0, Math.min(1, part)));
   style(bar, "--c", over ? "var(--critical)" : "var(--accent)");
 }

@@ -2,7 +2,7 @@
 
 import { Chart, axis, newest, timeAxis } from "./charts.js";
 import { colourOf, resolved } from "./colours.js";
-import { $, attr, h, keyed, style, text } from "./dom.js";
+import { $, attr, h, keyed, shown, style, text } from "./dom.js";
 import { number, rate, share, time, utc } from "./format.js";
 
 const STRIP = 7;
@@ -50,7 +50,7 @@ export function showTraffic(series, view) {
   chart.rates = rates;
   chart.set([times, ...stacked], names.join("\n"));
   keyed(keysOf(), [...names, null], (name) => name ?? "", key);
-  $("moves-box").hidden = !moves.length;
+  shown($("moves-box"), moves.length > 0);
   keyed($("moves"), moves.slice(-MOST_MOVES).reverse(), (move) => `${move.at} ${move.track}`, (move) => h("li", {}, h("time", { title: utc(move.at) }, time(move.at, moves.at(-1).at)), " to ", h("bdi", { class: "name" }, move.track), ` with ${share(move.propensity)}`));
 }
 

@@ -2,7 +2,7 @@
 
 import { Chart, axis, newest, timeAxis } from "./charts.js";
 import { colourOf, resolved } from "./colours.js";
-import { $, attr, drawSpark, h, keyed, spark, style, text } from "./dom.js";
+import { $, attr, drawSpark, h, keyed, shown, spark, style, text } from "./dom.js";
 import { count, duration, money, number, rate, share, time } from "./format.js";
 
 const MARKS = { healthy: "●", degraded: "▲", cooldown: "◼", ejected: "◼", probing: "◌" };
@@ -11,8 +11,8 @@ const SPARK_WINDOWS = 60;
 /** The table of tracks. */
 export function showTracks(view, series) {
   const rows = view?.tracks ?? [];
-  $("no-tracks").hidden = rows.length > 0;
-  $("tracks").hidden = !rows.length;
+  shown($("no-tracks"), !rows.length);
+  shown($("tracks"), rows.length > 0);
   keyed($("tracks").tBodies[0], rows, (row) => row.track, make, (node, row) => update(node, row, series?.tracks[row.track]));
 }
 
@@ -57,7 +57,7 @@ function update(node, row, past) {
   put(cells.held, share(row.coverage?.latency_ms), row.coverage?.latency_ms);
   const limit = row.max_concurrency ?? null;
   put(cells.flying, row.in_flight === null || row.in_flight === undefined ? (limit === null ? "–" : `limit ${count(limit)}`) : `${count(row.in_flight)}${limit === null ? "" : ` / ${count(limit)}`}`, row.in_flight);
-  cells.bars[1].hidden = limit === null || row.in_flight === null;
+  shown(cells.bars[1], limit !== null && typeof row.in_flight === "number");
   style(cells.bars[1].firstChild, "--x", limit ? Math.min(1, (row.in_flight ?? 0) / limit) : 0);
   put(cells.cost, money(row.cost_usd), row.cost_usd);
   put(cells.quality, number(row.quality), row.quality);
