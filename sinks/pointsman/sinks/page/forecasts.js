@@ -36,7 +36,7 @@ export function showForecasts(view, series) {
   for (const id of ["forecast-series", "forecast-ahead"]) attr($(id), "disabled", !horizons.length);
   now = view?.clock ?? null;
   chart ??= new Chart($("forecast"), {
-    title: h("span"), label: "Forecast", height: 240, options, readout, columns,
+    title: legend(), label: "Forecast", height: 240, options, readout, columns,
     summary: () => `${all.has(chosen) ? named(all.get(chosen)) : "Forecast"}: ${rows.map((row) => `in ${duration(row.horizon_s * 1000)} ${format(row.median)}, 90 % between ${format(row.lower)} and ${format(row.upper)}`).join("; ")}.`,
   });
   chart.set(data(rows.filter((row) => row.horizon_s <= (ahead ?? 0)), past.filter((row) => keyOf(row) === chosen)), chosen);
@@ -49,6 +49,8 @@ export function showForecasts(view, series) {
   shown($("horizons"), rows.length > 0);
   shown($("no-horizons"), !rows.length);
 }
+
+const legend = () => h("p", { class: "legend", "aria-hidden": "true" }, ...[["k-was", "was"], ["k-ahead", "forecast"], ["k-band accent", "90 %"]].map(([kind, name]) => h("span", {}, h("i", { class: kind }), name)));
 
 /** Time, upper, lower, median, what came: the past by the shortest horizon, then the fan ahead. */
 function data(fan, past) {

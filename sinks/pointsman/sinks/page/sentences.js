@@ -12,7 +12,7 @@ export function alertSentence(alert) {
   const parts = String(alert.fingerprint).split("/"), last = parts.at(-1), subject = parts.slice(0, -1).join("/") || String(alert.subject);
   const before = parts.slice(0, -2).join("/"), metric = parts.at(-2);
   if (alert.kind === "drift" && last === "coverage") return `${before}: 90 % intervals of ${said(metric)} ${alert.type === "alert.resolved/1" ? "hold" : "held"} ${share(alert.observed)}`;
-  if (alert.kind === "drift" && last === "unknown") return `${before}: ${number(alert.observed)} in flight, the most known is ${number(alert.expected)}`;
+  if (alert.kind === "drift" && last === "unknown") return `${before}: a load unlike what was lived through (${number(alert.observed)} in flight, known up to ${number(alert.expected)})`;
   if (alert.kind === "forecast") return `${before}: ${said(metric)} is expected to be ${measured(metric, alert.observed)}, the limit is ${measured(metric, alert.expected)}`;
   return `${subject}: ${said(last)} ${measured(last, alert.observed)}, ${alert.kind === "anomaly" ? "expected" : "at most"} ${measured(last, alert.expected)}`.replace("at most", isFloor(last) ? "at least" : "at most");
 }

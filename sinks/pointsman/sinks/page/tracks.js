@@ -58,6 +58,7 @@ function update(node, row, past) {
   const limit = row.max_concurrency ?? null;
   put(cells.flying, row.in_flight === null || row.in_flight === undefined ? (limit === null ? "–" : `limit ${count(limit)}`) : `${count(row.in_flight)}${limit === null ? "" : ` / ${count(limit)}`}`, row.in_flight);
   shown(cells.bars[1], limit !== null && typeof row.in_flight === "number");
+  attr(cells.bars[1], "data-over", limit !== null && row.in_flight > limit);
   style(cells.bars[1].firstChild, "--x", limit ? Math.min(1, (row.in_flight ?? 0) / limit) : 0);
   put(cells.cost, money(row.cost_usd), row.cost_usd);
   put(cells.quality, number(row.quality), row.quality);
