@@ -15,25 +15,25 @@ import { showResources } from "./resources.js";
 import { showRecommended, showTraffic } from "./routing.js";
 import { showLatencies, showTracks } from "./tracks.js";
 
-const STATUS_MS = 2000, SERIES_MS = 4000, IDLE_MS = 10_000, MOST_REQUESTS_PER_S = 50;
+const STATUS_MS = 2000, SERIES_MS = 4000, IDLE_MS = 5000, SCOPES_MS = 60_000, MOST_REQUESTS_PER_S = 50;
 const DRAWN = new Set(["window.closed/1", "recommendation.issued/1", "forecast.issued/1", "alert.raised/1", "alert.resolved/1"]);
 
 let scope = new URLSearchParams(location.search).get("scope");
 let live = null, status = null, series = null;
-let isStatusDue = true, isSeriesDue = true, isAsking = false, isSignedIn = false, statusAt = 0, seriesAt = 0;
+let isStatusDue = true, isSeriesDue = true, isAsking = false, isSignedIn = false, statusAt = -Infinity, seriesAt = -Infinity, scopesAt = -Infinity;
 let perRequest = 0, perRequestSince = 0, isCrowded = false;
 
 /** Ask for what is due; one question at a time, so that a slow server is never pressed. */
 async function refresh() {
   const at = performance.now();
   if (!isSignedIn || isAsking || document.hidden) return;
-  if (at - statusAt > IDLE_MS) isStatusDue = true;
+  if (at - statusAt > (scope === null ? STATUS_MS : IDLE_MS)) isStatusDue = true;
   const asksStatus = isStatusDue && at - statusAt >= STATUS_MS, asksSeries = isSeriesDue && scope !== null && at - seriesAt >= SERIES_MS;
   if (!asksStatus && !asksSeries) return;
   isAsking = true;
   try {
     if (asksStatus) await askStatus();
-    if ((asksSeries || (isSeriesDue && seriesAt === 0)) && scope !== null) await askSeries();
+    if (scope !== null && (asksSeries || seriesAt === -Infinity)) await askSeries();
     notice("");
   } catch (error) {
     failed(error);
@@ -45,8 +45,13 @@ async function refresh() {
 async function askStatus() {
   statusAt = performance.now();
   isStatusDue = false;
-  const found = await json("/v1/status");
-  showScopes(Object.keys(found));
+  const asked = scope, asksAll = asked === null || statusAt - scopesAt >= SCOPES_MS;
+  const found = await json(asksAll ? "/v1/status" : `/v1/status?${new URLSearchParams({ scope })}`);
+  if (asked !== scope) return;
+  if (asksAll) {
+    scopesAt = statusAt;
+    showScopes(Object.keys(found));
+  }
   status = found[scope] ?? null;
   showStatus();
   if (scope !== null && live === null) follow();
@@ -187,7 +192,7 @@ $("openapi").addEventListener("click", async (event) => {
 
 function begin() {
   isSignedIn = true;
-  statusAt = seriesAt = -Infinity;
+  statusAt = seriesAt = scopesAt = -Infinity;
   isStatusDue = isSeriesDue = true;
   refresh();
 }

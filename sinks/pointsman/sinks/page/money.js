@@ -34,8 +34,8 @@ function put(node, name, value, note, { raw, part = null, over = false } = {}) {
 function budget(node, row) {
   const known = typeof row.pace === "number";
   const over = known && row.pace > 1;
-  put(node, `${money(row.limit)} ${BUDGETS[row.name] ?? said(row.name)}`, row.spent === null || row.spent === undefined ? "–" : `${money(row.spent)} spent`,
-    known ? `${over ? "over" : "within"} the budget: ${share(row.pace)} of what was due so far` : "no spending yet", { raw: row.spent, part: known ? row.pace : null, over });
+  put(node, `${money(row.limit)} ${BUDGETS[row.name] ?? said(row.name)}`, row.spent === null || row.spent === undefined ? "–" : `${money(row.spent)} ${row.name === "usd_per_request" ? "on average" : "spent"}`,
+    known ? `${over ? "over" : "within"} it: ${share(row.pace)} at this pace` : "no spending yet", { raw: row.spent, part: known ? row.pace : null, over });
 }
 
 function objective(node, row) {
