@@ -20,7 +20,9 @@ TOKEN = "a token for tests"
 
 
 @contextmanager
-def serving(database: Path | str = ":memory:", config: OptimizationConfig = CONFIG, *, token: str = TOKEN, port: int = 0, **settings: Any) -> Iterator[httpx.Client]:
+def serving(
+    database: Path | str = ":memory:", config: OptimizationConfig = CONFIG, *, token: str = TOKEN, port: int = 0, **settings: Any
+) -> Iterator[httpx.Client]:
     """A running server, as a client that has its token; it is stopped in order at the end."""
     listening = listen("127.0.0.1", port)
     servers: list[Any] = []

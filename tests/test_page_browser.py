@@ -1,7 +1,7 @@
 """The page in a real headless Chromium before a real server: what it shows, and that it goes on through whatever happens to the server."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from events import START, completed, sampled, started
 from playwright.sync_api import Browser, Page, expect
 from serving import TOKEN, serving
 
-from pointsman.schemas import Budget, Constraints, Event, OptimizationConfig, Track, encode
+from pointsman.schemas import Budget, Constraints, Event, OptimizationConfig, RequestCompleted, RequestStarted, Track, encode
 
 CONFIG = OptimizationConfig(
     tracks=(Track(name="local", max_concurrency=8), Track(name="api", cost_per_1k_output_tokens=0.6)),
@@ -21,7 +21,12 @@ CONFIG = OptimizationConfig(
     learners="light",
 )
 AXE = (Path(__file__).parent / "data" / "axe" / "axe.min.js").read_text()
-HOSTILE = ["<script>document.title='x'</script>", "\"quoted\" 'name' & <b>bold</b>", "\u202eright to left\u202c שלום", "long-" * 40]  # a scope; a track has 128 characters at most
+HOSTILE = [
+    "<script>document.title='x'</script>",
+    "\"quoted\" 'name' & <b>bold</b>",
+    "\u202eright to left\u202c שלום",
+    "long-" * 40,
+]  # a scope; a track has 128 characters at most
 
 
 def minutes(first: int, last: int, scope: str = "chat") -> list[Event]:
@@ -37,7 +42,7 @@ def minutes(first: int, last: int, scope: str = "chat") -> list[Event]:
     return [event.model_copy(update={"scope": scope}) for event in sorted(events, key=lambda event: event.occurred_at)]
 
 
-def post(client: httpx.Client, events: list[Event]) -> None:
+def post(client: httpx.Client, events: Sequence[Event]) -> None:
     body = b"\n".join(encode(event) for event in events)
     assert client.post("/v1/events", content=body, headers={"content-type": "application/x-ndjson"}).json()["rejected"] == 0
 
@@ -68,7 +73,8 @@ def board(client: httpx.Client, scope: str = "chat") -> dict[str, Any]:
 def shows(page: Page, selector: str, value: Any) -> None:
     """Wait until an element's raw number is this one."""
     page.wait_for_function(
-        "([selector, value]) => { const said = document.querySelector(selector)?.dataset.value; return value === null ? said === undefined : Number(said) === value; }",
+        "([selector, value]) => { const said = document.querySelector(selector)?.dataset.value;"
+        " return value === null ? said === undefined : Number(said) === value; }",
         arg=[selector, value],
         timeout=15_000,
     )
@@ -234,7 +240,8 @@ def test_hostile_names_are_text(browser: Browser) -> None:
         for scope in HOSTILE:
             track = scope[:128]
             renamed = {"local": "plain", "api": track}
-            post(client, [event.model_copy(update={"track": renamed[event.track]} if hasattr(event, "track") else {}) for event in minutes(0, 3, scope)])
+            requests = [event for event in minutes(0, 3, scope) if isinstance(event, RequestStarted | RequestCompleted)]
+            post(client, [event.model_copy(update={"track": renamed[event.track or ""]}) for event in requests])
         visit(page, client)
         for scope in HOSTILE:
             page.locator("#scope").select_option(scope)
@@ -242,7 +249,8 @@ def test_hostile_names_are_text(browser: Browser) -> None:
             expect(page.locator("#tracks .name", has_text=scope[:128])).to_have_text(scope[:128])
             assert page.title() == f"{scope} · Pointsman"
             assert page.evaluate("document.documentElement.scrollWidth") == 360
-        assert said == [] and page.locator("main script, main b:not([data-metric])").count() == 0
+        assert said == []
+        assert page.locator("main script, main b:not([data-metric])").count() == 0
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(1440, "light"), (1440, "dark"), (820, "light"), (360, "light"), (360, "dark")])
@@ -290,7 +298,7 @@ def test_every_control_is_reached_and_seen_by_tab(browser: Browser, client: http
         for _ in range(60):
             page.keyboard.press("Tab")
             tag, where, outline = page.evaluate(
-                "(({tagName, id, textContent}) => [tagName, id || textContent.trim(), getComputedStyle(document.activeElement).outlineStyle])(document.activeElement)"
+                "(node => [node.tagName, node.id || node.textContent.trim(), getComputedStyle(node).outlineStyle])(document.activeElement)"
             )
             assert tag == "BODY" or outline != "none", where
             reached.add(where)

@@ -13,6 +13,7 @@ import random
 import statistics
 import threading
 import time
+from collections import Counter
 from collections.abc import Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -116,6 +117,12 @@ def publish(stream: Any, board: Board, rows: list[Timed], go: threading.Event, s
             stream.heard(place, [(event, line) for _, event, line in rows[first:place]])
 
 
+def wait_for_it(port: Connection, go: threading.Event) -> None:
+    """Begin when the parent says so."""
+    port.recv()
+    go.set()
+
+
 def serve_here(seconds: float, is_asked: bool, port: Connection) -> None:
     """The server's process: `pointsman serve` whose stream and board hear the rows when the parent says so."""
     import uvloop
@@ -135,9 +142,10 @@ def serve_here(seconds: float, is_asked: bool, port: Connection) -> None:
     listening = listen("127.0.0.1", 0)
     with Optimizer.open(":memory:", CONFIG) as optimizer, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         optimizer.record_many(inputs(2.0, is_asked=False))
-        kinds = {kind: sum(event.type == kind for _, event, _ in rows) / seconds for kind in {event.type for _, event, _ in rows}}
+        counts = Counter(str(getattr(event, "type", "")) for _, event, _ in rows)
+        kinds = {kind: many / seconds for kind, many in counts.items()}
         port.send((address(listening), kinds))
-        threading.Thread(target=lambda: (port.recv(), go.set()), daemon=True).start()
+        threading.Thread(target=wait_for_it, args=(port, go), daemon=True).start()
         runner.run(serve(optimizer, ServeSettings(events_per_s=1e7, burst=1e7), TOKEN, listening))
 
 

@@ -170,6 +170,7 @@ function signIn(why) {
 }
 
 $("token").addEventListener("cancel", (event) => event.preventDefault());
+$("token").addEventListener("close", () => { if (!isSignedIn) $("token").showModal(); });
 $("token").querySelector("form").addEventListener("submit", () => {
   remember($("token-text").value.trim(), $("token-keep").checked);
   $("token-text").value = "";

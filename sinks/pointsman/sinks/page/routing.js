@@ -21,6 +21,7 @@ export function showRecommended(view) {
     sentence.dataset.key = key;
     sentence.replaceChildren(...(now ? said(now, view) : [h("small", {}, "Nothing is recommended yet: the first request brings a policy.")]));
   }
+  attr(reasons, "tabindex", (now?.reasons ?? []).length > 5 ? "0" : null);
   keyed(reasons, (now?.reasons ?? []).map((reason, index) => ({ reason, index })), ({ index }) => index, () => h("li"), (node, { reason }) => text(node, reason));
 }
 
