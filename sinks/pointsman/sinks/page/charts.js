@@ -101,7 +101,7 @@ export class Chart {
     const own = this.options();
     const hooks = { ...own.hooks, setCursor: [(plot) => this.#say(plot.cursor.idx ?? null)] };
     const cursor = { y: false, points: { show: false }, drag: { x: false, y: false }, sync: { key: "time", setSeries: false }, ...own.cursor };
-    this.#plot = new uPlot({ ...own, hooks, cursor, legend: { show: false }, width: this.#width, height: this.height, padding: own.padding ?? [8, 4, 0, 0] }, this.#data, this.holder);
+    this.#plot = new uPlot({ ...own, hooks, cursor, legend: { show: false }, width: this.#width, height: this.height, padding: own.padding ?? [8, 20, 0, 0] }, this.#data, this.holder);
   }
 
   #drop() {

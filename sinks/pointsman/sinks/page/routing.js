@@ -6,7 +6,7 @@ import { $, attr, h, keyed, shown, style, text } from "./dom.js";
 import { number, rate, share, time, utc } from "./format.js";
 
 const STRIP = 7;
-const MOST_MOVES = 50;
+const MOST_MOVES = 50, MOST_OTHERS = 4, ALSO = 0.01;
 let chart = null, names = [], moves = [];
 
 /** The current recommendation in a sentence, with its reasons. */
@@ -16,7 +16,7 @@ export function showRecommended(view) {
   const [sentence, reasons] = place.children;
   attr(place, "data-track", now?.track ?? null);
   attr(place, "data-propensity", now?.propensity ?? null);
-  const key = JSON.stringify([now?.track, now?.propensity, now?.since, now?.plan, now?.mode, now?.strategy, now?.policy_version]);
+  const key = JSON.stringify([now?.track, now?.propensity, now?.since, now?.plan, now?.mode, now?.strategy, now?.policy_version, view?.tracks.map((row) => row.propensity)]);
   if (sentence.dataset.key !== key) {
     sentence.dataset.key = key;
     sentence.replaceChildren(...(now ? said(now, view) : [h("small", {}, "Nothing is recommended yet: the first request brings a policy.")]));
@@ -31,7 +31,9 @@ function said(now, view) {
   const plan = now.plan && now.plan !== "single" ? `, ${now.plan}` : "";
   const mode = { observe: "observed only, not applied", bypass: "bypassed" }[now.mode];
   const since = h("time", { title: utc(now.since) }, `since ${time(now.since, view.clock)}`);
-  return [h("span", {}, dot, h("bdi", { class: "name" }, now.track)), h("span", {}, share(now.propensity)), h("small", {}, since, `${plan} · ${now.strategy}, policy ${number(now.policy_version)}${mode ? ` · ${mode}` : ""}`)];
+  const others = (view.tracks ?? []).filter((row) => row.track !== now.track && row.propensity >= ALSO).sort((a, b) => b.propensity - a.propensity).slice(0, MOST_OTHERS);
+  const also = others.length ? ` · also ${others.map((row) => `${row.track} ${share(row.propensity)}`).join(", ")}` : "";
+  return [h("span", {}, dot, h("bdi", { class: "name" }, now.track)), h("span", {}, share(now.propensity)), h("small", {}, since, `${plan} · ${now.strategy}, policy ${number(now.policy_version)}${mode ? ` · ${mode}` : ""}${also}`)];
 }
 
 /** Rates of every track on one time axis, and when the recommendation moved. */
@@ -78,7 +80,7 @@ function options() {
   const fills = names.map((name, index) => ({ series: [index + 1, index], fill: () => resolved(colourOf(name), 0.28), dir: -1 }));
   if (series.length) series[0].fill = () => resolved(colourOf(names[0]), 0.28);
   return {
-    series: [{}, ...series], bands: fills.slice(1), padding: [STRIP + 8, 4, 0, 0],
+    series: [{}, ...series], bands: fills.slice(1), padding: [STRIP + 8, 20, 0, 0],
     scales: { x: { time: true }, y: { range: (_, low, high) => [0, (high || 1) * 1.08] } },
     axes: [timeAxis(), axis({ size: 44, space: 40, values: (_, ticks) => ticks.map((tick) => number(tick)) })],
     hooks: { draw: [strip] },
