@@ -31,9 +31,13 @@ export function startFeed() {
   draw();
 }
 
+/** An alert comes by the series, too, without its id. */
+const same = (event) => (event.fingerprint ? `${event.type} ${event.fingerprint} ${event.occurred_at}` : (event.event_id ?? event));
+
 /** Take in what arrived, oldest first. */
 export function addToFeed(arrived) {
-  const news = arrived.filter((event) => kindOf(event)).reverse();
+  const known = new Set(events.map(same));
+  const news = arrived.filter((event) => kindOf(event) && !known.has(same(event))).reverse();
   if (!news.length) return;
   events = [...news, ...events].slice(0, MOST);
   if (isPaused) {

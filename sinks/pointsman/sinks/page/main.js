@@ -84,6 +84,8 @@ function showStatus() {
   showForecasts(view, series);
   showResources(view, series);
   attr($("main"), "data-scope", scope);
+  const title = scope === null ? "Pointsman" : `${scope} · Pointsman`;
+  if (document.title !== title) document.title = title;
   text($("counts"), view ? `${count(view.outputs)} outputs, ${count(view.dead_letters)} dead letters.` : "");
 }
 
@@ -94,7 +96,6 @@ function showScopes(names) {
   keyed($("scope"), listed, (name) => name, (name) => h("option", { value: name }, name || "no scope yet"));
   attr($("scope"), "disabled", !sorted.length);
   if (scope !== null) $("scope").value = scope;
-  document.title = scope === null ? "Pointsman" : `${scope} · Pointsman`;
 }
 
 function choose(name) {

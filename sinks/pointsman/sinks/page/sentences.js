@@ -23,7 +23,7 @@ export const alertKind = (alert) => KINDS[alert.kind] ?? said(alert.kind);
 
 const SENTENCES = {
   "window.closed/1": (event) => `${event.track}: ${number(event.count)} requests in ${duration((event.end - event.start) * 1000)} (${rate(event.rate_per_s)}), ${share(event.success_share)} succeeded${event.latency_p50_ms === null || event.latency_p50_ms === undefined ? "" : `, median ${duration(event.latency_p50_ms)}, 95th ${duration(event.latency_p95_ms)}`}${event.cost_usd ? `, ${money(event.cost_usd)}` : ""}`,
-  "recommendation.issued/1": (event) => `${event.request_id ? `Request ${event.request_id}` : "Traffic"} to ${event.track} with ${share(event.propensity)}${event.reasons?.length ? `: ${event.reasons.join("; ")}` : ""}`,
+  "recommendation.issued/1": (event) => `${event.request_id ? `Request ${event.request_id}` : "Traffic"} to ${event.track} with ${share(event.propensity)}${event.reasons?.length ? `: ${event.reasons[0]}` : ""}`,
   "strategy.adapted/1": (event) => `Strategy ${event.previous} became ${event.current}: ${event.why}`,
   "forecast.issued/1": (event) => `${said(event.metric)}${event.track ? ` of ${event.track}` : event.host ? ` on ${event.host}` : ""} in ${duration(event.horizon_s * 1000)}: ${measured(event.metric, event.median)} (${measured(event.metric, event.lower)} to ${measured(event.metric, event.upper)})`,
   "scaling.recommended/1": (event) => `${event.track}: ${event.desired === event.current ? `stay at ${event.current}` : `from ${event.current} to ${event.desired}`} ${event.unit}: ${event.reason}`,
