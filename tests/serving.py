@@ -20,9 +20,11 @@ TOKEN = "a token for tests"
 
 
 @contextmanager
-def serving(database: Path | str = ":memory:", config: OptimizationConfig = CONFIG, **settings: Any) -> Iterator[httpx.Client]:
+def serving(
+    database: Path | str = ":memory:", config: OptimizationConfig = CONFIG, *, token: str = TOKEN, port: int = 0, **settings: Any
+) -> Iterator[httpx.Client]:
     """A running server, as a client that has its token; it is stopped in order at the end."""
-    listening = listen("127.0.0.1", 0)
+    listening = listen("127.0.0.1", port)
     servers: list[Any] = []
     is_started = threading.Event()
 
@@ -32,12 +34,12 @@ def serving(database: Path | str = ":memory:", config: OptimizationConfig = CONF
 
     with listening, Optimizer.open(str(database), config) as optimizer:
         place = address(listening)
-        work = serve(optimizer, ServeSettings(**settings), TOKEN, listening, started=started)
+        work = serve(optimizer, ServeSettings(**settings), token, listening, started=started)
         thread = threading.Thread(target=lambda: asyncio.run(work), daemon=True)
         thread.start()
         is_started.wait(20)
         try:
-            with httpx.Client(base_url=place, headers={"authorization": f"Bearer {TOKEN}"}, timeout=20) as client:
+            with httpx.Client(base_url=place, headers={"authorization": f"Bearer {token}"}, timeout=20) as client:
                 yield client
         finally:
             servers[0].should_exit = True

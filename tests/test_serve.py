@@ -134,7 +134,7 @@ def test_too_fast_is_429_with_the_seconds_to_wait() -> None:
 def test_without_the_token_everything_but_health_is_401(client: httpx.Client, given: str | None) -> None:
     headers = {b"authorization": given.encode("latin-1")} if given is not None else {}
     with httpx.Client(base_url=client.base_url) as stranger:
-        for path in ("/v1/status", "/v1/stream", "/metrics", "/openapi.json", "/", "/nothing"):
+        for path in ("/v1/status", "/v1/stream", "/metrics", "/openapi.json", "/page", "/nothing"):
             answer = stranger.get(path, headers=headers)
             assert (answer.status_code, answer.headers["www-authenticate"]) == (401, "Bearer")
         assert stranger.post("/v1/events", json=EVENT, headers=headers).status_code == 401

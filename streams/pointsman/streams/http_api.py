@@ -18,6 +18,7 @@ from pointsman.schemas import OUTPUTS, Reason, Sketch, encode, explain
 from pointsman.schemas.envelope import Attributes, Count, Identifier, ShortText
 from pointsman.schemas.settings import ServeSettings
 from pointsman.sinks.board import Board
+from pointsman.sinks.page import add_page
 
 from .boards import RECALLED, statuses
 from .desk import Desk, Overloaded
@@ -240,6 +241,7 @@ def create_app(api: Api) -> FastAPI:
     for place in describe(Taken, Ask):
         app.add_api_route(place.path, getattr(api, place.method), methods=[place.verb], **place.fields)
     app.add_api_route("/openapi.json", lambda: _json(app.openapi()), methods=["GET"], include_in_schema=False)
+    add_page(app)
     finish(app)
     for kind in (Problem, HTTPException, RequestValidationError, Exception):
         app.add_exception_handler(kind, _explained)

@@ -8,13 +8,14 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from pointsman.schemas import Reason
+from pointsman.sinks import page
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-OPEN = frozenset({"/health", "/ready"})
+OPEN = frozenset({"/health", "/ready"}) | page.paths()
 DRAINED_BYTES = 64_000_000
 DRAINED_S = 5.0
 

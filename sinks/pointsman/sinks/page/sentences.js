@@ -1,0 +1,47 @@
+// Outputs as a person would say them.
+
+import { duration, measured, money, number, rate, said, share } from "./format.js";
+
+const MARKS = { critical: "◆", warning: "▲", info: "●" };
+export const mark = (severity) => MARKS[severity] ?? "●";
+
+const KINDS = { anomaly: "Unusual", constraint: "Constraint", slo_burn: "Objective", drift: "Drift", forecast: "Forecast", budget: "Budget" };
+
+/** What an alert says, in words: its fingerprint names the subject, the metric and sometimes the way in which it is off. */
+export function alertSentence(alert) {
+  const parts = String(alert.fingerprint).split("/"), last = parts.at(-1), subject = parts.slice(0, -1).join("/") || String(alert.subject);
+  const before = parts.slice(0, -2).join("/"), metric = parts.at(-2);
+  if (alert.kind === "drift" && last === "coverage") return `${before}: 90 % intervals of ${said(metric)} ${alert.type === "alert.resolved/1" ? "hold" : "held"} ${share(alert.observed)}`;
+  if (alert.kind === "drift" && last === "unknown") return `${before}: a load unlike what was lived through (${number(alert.observed)} in flight, known up to ${number(alert.expected)})`;
+  if (alert.kind === "forecast") return `${before}: ${said(metric)} is expected to be ${measured(metric, alert.observed)}, the limit is ${measured(metric, alert.expected)}`;
+  return `${subject}: ${said(last)} ${measured(last, alert.observed)}, ${alert.kind === "anomaly" ? "expected" : "at most"} ${measured(last, alert.expected)}`.replace("at most", isFloor(last) ? "at least" : "at most");
+}
+
+const isFloor = (metric) => /quality|success/.test(metric);
+
+export const alertKind = (alert) => KINDS[alert.kind] ?? said(alert.kind);
+
+const SENTENCES = {
+  "window.closed/1": (event) => `${event.track}: ${number(event.count)} requests in ${duration((event.end - event.start) * 1000)} (${rate(event.rate_per_s)}), ${share(event.success_share)} succeeded${event.latency_p50_ms === null || event.latency_p50_ms === undefined ? "" : `, median ${duration(event.latency_p50_ms)}, 95th ${duration(event.latency_p95_ms)}`}${event.cost_usd ? `, ${money(event.cost_usd)}` : ""}`,
+  "recommendation.issued/1": (event) => `${event.request_id ? `Request ${event.request_id}` : "Traffic"} to ${event.track} with ${share(event.propensity)}${event.reasons?.length ? `: ${event.reasons[0]}` : ""}`,
+  "strategy.adapted/1": (event) => `Strategy ${event.previous} became ${event.current}: ${event.why}`,
+  "forecast.issued/1": (event) => `${said(event.metric)}${event.track ? ` of ${event.track}` : event.host ? ` on ${event.host}` : ""} in ${duration(event.horizon_s * 1000)}: ${measured(event.metric, event.median)} (${measured(event.metric, event.lower)} to ${measured(event.metric, event.upper)})`,
+  "scaling.recommended/1": (event) => `${event.track}: ${event.desired === event.current ? `stay at ${event.current}` : `from ${event.current} to ${event.desired}`} ${event.unit}: ${event.reason}`,
+  "scaling.scored/1": (event) => `${event.track}: the advice left ${share(event.unserved_share)} of the demand unserved and had ${share(event.over_provisioned_share)} too much`,
+  "alert.raised/1": (event) => `${alertKind(event)}, ${event.severity}: ${alertSentence(event)}`,
+  "alert.resolved/1": (event) => `${alertKind(event)} is over: ${alertSentence(event)}`,
+  "models.reported/1": (event) => `${event.track}, ${said(event.metric)}: ${event.models?.find((model) => model.role === "champion")?.name ?? "no model"} leads${event.coverage === null || event.coverage === undefined ? "" : `, its 90 % intervals held ${share(event.coverage)}`}`,
+  "event.rejected/1": (event) => `Refused: ${event.reason?.message ?? "no reason"} (${event.place})`,
+};
+
+/** An output in a sentence; an unknown type by its name. */
+export function sentence(event) {
+  try { return SENTENCES[event.type]?.(event) ?? `${event.type} ${event.event_id}`; } catch { return `${event.type} ${event.event_id ?? ""}`; }
+}
+
+/** How much an output matters to who glances at the list. */
+export function level(event) {
+  if (event.type === "alert.raised/1") return event.severity === "critical" ? "critical" : "warning";
+  if (event.type === "event.rejected/1") return "warning";
+  return event.type === "alert.resolved/1" ? "good" : null;
+}
