@@ -66,7 +66,7 @@ def _grid(labels: Sequence[str], y: Callable[[float], float], marks: Sequence[fl
     """Grid lines with their values, and as many labels as there is room for."""
     drawn: list[str] = []
     for value in marks:
-        drawn += (horizontal(y(value), LEFT, WIDTH - RIGHT), text(2.0, y(value) + 4.0, f"{value:.3g} {unit}"))
+        drawn += (horizontal(y(value), LEFT, WIDTH - RIGHT), text(2.0, y(value) + 4.0, f"{value:,.4g} {unit}"))
     every = -(-len(labels) // MOST_LABELS)
     drawn += [text(_middle(number, len(labels)), HEIGHT - 8.0, label, "middle") for number, label in enumerate(labels) if number % every == 0]
     return drawn

@@ -28,7 +28,8 @@ SELECT a.*, coalesce(a.propensity_logged, CASE WHEN a.track = a.recommended_trac
   LEFT JOIN completions c ON c.scope = s.scope AND c.request_id = s.request_id AND c.track = s.track
   LEFT JOIN predictions p ON p.scope = s.scope AND p.request_id = s.request_id AND p.track = s.track
   UNION ALL
-  SELECT c.event_id, c.scope, c.request_id, c.track, c.occurred_at, NULL, c.occurred_at, NULL, NULL, c.input_tokens, NULL, {completed}, {recommended}, {judged}, {predicted}
+  SELECT c.event_id, c.scope, c.request_id, c.track, c.occurred_at, NULL, c.occurred_at, NULL, NULL, c.input_tokens, NULL,
+    {completed}, {recommended}, {judged}, {predicted}
   FROM completions c
   LEFT JOIN predictions p ON p.scope = c.scope AND p.request_id = c.request_id AND p.track = c.track
   WHERE NOT EXISTS (SELECT 1 FROM starts s WHERE s.scope = c.scope AND s.request_id = c.request_id AND s.track = c.track)
@@ -86,15 +87,17 @@ CREATE TABLE predictions (
   PRIMARY KEY (scope, event_id), UNIQUE (scope, request_id, track)
 );
 CREATE TABLE recommendations (
-  scope TEXT NOT NULL, event_id TEXT NOT NULL, occurred_at TIME NOT NULL, segment TEXT NOT NULL, request_id TEXT, track TEXT NOT NULL, propensity FLOAT NOT NULL,
-  plan TEXT NOT NULL, second_track TEXT, strategy TEXT NOT NULL, mode TEXT NOT NULL, policy_version BIGINT NOT NULL, reasons TEXT NOT NULL, expires_at TIME,
+  scope TEXT NOT NULL, event_id TEXT NOT NULL, occurred_at TIME NOT NULL, segment TEXT NOT NULL, request_id TEXT, track TEXT NOT NULL,
+  propensity FLOAT NOT NULL, plan TEXT NOT NULL, second_track TEXT, strategy TEXT NOT NULL, mode TEXT NOT NULL, policy_version BIGINT NOT NULL,
+  reasons TEXT NOT NULL, expires_at TIME,
   PRIMARY KEY (scope, event_id)
 );
 CREATE INDEX recommendations_time ON recommendations (scope, occurred_at);
 CREATE INDEX recommendations_request ON recommendations (scope, request_id);
 CREATE TABLE windows (
-  scope TEXT NOT NULL, event_id TEXT NOT NULL, occurred_at TIME NOT NULL, track TEXT NOT NULL, "start" TIME NOT NULL, "end" TIME NOT NULL, "count" BIGINT NOT NULL,
-  rate_per_s FLOAT NOT NULL, success_share FLOAT NOT NULL, latency_mean_ms FLOAT, latency_p50_ms FLOAT, latency_p95_ms FLOAT, latency_p99_ms FLOAT,
+  scope TEXT NOT NULL, event_id TEXT NOT NULL, occurred_at TIME NOT NULL, track TEXT NOT NULL, "start" TIME NOT NULL, "end" TIME NOT NULL,
+  "count" BIGINT NOT NULL, rate_per_s FLOAT NOT NULL, success_share FLOAT NOT NULL, latency_mean_ms FLOAT, latency_p50_ms FLOAT, latency_p95_ms FLOAT,
+  latency_p99_ms FLOAT,
   input_tokens BIGINT NOT NULL, output_tokens BIGINT NOT NULL, cost_usd FLOAT NOT NULL, quality_mean FLOAT, late BIGINT NOT NULL,
   PRIMARY KEY (scope, event_id)
 );

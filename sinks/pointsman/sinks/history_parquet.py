@@ -1,7 +1,8 @@
 """A history as a folder of Parquet files: `TABLE/day=YYYY-MM-DD/BATCH.parquet`, which DuckDB, pandas and Spark read as partitioned tables.
 
-`_positions.db` in the folder says how far the sources were read, which batches count and which keys are there. A batch is written whole, each file under another
-name first; only then is it entered. Files of a batch that was never entered are left by a crash: they go at the next start, and the batch comes again.
+`_positions.db` in the folder says how far the sources were read, which batches count and which keys are there. A batch is written whole, each file
+under another name first; only then is it entered.
+Files of a batch that was never entered are left by a crash: they go at the next start, and the batch comes again.
 """
 
 import hashlib

@@ -103,8 +103,12 @@ def shown(ends: Ends | None, factor: float = 1.0, sign: str = "") -> str:
     """
     if ends is None:
         return "–"
-    value, lower, upper = (f"{factor * end:{sign}.3g}" if abs(factor * end) < 1000.0 else f"{factor * end:{sign}.0f}" for end in ends)
+    value, lower, upper = (_short(factor * end + 0.0, sign) for end in ends)
     return f"{value} [{lower}, {upper}]"
+
+
+def _short(value: float, sign: str) -> str:
+    return f"{value:{sign}.3g}" if abs(value) < 1000.0 else f"{value:{sign}.0f}"
 
 
 def dollars(value: float) -> str:

@@ -15,16 +15,22 @@ from .prediction_report import accuracy_table
 from .savings_report import Savings, dollars, savings_section
 from .weekly import DAY_S, MOST_MOVES, Cell, Week
 
+SHOWN_ALERTS = 30
 _STYLE = """
-h1 { font-size: 1.6rem; margin: 0; } .kicker, .note { color: var(--soft); } .note { font-size: .85rem; } h2 { border-top: 1px solid var(--line); padding-top: 1rem; }
+h1 { font-size: 1.6rem; margin: 0; }
+.kicker, .note { color: var(--soft); } .note { font-size: .85rem; } h2 { border-top: 1px solid var(--line); padding-top: 1rem; }
 .cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(8.5rem, 1fr)); gap: .8rem; margin: 1.4rem 0; }
 .cards div { border: 1px solid var(--line); border-radius: .6rem; padding: .7rem .9rem; } .cards b { display: block; font-size: 1.45rem; line-height: 1.3; }
 .cards span { color: var(--soft); font-size: .85rem; } .good { color: var(--good); } .bad { color: var(--bad); } ul.story { padding-left: 1.2rem; }
 table { font-size: .9rem; font-variant-numeric: tabular-nums; } .figures td:nth-child(n+2), .figures th:nth-child(n+2) { text-align: right; }
-.figures.two td:nth-child(2), .figures.two th:nth-child(2) { text-align: left; } table tr > * { white-space: nowrap; } .why td:last-child { white-space: pre-line; }
+.figures.two td:nth-child(2), .figures.two th:nth-child(2) { text-align: left; } .figures, .why { overflow-x: auto; }
+.figures table, .why table { display: table; } th { vertical-align: bottom; } .figures td, .why td { white-space: nowrap; }
+.why td:last-child { white-space: pre-line; min-width: 20rem; }
 @media print {
-  :root { --ink: #000; --paper: #fff; --line: #bbb; --soft: #444; --good: #0b5c43; --bad: #8c1d13; } body { margin: 0; max-width: none; font-size: 11pt; }
-  h2 { break-after: avoid; } svg, tr, .cards, li { break-inside: avoid; } table { display: table; font-size: 8pt; } table tr > * { white-space: normal; }
+  :root { --ink: #000; --paper: #fff; --line: #bbb; --soft: #444; --good: #0b5c43; --bad: #8c1d13; } 
+  body { margin: 0; max-width: none; font-size: 11pt; }
+  h2 { break-after: avoid; } svg, tr, .cards, li { break-inside: avoid; } 
+  table { display: table; font-size: 8pt; } .figures td, .why td { white-space: normal; }
 }
 """
 
@@ -36,7 +42,9 @@ def write_weekly(path: Path, week: Week, saved: Savings, found: Mapping[Key, Seq
     title = f"Pointsman: {week.period.name}"
     sections = [f"<p class=kicker>{html.escape(scope)}, {week.period}</p><h1>{html.escape(title)}</h1>"]
     if not week.cells:
-        sections.append("<p class=story>Nothing began in this period: no attempt is in the history. Is `pointsman history` running, and is this the right period?</p>")
+        sections.append(
+            "<p class=story>Nothing began in this period: no attempt is in the history. Is `pointsman history` running, and is this the right period?</p>"
+        )
         sections.append(_alerts(week))
     else:
         few = f" Savings and accuracy rest on the newest {judged_newest:,} attempts." if judged_newest is not None else ""
@@ -92,7 +100,10 @@ def _costs(week: Week, colours: Mapping[str, str]) -> str:
     title, second = f"Cost per {step} and track, USD", f"Attempts per {step} and track"
     parts = [f"<h2>{title}</h2><p>{legend(colours)}</p>"]
     parts.append(stacked(labels, cost, colours, "$", title) if week.whole().cost_usd else "<p>No completion reports a cost.</p>")
-    rows = [(label, *(_money(cost[track][place]) for track in week.tracks), _money(sum(cost[track][place] for track in week.tracks))) for place, label in enumerate(labels)]
+    rows = [
+        (label, *(_money(cost[track][place]) for track in week.tracks), _money(sum(cost[track][place] for track in week.tracks)))
+        for place, label in enumerate(labels)
+    ]
     total = [sum(cost[track]) for track in week.tracks]
     rows.append(("all", *map(_money, total), _money(sum(total))))
     parts.append(f"<div class=figures>{table((step, *week.tracks, 'all'), rows)}</div>")
@@ -110,11 +121,13 @@ def _tracks(week: Week, colours: Mapping[str, str]) -> str:
             series.append(([None if value is None else value / 1000.0 for value in values], colours[track], dashes))
     title = f"Latency per {step} and track: p50 (line) and p95 (dashed)"
     rows = [(track, "all", *_figures(week.of_track(track))) for track in week.tracks]
-    rows += [(track, label, *_figures(_cell(week, place, track))) for track in week.tracks for place, label in enumerate(labels) if (place, track) in week.cells]
+    rows += [
+        (track, label, *_figures(_cell(week, place, track))) for track in week.tracks for place, label in enumerate(labels) if (place, track) in week.cells
+    ]
     head = ("track", step, "attempts", "succeeded", "failed", "unfinished", "p50", "p95", "tokens out", "quality")
     return (
         f"<h2>{title}</h2><p>{legend(colours)}</p>{lines(labels, series, 's', title)}<h2>Success and latency per track</h2>"
-        f"<div class='figures two'>{table(head, rows)}</div><p class=note>Latency is that of successes. What the client broke off counts for nobody's success.</p>"
+        f"<div class='figures two'>{table(head, rows)}</div><p class=note>Latency is that of successes. What a client broke off is not in the success.</p>"
     )
 
 
@@ -127,7 +140,7 @@ def _figures(cell: Cell) -> tuple[str, ...]:
 def _accuracy(found: Mapping[Key, Sequence[Judged]]) -> str:
     if not found:
         return "<h2>How well requests were predicted before their outcome</h2><p>No prediction of this period has an outcome in the history.</p>"
-    return f"<div class='figures two'>{accuracy_table(found)}</div>"
+    return f"<div class='figures two'>{accuracy_table(found, is_plotted=False)}</div>"
 
 
 def _alerts(week: Week) -> str:
@@ -142,9 +155,9 @@ def _alerts(week: Week) -> str:
             f"{row['observed']:.4g}",
             f"{row['expected']:.4g}",
         )
-        for row in week.alerts
+        for row in week.alerts[:SHOWN_ALERTS]
     ]
-    more = f"<p>and {week.alert_count - len(week.alerts):,} shorter ones.</p>" if week.alert_count > len(week.alerts) else ""
+    more = f"<p>And {week.alert_count - len(rows):,} shorter ones.</p>" if week.alert_count > len(rows) else ""
     head = ("alert", "subject", "raised", "lasted", "observed", "expected")
     return f"<h2>Alerts, those that still stand and the longest first</h2><div class='figures two'>{table(head, rows)}</div>{more}"
 

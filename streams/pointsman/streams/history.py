@@ -13,7 +13,6 @@ from pointsman.sinks.history_tables import BY_TYPE, Row, placed
 
 from .history_sources import Piece, Source
 from .intake import accept
-from .replay import Placed
 
 POLL_S = 0.5
 SHORTEST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 30.0

@@ -1,6 +1,6 @@
 """What a history is read from: the database of an embedded optimizer, recordings and replayed outputs as JSON lines, or Kafka.
 
-A source gives its lines in pieces, each with the positions after it; from positions it goes on where it was. Where it has no more for now it gives an empty piece.
+A source gives its lines in pieces, each with the positions after it; from positions it goes on where it was. An empty piece says that there is no more for now.
 """
 
 import asyncio

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from pointsman.models.off_policy import Estimate
-from pointsman.schemas import AnyInput, Interval, OptimizationConfig, PredictionIssued, RequestCompleted, RequestStarted, encode
+from pointsman.schemas import Interval, OptimizationConfig, PredictionIssued, RequestCompleted, RequestStarted, encode
 from pointsman.sinks.accuracy import Judged, Key, judged
 from pointsman.sinks.history import Record
 from pointsman.sinks.savings_report import Saving, Savings
@@ -58,7 +58,7 @@ def _saving(policy: str, metrics: dict[str, Figures], warnings: list[str]) -> Sa
     cost = metrics.get("cost_usd")
     return Saving(
         policy=f"always {policy.removeprefix('fixed:')}" if policy.startswith("fixed:") else policy,
-        saved_usd=_turned(against.get("cost_usd"), PER),
+        saved_usd=_ends(against.get("cost_usd"), PER),
         cost_usd=_ends(cost.dr, PER) if cost is not None else None,
         gained={metric: _turned(found) for metric, found in against.items() if metric != "cost_usd" and found is not None},
         effective_requests=min((figures.effective_requests for figures in metrics.values()), default=0.0),
@@ -66,18 +66,18 @@ def _saving(policy: str, metrics: dict[str, Figures], warnings: list[str]) -> Sa
     )
 
 
-def _turned(against: Estimate | None, factor: float = 1.0) -> tuple[float, float, float] | None:
-    """What the policy has more than the log, seen from the log: what the log has more."""
-    return None if against is None else (-factor * against.value, -factor * against.upper, -factor * against.lower)
+def _turned(against: Estimate | None) -> tuple[float, float, float] | None:
+    """What the policy has more than the log, the other way round: what the log has more."""
+    return None if against is None else (-against.value, -against.upper, -against.lower)
 
 
 def _ends(estimate: Estimate | None, factor: float) -> tuple[float, float, float] | None:
     return None if estimate is None else (factor * estimate.value, factor * estimate.lower, factor * estimate.upper)
 
 
-def events_of(rows: Iterable[Record]) -> list[AnyInput]:
+def events_of(rows: Iterable[Record]) -> list[RequestStarted | RequestCompleted]:
     """The starts and completions that attempts came from, in order of time; what an attempt was judged is its completion's quality."""
-    events: list[AnyInput] = [event for row in rows for event in _attempt(row)]
+    events = [event for row in rows for event in _attempt(row)]
     events.sort(key=lambda event: event.occurred_at)
     return events
 
