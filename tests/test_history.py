@@ -223,7 +223,7 @@ def test_a_newer_history_is_refused(kind: str, target: Callable[[str], str]) -> 
     insert = "INSERT INTO schema_version VALUES (99, '2030-01-01')"
     history._connection.execute(insert)
     history.close()
-    with pytest.raises(HistoryError, match="newer Pointsman .schema 99"):
+    with pytest.raises(HistoryError, match="newer Pointsman"):
         open_history(place)
 
 

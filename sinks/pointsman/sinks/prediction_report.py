@@ -24,8 +24,7 @@ HEAD = (
 )
 _NOTE = (
     "What counts is the prediction published when the request started. WAPE: the sum of the absolute errors over the sum of the outcomes. "
-    "Last value, median of 50 and the range of the "
-    "last 50 are of the track's outcomes known at that moment."
+    "Last value, median of 50 and the range of the last 50 are of the track's outcomes known at that moment."
 )
 _PLOTTED = f" Line and bands above: the medians of what was predicted within each 1/{MOST_STEPS} of the run."
 Row = tuple[float, float, float, float]

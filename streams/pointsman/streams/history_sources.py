@@ -12,7 +12,7 @@ from contextlib import aclosing, closing
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol
+from typing import IO, Any, Protocol, cast
 from urllib.parse import urlsplit
 
 from pointsman.schemas.access import Patience
@@ -87,23 +87,40 @@ class FileSource:
         place = positions.get("bytes", 0)
         while True:
             with open_read(self._path) as file:
-                file.seek(place)
-                lines = self._whole(file)
+                lines = self._whole(_Counted(file, place))
                 while rows := tuple(islice(lines, PIECE)):
                     place = rows[-1][0]
                     yield Piece(tuple((f"{self._path.name}:byte {end}", line) for end, line in rows), {"bytes": place})
             yield Piece((), {})
 
     @staticmethod
-    def _whole(file: Any) -> Iterator[tuple[int, bytes]]:
+    def _whole(file: "_Counted") -> Iterator[tuple[int, bytes]]:
         """Lines with the place of their end."""
         held: tuple[int, bytes] | None = None
-        for _, line in lines_of(file):
+        for _, line in lines_of(cast(IO[bytes], file)):
             if held is not None:
                 yield held
-            held = (file.tell(), line)
+            held = (file.place, line)
         if held is not None and _is_json(held[1]):
             yield held
+
+
+class _Counted:
+    """A file from a place on, which counts what is read; what is compressed with zstd cannot seek."""
+
+    def __init__(self, file: IO[bytes], place: int) -> None:
+        self._readline = file.readline
+        self.place = place
+        if file.seekable():
+            file.seek(place)
+        while not file.seekable() and place > 0 and (skipped := file.read(min(place, 1 << 20))):
+            place -= len(skipped)
+
+    def readline(self, limit: int) -> bytes:
+        """The next line, or the beginning of a long one."""
+        line: bytes = self._readline(limit)
+        self.place += len(line)
+        return line
 
 
 class KafkaSource:
