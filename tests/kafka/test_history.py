@@ -18,6 +18,7 @@ from pointsman.streams.history import keep_history
 from pointsman.streams.history_sources import FileSource, KafkaSource
 from pointsman.streams.topics import OUTPUT_TOPICS
 
+Record = tuple[bytes, bytes, list[tuple[str, bytes]]]
 pytestmark = pytest.mark.kafka
 KILLED = """
 import os, signal, sys, threading, time
@@ -47,14 +48,16 @@ def rows(target: Path) -> dict[str, list[str]]:
 
 
 def test_topics_give_the_rows_of_their_recording_once_also_after_a_kill(bootstrap: str, tmp_path: Path) -> None:
-    core, journal, outputs = Core(), [], {}
+    core = Core()
+    journal: list[Record] = []
+    outputs: dict[str, list[Record]] = {}
     for event in stream(11, 150):
         journal.append((event.scope.encode(), encode(event), []))
         for output in core.step(event):
             if output.TYPE != "event.rejected/1":
                 outputs.setdefault(OUTPUT_TOPICS[output.TYPE], []).append((output.scope.encode(), encode(output), []))
     deployment = Deployment(bootstrap, "history", tmp_path, OptimizationConfig())
-    deployment.publish_raw("journal", journal + journal[:50])
+    deployment.publish_raw("journal", [*journal, *journal[:50]])
     for topic, records in outputs.items():
         deployment.publish_raw(topic, records)
 

@@ -69,7 +69,7 @@ def sentence(row: Saving, found: Savings) -> str:
     if lower > 0.0:
         said = f"saved <b class=good>{dollars(value)}</b>{share}, between {dollars(lower)} and {dollars(upper)}"
     elif upper < 0.0:
-        said = f"paid <b class=bad>{dollars(-value)} more</b>, between {dollars(-upper)} and {dollars(-lower)}"
+        said = f"cost <b class=bad>{dollars(-value)} more</b>, between {dollars(-upper)} and {dollars(-lower)}"
     else:
         said = f"cost as much as far as this log can tell: {dollars(value)} saved, between {dollars(lower)} and {dollars(upper)}"
     return f"Against {name} the {found.requests:,} requests {said}{_gained(row)}."

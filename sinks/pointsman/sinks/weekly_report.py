@@ -24,7 +24,7 @@ h1 { font-size: 1.6rem; margin: 0; }
 .cards span { color: var(--soft); font-size: .85rem; } .good { color: var(--good); } .bad { color: var(--bad); } ul.story { padding-left: 1.2rem; }
 table { font-size: .9rem; font-variant-numeric: tabular-nums; } .figures td:nth-child(n+2), .figures th:nth-child(n+2) { text-align: right; }
 .figures.two td:nth-child(2), .figures.two th:nth-child(2) { text-align: left; } .figures, .why { overflow-x: auto; }
-.figures table, .why table { display: table; } th { vertical-align: bottom; } .figures td, .why td { white-space: nowrap; }
+.figures table, .why table { display: table; font-size: .82rem; } th { vertical-align: bottom; } .figures td, .why td { white-space: nowrap; }
 .why td:last-child { white-space: pre-line; min-width: 20rem; }
 @media print {
   :root { --ink: #000; --paper: #fff; --line: #bbb; --soft: #444; --good: #0b5c43; --bad: #8c1d13; } 
@@ -87,7 +87,7 @@ def _cards(week: Week) -> str:
         (_percent(whole.success_share), "succeeded"),
         (_seconds(whole.latency_ms(0.95)), "latency p95"),
         (f"{whole.quality:.3f}" if whole.quality is not None else "–", "mean quality"),
-        (f"{week.alert_count}", f"alerts{f', {open_} still open' if open_ else ''}"),
+        (f"{week.alert_count}", f"{'alert' if week.alert_count == 1 else 'alerts'}{f', {open_} still open' if open_ else ''}"),
     ]
     return f"<div class=cards>{''.join(f'<div><b>{value}</b><span>{said}</span></div>' for value, said in cards)}</div>"
 

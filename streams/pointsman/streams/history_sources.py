@@ -151,9 +151,11 @@ class KafkaSource:
                     runner.run(_end(records))
 
     async def _records(self, positions: Mapping[str, int]) -> AsyncGenerator[Piece, None]:
-        from aiokafka import AIOKafkaConsumer, TopicPartition
+        from aiokafka import AIOKafkaConsumer
 
+        topics = [self._settings.topic_prefix + suffix for suffix in TOPICS]
         consumer: Any = AIOKafkaConsumer(
+            *topics,
             bootstrap_servers=self._settings.bootstrap_servers,
             auto_offset_reset="earliest",
             enable_auto_commit=False,
@@ -162,17 +164,11 @@ class KafkaSource:
         )
         try:
             await consumer.start()
-            topics = [self._settings.topic_prefix + suffix for suffix in TOPICS]
-            known = await consumer.topics()
-            if missing := [topic for topic in topics if topic not in known]:
+            places = consumer.assignment()
+            if missing := sorted(set(topics) - {place.topic for place in places}):
                 raise ReplayError(f"kafka {self._settings.bootstrap_servers}: no topic {missing[0]}: check kafka.topic_prefix, or run `pointsman topics`")
-            places = [TopicPartition(topic, number) for topic in topics for number in sorted(consumer.partitions_for_topic(topic) or ())]
-            consumer.assign(places)
             for place in places:
-                if (offset := positions.get(_part(place))) is not None:
-                    consumer.seek(place, offset)
-                else:
-                    await consumer.seek_to_beginning(place)
+                consumer.seek(place, positions.get(_part(place), 0))
             ends = await consumer.end_offsets(places)
             while True:
                 batches = await consumer.getmany(timeout_ms=300, max_records=PIECE)
