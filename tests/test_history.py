@@ -87,7 +87,7 @@ def tables(target: str) -> Tables:
     if target.startswith("parquet:"):
         for table in TABLES.values():
             paths = sorted((Path(target.removeprefix("parquet:")) / table.name).glob("day=*/*.parquet"))
-            rows = [row for path in paths for row in pyarrow.parquet.read_table(path, partitioning=None).to_pylist()]
+            rows = [row for path in paths for row in pyarrow.parquet.ParquetFile(path).read().to_pylist()]
             found[table.name] = sorted((tuple(row.values()) for row in rows), key=repr)
         return found
     with_history = open_queried(target)

@@ -106,7 +106,7 @@ def predicted(rows: list[Record]) -> dict[Key, list[Judged]]:
 
 
 def _prediction(row: Record) -> PredictionIssued | None:
-    found = {metric: Interval(**{end: row[f"{metric}_{end}"] for end in _ENDS}) for metric in _METRICS if row[f"{metric}_median"] is not None}
+    found: dict[str, Any] = {metric: Interval(**{end: row[f"{metric}_{end}"] for end in _ENDS}) for metric in _METRICS if row[f"{metric}_median"] is not None}
     if not found:
         return None
     return PredictionIssued(
