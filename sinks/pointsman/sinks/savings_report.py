@@ -87,7 +87,7 @@ def _gained(row: Saving) -> str:
 
 
 def _head() -> Sequence[str]:
-    return ("against", "its USD per 1,000", "saved USD per 1,000", *(f"{title} gained" for _, title, _ in _OTHERS), "effective")
+    return ("against", "its USD per 1,000", "saved USD per 1,000", *(f"more {title}" for _, title, _ in _OTHERS), "effective")
 
 
 def _cells(row: Saving) -> list[str]:
