@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -76,11 +76,11 @@ class Deployment:
         rows = [(event.scope.encode(), encode(event), headers(event)) for event in events]
         asyncio.run(self._send("events", rows))
 
-    def publish_raw(self, topic: str, rows: list[tuple[bytes | None, bytes, list[tuple[str, bytes]]]]) -> None:
+    def publish_raw(self, topic: str, rows: Sequence[tuple[bytes | None, bytes, list[tuple[str, bytes]]]]) -> None:
         """Publish any bytes."""
         asyncio.run(self._send(topic, rows))
 
-    async def _send(self, topic: str, rows: list[tuple[Any, bytes, list[tuple[str, bytes]]]]) -> None:
+    async def _send(self, topic: str, rows: Sequence[tuple[Any, bytes, list[tuple[str, bytes]]]]) -> None:
         producer: Any = AIOKafkaProducer(bootstrap_servers=self.settings.bootstrap_servers, acks="all", linger_ms=5, **security(self.settings))
         await producer.start()
         try:

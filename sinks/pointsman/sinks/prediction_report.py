@@ -24,17 +24,17 @@ HEAD = (
 )
 _NOTE = (
     "What counts is the prediction published when the request started. WAPE: the sum of the absolute errors over the sum of the outcomes. "
-    "Last value, median of 50 and the range of the last 50 are of the track's outcomes known at that moment. "
-    f"Line and bands above: the medians of what was predicted within each 1/{MOST_STEPS} of the run."
+    "Last value, median of 50 and the range of the last 50 are of the track's outcomes known at that moment."
 )
+_PLOTTED = f" Line and bands above: the medians of what was predicted within each 1/{MOST_STEPS} of the run."
 Row = tuple[float, float, float, float]
 
 
-def accuracy_table(found: Mapping[Key, Sequence[Judged]]) -> str:
+def accuracy_table(found: Mapping[Key, Sequence[Judged]], *, is_plotted: bool = True) -> str:
     """Accuracy and coverage of every track and metric whose outcomes are not all the same, and how to read it."""
     varied = {key: rows for key, rows in sorted(found.items()) if len({row.actual for row in rows}) > 1}
     shown = table(HEAD, [(*key, *figures(accuracy(rows))) for key, rows in varied.items()])
-    return f"<h2>How well requests were predicted before their outcome</h2>{shown}<p>{_NOTE}</p>"
+    return f"<h2>How well requests were predicted before their outcome</h2>{shown}<p>{_NOTE}{_PLOTTED if is_plotted else ''}</p>"
 
 
 def figures(found: Accuracy) -> tuple[str, ...]:

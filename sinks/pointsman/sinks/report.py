@@ -8,18 +8,9 @@ from typing import TypeVar
 from pointsman.schemas import AnyInput, Event, RecommendationIssued, WindowClosed
 
 from .accuracy import judged
+from .html_file import write_page
 from .plot import COLOURS, Plot, legend
 from .prediction_report import accuracy_table, latency_plot
-
-_STYLE = """
-:root { color-scheme: light dark; --ink: #1c2330; --paper: #ffffff; --line: #d5dae3; }
-@media (prefers-color-scheme: dark) { :root { --ink: #e6e9ef; --paper: #14181f; --line: #333b49; } }
-body { font: 16px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper); max-width: 62rem; margin: 2rem auto; padding: 0 1rem; }
-svg { width: 100%; height: auto; } text { fill: var(--ink); font-size: 12px; } .axis { stroke: var(--line); }
-@media (max-width: 40rem) { text { font-size: 24px; } }
-h2 { font-size: 1.1rem; margin-top: 2rem; } .story { font-size: 1.15rem; } table { display: block; overflow-x: auto; }
-table { border-collapse: collapse; width: 100%; } td, th { text-align: left; padding: .3rem .6rem; border-bottom: 1px solid var(--line); vertical-align: top; }
-"""
 
 Row = TypeVar("Row")
 
@@ -83,9 +74,4 @@ def write_report(path: Path, events: list[AnyInput], outputs: list[Event], more:
             previous = output.track
     head = "<tr><th>minute</th><th>to</th><th>propensity</th><th>why</th></tr>"
     sections.append(f"<h2>When the recommendation moved, and why</h2><table>{head}{''.join(moves)}</table>" + more)
-    viewport = '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(
-        f"<!doctype html><html lang=en><head>{viewport}<title>Pointsman</title><style>{_STYLE}</style></head><body>{''.join(sections)}</body></html>",
-        encoding="utf-8",
-    )
+    write_page(path, "Pointsman", sections)

@@ -22,6 +22,8 @@ SECTIONS = {
         "scaler": "Answer KEDA with the scaling advice, over gRPC, until SIGTERM.",
     },
     "Analysts": {
+        "history": "Keep outcomes, recommendations, windows, alerts and forecasts in SQLite, PostgreSQL or Parquet, each event once.",
+        "report": "Write a page about a week: savings against fixed routing, accuracy, alerts, cost.",
         "record": "Write the journal, on Kafka or of an embedded optimizer, to a file, in order.",
         "replay": "Fold recorded events and write every output.",
         "explain": "Say why a request took its track, and what would have changed that.",
