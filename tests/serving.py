@@ -20,9 +20,9 @@ TOKEN = "a token for tests"
 
 
 @contextmanager
-def serving(database: Path | str = ":memory:", config: OptimizationConfig = CONFIG, **settings: Any) -> Iterator[httpx.Client]:
+def serving(database: Path | str = ":memory:", config: OptimizationConfig = CONFIG, *, on_port: int = 0, **settings: Any) -> Iterator[httpx.Client]:
     """A running server, as a client that has its token; it is stopped in order at the end."""
-    listening = listen("127.0.0.1", 0)
+    listening = listen("127.0.0.1", on_port)
     servers: list[Any] = []
     is_started = threading.Event()
 
