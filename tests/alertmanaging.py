@@ -103,7 +103,8 @@ class Receiver:
                 self.send_response(200)
                 self.end_headers()
 
-            def log_message(self, *_: Any) -> None:
+            def log_message(self, format: str, *args: Any) -> None:
+                del format, args
                 return
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)

@@ -91,7 +91,7 @@ def test_raised_stands_there_and_resolved_is_notified_under_the_same_fingerprint
         "fingerprint": "gpu-1/cpu_percent",
         "cluster": "eu-1",
     }
-    assert stands["annotations"]["summary"] == "cpu_percent of gpu-1 in first is 95, beyond its bound of 80."
+    assert stands["annotations"]["summary"] == "gpu-1/cpu_percent in scope first is 95, beyond its bound of 80."
     assert [found["fingerprint"] for found in receiver.of("firing") if found["labels"]["scope"] == "first"] == [stands["fingerprint"]]
 
 

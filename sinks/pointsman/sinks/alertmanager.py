@@ -25,12 +25,12 @@ SHORTEST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 30.0
 KEPT_S = 900.0  # how long an end is told again after a start of this sink, as Prometheus does
 _SAID = {
-    "anomaly": "{metric} of {subject} in {scope} is {observed}; usual is {expected}",
-    "constraint": "{metric} of {subject} in {scope} is {observed}, beyond its bound of {expected}",
-    "slo_burn": "{metric} of {subject} in {scope} burns its error budget at {observed} times the rate; allowed is {expected}",
-    "drift": "{metric} of {subject} in {scope} is {observed}; expected is {expected}",
-    "forecast": "{metric} of {subject} in {scope} is expected to be {observed}, beyond its limit of {expected}",
-    "budget": "{fingerprint} in {scope} is at {observed} of the budget; the warning is for {expected}",
+    "anomaly": "{name} in scope {scope} is {observed}; usual is {expected}",
+    "constraint": "{name} in scope {scope} is {observed}, beyond its bound of {expected}",
+    "slo_burn": "{name} in scope {scope} burns its error budget at {observed} times the rate; allowed is {expected}",
+    "drift": "{name} in scope {scope} is {observed}; expected is {expected}",
+    "forecast": "{name} in scope {scope} is expected to be {observed}, beyond its limit of {expected}",
+    "budget": "{name} in scope {scope} is at {observed} of the budget; the warning is for {expected}",
 }
 _PASSING = frozenset({401, 403, 404, 408, 425, 429})  # mended by a setting, or by waiting; any other 4xx would be refused again
 
@@ -48,8 +48,7 @@ def labels(alert: AlertRaised, extra: Mapping[str, str]) -> dict[str, str]:
 def annotations(alert: AlertRaised) -> dict[str, str]:
     """A sentence for people, and the numbers behind it."""
     numbers = {"observed": f"{alert.observed:.6g}", "expected": f"{alert.expected:.6g}", "score": f"{alert.score:.6g}"}
-    metric = alert.fingerprint.removeprefix(f"{alert.subject}/")
-    said = _SAID[alert.kind].format(metric=metric, subject=alert.subject, scope=alert.scope, fingerprint=alert.fingerprint, **numbers)
+    said = _SAID[alert.kind].format(name=alert.fingerprint, scope=alert.scope, **numbers)
     return {"summary": said + ".", **numbers}
 
 

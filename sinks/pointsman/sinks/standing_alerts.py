@@ -49,8 +49,8 @@ class StandingAlerts:
         at, before = self._known.get(key, ((-1, -1), None))
         if order <= at:
             return []
-        is_raised = isinstance(event, AlertRaised)
-        alert = event if is_raised else AlertRaised(**event.model_dump(exclude={"type"}))
+        alert = AlertRaised(**event.model_dump(exclude={"type"})) if isinstance(event, AlertResolved) else event
+        is_raised = alert is event
         self._standing += is_raised - (before is not None)
         self._known[key] = (order, alert if is_raised else None)
         self._known.move_to_end(key)

@@ -20,6 +20,7 @@ from pointsman.schemas import (
     Capacity,
     CapacityAllocated,
     ConfigChanged,
+    Constraints,
     Event,
     EventRejected,
     Expectation,
@@ -52,6 +53,8 @@ from .shadow import Shadow, ShadowError, follow, refused_places, report
 log = logging.getLogger(__name__)
 Item = TypeVar("Item")
 Follower = Callable[[int, Sequence[tuple[Event, bytes]]], None]
+InputFollower = Callable[[Sequence[AnyInput]], None]
+Bounds = tuple[Constraints, dict[str, dict[str, float]]]
 SNAPSHOT_EVENTS = 10_000
 SNAPSHOT_SHARE = 0.05
 BATCH = 500
@@ -111,6 +114,7 @@ class Optimizer:
         self._capacities: tuple[Capacity, ...] = ()
         self._allocator: Allocator | None = None
         self._followers: list[Follower] = []
+        self._input_followers: list[InputFollower] = []
 
     @classmethod
     def open(
@@ -243,6 +247,12 @@ class Optimizer:
         """The configuration on which new scopes start."""
         return self._config
 
+    def bounds(self, most: int) -> dict[str, Bounds]:
+        """Of at most so many scopes the constraints of the configuration, and how every budget stands."""
+        with self._lock:
+            states = {name: self._core.scope(name) for name in islice(self._core.scopes(), most)}
+            return {name: (state.config.constraints, state.routing.learner.budgets(state.clock)) for name, state in states.items()}
+
     def policy(self, scope: str) -> PolicyPublished | None:
         """The policy in force in a scope, if there is one yet; raises `LookupError` where the scope has had no event."""
         with self._lock:
@@ -285,6 +295,11 @@ class Optimizer:
         """
         with self._lock:
             self._followers.append(follower)
+
+    def follow_inputs(self, follower: InputFollower) -> None:
+        """Call `follower` with the inputs that every transaction journaled, once the followers of the outputs have heard what they caused."""
+        with self._lock:
+            self._input_followers.append(follower)
 
     # recording
 
@@ -477,6 +492,7 @@ class Optimizer:
     def _fold_each(self, items: Sequence[AnyInput | EventRejected], notes: Mapping[str, str] | None = None) -> list[list[Event]]:
         caused: list[list[Event]] = []
         heard: list[tuple[Event, bytes]] = []
+        taken: list[AnyInput] = []
         try:
             self._journal.begin()
             entries: list[tuple[int, str, bytes]] = []
@@ -497,8 +513,10 @@ class Optimizer:
                     self._position = position = self._position + 1
                     entries.append((position, event.scope, line))
                     emitted = self._core.step(event)
-                    if self._shadow is not None and not any(isinstance(output, EventRejected) for output in emitted):
-                        self._cast(event)
+                    if not any(isinstance(output, EventRejected) for output in emitted):
+                        taken.append(event)
+                        if self._shadow is not None:
+                            self._cast(event)
                     for output in emitted:
                         if isinstance(output, EventRejected):
                             place, moment = f"journal:{position}", output.occurred_at
@@ -529,16 +547,17 @@ class Optimizer:
                 self._watch(self._shadow.config)
             raise
         if heard and self._followers:
-            self._tell(heard)
+            last, _ = self._journal.last_output()
+            self._tell(self._followers, last, heard)
+        self._tell(self._input_followers, taken)
         return caused
 
-    def _tell(self, heard: list[tuple[Event, bytes]]) -> None:
-        last, _ = self._journal.last_output()
-        for follower in self._followers:
+    def _tell(self, followers: Iterable[Callable[..., None]], *what: Any) -> None:
+        for follower in followers:
             try:
-                follower(last, heard)
+                follower(*what)
             except Exception:
-                log.exception("a follower of the outputs failed: what is recorded stays recorded")
+                log.exception("a follower failed: what is recorded stays recorded")
 
     def _allocated(self, output: Event) -> list[CapacityAllocated]:
         """Whose share of a capacity changes by this output."""

@@ -23,7 +23,7 @@ from .embedded import Optimizer, Recommended
 from .event_stream import EventStream, Filter, TooManySubscribers
 from .http_bodies import NoSuchMediaType, split
 from .http_guard import App, Bucket, Guard, Problem, Receive, Scope, Send, read_body, too_fast
-from .http_metrics import Meter, Metered
+from .http_metrics import MOST_SCOPES, REMEMBERED, Meter, Metered
 from .http_openapi import VERSION, describe, finish
 
 JSON = "application/json"
@@ -72,10 +72,12 @@ class Api:
         kept = int(settings.kept_mb * 1e6)
         self.stream = EventStream(self.desk, last, kept_bytes=kept, most=settings.max_subscribers, heartbeat_s=settings.heartbeat_s)
         self.meter = Meter()
-        self.meter.watch(lambda: (self.desk.waiting, self.stream.subscribers, self.stream.cut_off))
+        self.meter.watch(lambda: (self.desk.waiting, self.stream.subscribers, self.stream.cut_off, self.desk.is_open))
+        self.meter.remember(line for _, line in optimizer.outputs_page(max(last - REMEMBERED, 0), REMEMBERED))
         self._bucket = Bucket(settings.events_per_s, settings.burst)
         optimizer.follow(self.stream.heard)
         optimizer.follow(self.meter.heard)
+        optimizer.follow_inputs(self.meter.took)
 
     async def events(self, request: Request) -> Response:
         """Record the events of a body; those that are refused become dead letters."""
@@ -165,6 +167,8 @@ class Api:
 
     async def metrics(self) -> Response:
         """Counters and gauges in the Prometheus text format."""
+        if self.desk.is_open:
+            self.meter.bounds = await self.desk.ask(lambda optimizer: optimizer.bounds(MOST_SCOPES))
         return Response(self.meter.exposition(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
     def _pay(self) -> None:
