@@ -50,11 +50,11 @@ def test_a_track_that_changes_its_unit_has_one_of_the_two() -> None:
     assert "pointsman_scaling_desired_replicas" not in found
 
 
-def test_a_forecast_is_three_quantiles_and_a_time_to_its_limit() -> None:
+def test_a_forecast_is_a_median_with_its_interval_and_a_time_to_its_limit() -> None:
     host = {"scope": "chat", "track": "", "host": "gpu-1", "metric": "memory_used_mb", "horizon_seconds": "21600"}
     near = forecast(0.0, 100.0, host="gpu-1", metric="memory_used_mb", horizon_s=21600.0, limit=150.0, time_to_limit_s=5400.0)
     gauges = fed([near])
-    values = [gauges.registry.get_sample_value("pointsman_forecast", {**host, "quantile": quantile}) for quantile in ("0.05", "0.5", "0.95")]
+    values = [gauges.registry.get_sample_value("pointsman_forecast", {**host, "bound": bound}) for bound in ("lower", "median", "upper")]
     assert values == [50.0, 100.0, 200.0]
     assert gauges.registry.get_sample_value("pointsman_forecast_time_to_limit_seconds", host) == 5400.0
     gauges.add(near.model_copy(update={"occurred_at": START + 60.0, "time_to_limit_s": None}))
@@ -103,5 +103,5 @@ def test_metrics_are_served_over_http_and_a_taken_port_is_said() -> None:
 
 
 def test_the_documentation_lists_every_gauge() -> None:
-    text = (Path(__file__).parents[1] / "docs" / "autoscaling.md").read_text()
+    text = "".join((Path(__file__).parents[1] / "docs" / name).read_text() for name in ("autoscaling.md", "monitoring.md"))
     assert all(f"`{name}`" in text for name in GAUGES)

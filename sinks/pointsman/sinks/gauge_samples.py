@@ -9,6 +9,7 @@ from pointsman.schemas.outputs import Health, Interval, TrackAdvice
 
 BYTES = 1e6  # of a megabyte, as everywhere in Pointsman
 ALL = "all"
+BOUNDS = ("lower", "median", "upper")
 
 _SCOPE = ("scope",)
 _TRACK = ("scope", "track")
@@ -24,10 +25,10 @@ SAMPLED: dict[str, tuple[tuple[str, ...], str]] = {
     "pointsman_track_health": ((*_TRACK, "state"), "1 for the state of the track, 0 for the others."),
     "pointsman_track_timeout_seconds": (_TRACK, "How long to wait for an answer of the track."),
     "pointsman_track_max_concurrency": (_TRACK, "How many requests should be in flight on the track."),
-    "pointsman_track_expected_latency_seconds": ((*_TRACK, "quantile"), "Latency that is expected of a usual request."),
-    "pointsman_track_expected_ttft_seconds": ((*_TRACK, "quantile"), "Time to the first token that is expected of a usual request."),
-    "pointsman_track_expected_cost_usd": ((*_TRACK, "quantile"), "US dollars that a usual request is expected to cost."),
-    "pointsman_track_expected_quality_ratio": ((*_TRACK, "quantile"), "Quality that is expected of a usual request."),
+    "pointsman_track_expected_latency_seconds": ((*_TRACK, "bound"), "Latency that is expected of a usual request: median and 90 % interval."),
+    "pointsman_track_expected_ttft_seconds": ((*_TRACK, "bound"), "Time to the first token that is expected of a usual request."),
+    "pointsman_track_expected_cost_usd": ((*_TRACK, "bound"), "US dollars that a usual request is expected to cost."),
+    "pointsman_track_expected_quality_ratio": ((*_TRACK, "bound"), "Quality that is expected of a usual request."),
     "pointsman_resource_cpu_ratio": (_HOST, "Share of the processor in use."),
     "pointsman_resource_gpu_ratio": (_HOST, "Share of the GPU in use."),
     "pointsman_resource_memory_used_bytes": (_HOST, "Memory in use."),
@@ -36,7 +37,7 @@ SAMPLED: dict[str, tuple[tuple[str, ...], str]] = {
     "pointsman_resource_battery_charging": (_HOST, "1 while the battery is charged."),
     "pointsman_resource_temperature_celsius": (_HOST, "Temperature."),
     "pointsman_resource_throttled": (_HOST, "1 while the host is throttled."),
-    "pointsman_resource_gauge": ((*_HOST, "gauge"), "Any other number that the host reports, in its own unit."),
+    "pointsman_resource_reported": ((*_HOST, "gauge"), "Any other number that the host reports, in its own unit."),
 }
 
 Sample = tuple[str, tuple[str, ...], float | None]
@@ -70,32 +71,40 @@ def _advised(labels: tuple[str, ...], advice: TrackAdvice) -> Iterator[Sample]:
     for state in get_args(Health):
         yield "track_health", (*labels, state), state == advice.health
     expected = advice.expected
-    yield from _quantiles("track_expected_latency_seconds", labels, expected.latency_ms, 1000.0)
-    yield from _quantiles("track_expected_ttft_seconds", labels, expected.ttft_ms, 1000.0)
-    yield from _quantiles("track_expected_cost_usd", labels, expected.cost_usd, 1.0)
-    yield from _quantiles("track_expected_quality_ratio", labels, expected.quality_score, 1.0)
+    yield from _interval("track_expected_latency_seconds", labels, expected.latency_ms, 1000.0)
+    yield from _interval("track_expected_ttft_seconds", labels, expected.ttft_ms, 1000.0)
+    yield from _interval("track_expected_cost_usd", labels, expected.cost_usd, 1.0)
+    yield from _interval("track_expected_quality_ratio", labels, expected.quality_score, 1.0)
 
 
-def _quantiles(name: str, labels: tuple[str, ...], interval: Interval | None, unit: float) -> Iterator[Sample]:
-    for quantile, end in (("0.05", "lower"), ("0.5", "median"), ("0.95", "upper")):
-        yield name, (*labels, quantile), None if interval is None else getattr(interval, end) / unit
+def _interval(name: str, labels: tuple[str, ...], interval: Interval | None, unit: float) -> Iterator[Sample]:
+    for bound in BOUNDS:
+        yield name, (*labels, bound), None if interval is None else getattr(interval, bound) / unit
 
 
 def _sampled(event: ResourceSampled) -> Iterator[Sample]:
     labels = (event.scope, event.host)
-    for name, value, unit in (
-        ("cpu_ratio", event.cpu_percent, 0.01),
-        ("gpu_ratio", event.gpu_percent, 0.01),
-        ("memory_used_bytes", event.memory_used_mb, BYTES),
-        ("gpu_memory_used_bytes", event.gpu_memory_used_mb, BYTES),
-        ("battery_ratio", event.battery_percent, 0.01),
-        ("battery_charging", event.battery_charging, 1.0),
-        ("temperature_celsius", event.temperature_c, 1.0),
-        ("throttled", event.throttled, 1.0),
+    for name, value in (
+        ("cpu_ratio", _share(event.cpu_percent)),
+        ("gpu_ratio", _share(event.gpu_percent)),
+        ("memory_used_bytes", _bytes(event.memory_used_mb)),
+        ("gpu_memory_used_bytes", _bytes(event.gpu_memory_used_mb)),
+        ("battery_ratio", _share(event.battery_percent)),
+        ("battery_charging", event.battery_charging),
+        ("temperature_celsius", event.temperature_c),
+        ("throttled", event.throttled),
     ):
-        yield f"resource_{name}", labels, None if value is None else value * unit
+        yield f"resource_{name}", labels, value
     for gauge, value in (event.gauges or {}).items():
-        yield "resource_gauge", (*labels, gauge), value
+        yield "resource_reported", (*labels, gauge), value
 
 
-__all__ = ["BYTES", "SAMPLED", "samples"]
+def _share(percent: float | None) -> float | None:
+    return None if percent is None else percent / 100.0
+
+
+def _bytes(megabytes: float | None) -> float | None:
+    return None if megabytes is None else megabytes * BYTES
+
+
+__all__ = ["BOUNDS", "BYTES", "SAMPLED", "samples"]

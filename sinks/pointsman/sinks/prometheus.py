@@ -16,7 +16,7 @@ from prometheus_client.registry import Collector
 
 from pointsman.schemas import AlertRaised, AlertResolved, Event, ForecastIssued, ModelsReported, ScalingRecommended, ScalingScored
 
-from .gauge_samples import SAMPLED, samples
+from .gauge_samples import BOUNDS, SAMPLED, samples
 from .standing_alerts import StandingAlerts
 
 MOST_SERIES = 20_000
@@ -43,7 +43,7 @@ GAUGES: dict[str, tuple[tuple[str, ...], str]] = {
     "pointsman_scaling_over_provisioned_ratio": (_TRACK, "What the advice of the last scored stretch had beyond the demand, as a share of it."),
     "pointsman_scaling_target_unserved_ratio": (_TRACK, "Share of the demand that may find no place."),
     "pointsman_scaling_changes": (_TRACK, "Changes of the advice in the last scored stretch."),
-    "pointsman_forecast": ((*_FORECAST, "quantile"), "Forecast of a series, in the unit of the series."),
+    "pointsman_forecast": ((*_FORECAST, "bound"), "Forecast of a series, in the unit of the series: median and 90 % interval."),
     "pointsman_forecast_target_timestamp_seconds": (_FORECAST, "The time that the forecast is for."),
     "pointsman_forecast_limit": (_FORECAST, "The limit of the series, in its unit."),
     "pointsman_forecast_time_to_limit_seconds": (_FORECAST, "Time until the median is beyond the limit of the series."),
@@ -175,8 +175,8 @@ class Gauges(Collector):
 
     def _forecast(self, event: ForecastIssued) -> None:
         labels = (event.scope, event.track or "", event.host or "", event.metric, f"{event.horizon_s:.10g}")
-        for quantile, value in (("0.05", event.lower), ("0.5", event.median), ("0.95", event.upper)):
-            self._set("forecast", (*labels, quantile), value, event)
+        for bound in BOUNDS:
+            self._set("forecast", (*labels, bound), getattr(event, bound), event)
         self._set("forecast_target_timestamp_seconds", labels, event.target_time, event)
         self._set("forecast_limit", labels, event.limit, event)
         self._set("forecast_time_to_limit_seconds", labels, event.time_to_limit_s, event)

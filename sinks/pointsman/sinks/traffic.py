@@ -95,7 +95,8 @@ class Traffic:
         pair = self._pair(event.scope, event.track)
         outcome = "success" if event.success else event.failure_class or "unknown"
         self.requests.labels(*pair, outcome).inc()
-        said = self._pending.get(event.scope, {}).pop((event.request_id, event.track), None)
+        pending = self._pending.get(event.scope)
+        said = pending.pop((event.request_id, event.track), None) if pending is not None else None
         if said is None:
             self._is_new(event.scope, event.request_id, event.track)
         else:

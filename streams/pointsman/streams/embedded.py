@@ -48,12 +48,13 @@ from .core import Core
 from .explain import Explanation, explain_recent
 from .intake import accept
 from .journal import Journal
+from .recall import recalled
 from .shadow import Shadow, ShadowError, follow, refused_places, report
 
 log = logging.getLogger(__name__)
 Item = TypeVar("Item")
 Follower = Callable[[int, Sequence[tuple[Event, bytes]]], None]
-InputFollower = Callable[[Sequence[AnyInput]], None]
+Witness = Callable[[Event], object]
 Bounds = tuple[Constraints, dict[str, dict[str, float]]]
 SNAPSHOT_EVENTS = 10_000
 SNAPSHOT_SHARE = 0.05
@@ -114,7 +115,7 @@ class Optimizer:
         self._capacities: tuple[Capacity, ...] = ()
         self._allocator: Allocator | None = None
         self._followers: list[Follower] = []
-        self._input_followers: list[InputFollower] = []
+        self._witnesses: list[Witness] = []
 
     @classmethod
     def open(
@@ -296,10 +297,21 @@ class Optimizer:
         with self._lock:
             self._followers.append(follower)
 
-    def follow_inputs(self, follower: InputFollower) -> None:
-        """Call `follower` with the inputs that every transaction journaled, once the followers of the outputs have heard what they caused."""
+    def scopes(self) -> list[str]:
+        """The scopes that had an event, in the order of their first one."""
         with self._lock:
-            self._input_followers.append(follower)
+            return self._core.scopes()
+
+    def witness(self, witness: Witness, newest: int = 0) -> None:
+        """Call `witness` with every event from here on, in order: inputs that are not refused, outputs and dead letters.
+
+        Before, with what the file has of the newest outputs and dead letters, so many of each, and with the resource samples among as many events. Inside
+        the lock and on the thread that recorded: it must be quick.
+        """
+        with self._lock:
+            for event in recalled(self._journal, newest) if newest else ():
+                witness(event)
+            self._witnesses.append(witness)
 
     # recording
 
@@ -492,7 +504,7 @@ class Optimizer:
     def _fold_each(self, items: Sequence[AnyInput | EventRejected], notes: Mapping[str, str] | None = None) -> list[list[Event]]:
         caused: list[list[Event]] = []
         heard: list[tuple[Event, bytes]] = []
-        taken: list[AnyInput] = []
+        happened: list[Event] = []
         try:
             self._journal.begin()
             entries: list[tuple[int, str, bytes]] = []
@@ -505,6 +517,7 @@ class Optimizer:
                     letters.append(encode(item))
                     outputs.append(item)
                     heard.append((item, letters[-1]))
+                    happened.append(item)
                     continue
                 waiting: deque[AnyInput] = deque(self._introduced(item))
                 while waiting:
@@ -514,9 +527,8 @@ class Optimizer:
                     entries.append((position, event.scope, line))
                     emitted = self._core.step(event)
                     if not any(isinstance(output, EventRejected) for output in emitted):
-                        taken.append(event)
-                        if self._shadow is not None:
-                            self._cast(event)
+                        happened.append(event)
+                        self._cast(event)
                     for output in emitted:
                         if isinstance(output, EventRejected):
                             place, moment = f"journal:{position}", output.occurred_at
@@ -528,6 +540,7 @@ class Optimizer:
                             heard.append((output, rows[-1][2]))
                             waiting += self._allocated(output)
                         outputs.append(heard[-1][0])
+                        happened.append(heard[-1][0])
                     self._dirty.add(event.scope)
             self._journal.append(entries)
             for name, value in (notes or {}).items():
@@ -547,17 +560,26 @@ class Optimizer:
                 self._watch(self._shadow.config)
             raise
         if heard and self._followers:
-            last, _ = self._journal.last_output()
-            self._tell(self._followers, last, heard)
-        self._tell(self._input_followers, taken)
+            self._tell(heard)
+        for witness in self._witnesses:
+            self._show(witness, happened)
         return caused
 
-    def _tell(self, followers: Iterable[Callable[..., None]], *what: Any) -> None:
-        for follower in followers:
+    @staticmethod
+    def _show(witness: Witness, happened: Sequence[Event]) -> None:
+        try:
+            for event in happened:
+                witness(event)
+        except Exception:
+            log.exception("a witness of the events failed: what is recorded stays recorded")
+
+    def _tell(self, heard: list[tuple[Event, bytes]]) -> None:
+        last, _ = self._journal.last_output()
+        for follower in self._followers:
             try:
-                follower(*what)
+                follower(last, heard)
             except Exception:
-                log.exception("a follower failed: what is recorded stays recorded")
+                log.exception("a follower of the outputs failed: what is recorded stays recorded")
 
     def _allocated(self, output: Event) -> list[CapacityAllocated]:
         """Whose share of a capacity changes by this output."""

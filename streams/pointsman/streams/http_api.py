@@ -73,11 +73,11 @@ class Api:
         self.stream = EventStream(self.desk, last, kept_bytes=kept, most=settings.max_subscribers, heartbeat_s=settings.heartbeat_s)
         self.meter = Meter()
         self.meter.watch(lambda: (self.desk.waiting, self.stream.subscribers, self.stream.cut_off, self.desk.is_open))
-        self.meter.remember(line for _, line in optimizer.outputs_page(max(last - REMEMBERED, 0), REMEMBERED))
         self._bucket = Bucket(settings.events_per_s, settings.burst)
         optimizer.follow(self.stream.heard)
         optimizer.follow(self.meter.heard)
-        optimizer.follow_inputs(self.meter.took)
+        optimizer.witness(self.meter.gauges.add, REMEMBERED)
+        optimizer.witness(self.meter.traffic.add)
 
     async def events(self, request: Request) -> Response:
         """Record the events of a body; those that are refused become dead letters."""

@@ -2,25 +2,14 @@
 
 import time
 from collections import Counter as Counts
-from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from typing import Any
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, Info, ProcessCollector
+from prometheus_client import CollectorRegistry, Counter, Histogram, Info, ProcessCollector, disable_created_metrics
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.exposition import generate_latest
 
-from pointsman.schemas import (
-    AlertRaised,
-    AlertResolved,
-    AnyInput,
-    Event,
-    ForecastIssued,
-    ModelsReported,
-    Reason,
-    RecommendationIssued,
-    ScalingRecommended,
-    ScalingScored,
-)
+from pointsman.schemas import Event, Reason
 from pointsman.sinks.gauge_samples import BYTES
 from pointsman.sinks.prometheus import Gauges
 from pointsman.sinks.traffic import Traffic
@@ -28,13 +17,11 @@ from pointsman.sinks.traffic import Traffic
 from .embedded import Bounds
 from .http_guard import App, Receive, Scope, Send
 from .http_openapi import VERSION
-from .places import chosen
 
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 STREAM = "/v1/stream"
 MOST_SCOPES = 500
 REMEMBERED = 20_000
-KINDS = (AlertRaised, AlertResolved, ForecastIssued, ModelsReported, RecommendationIssued, ScalingRecommended, ScalingScored)
 
 # Per limit of a scope's configuration, its field and what one unit of it is in base units.
 LIMITS = {
@@ -57,6 +44,7 @@ class Meter:
     """The registry of one server."""
 
     def __init__(self) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # a gauge beside every counter; Prometheus sees a restart without it
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         Info("pointsman_build", "The version that runs.", registry=self.registry).info({"version": VERSION})
@@ -74,24 +62,9 @@ class Meter:
         """Show, whenever asked, how many events wait, how many subscribers there are and how many were cut off, and whether events are taken."""
         self.registry.register(_Figures(figures))
 
-    def remember(self, lines: Iterable[bytes]) -> None:
-        """Take up the gauges where another run left them, from the newest outputs."""
-        for line in lines:
-            if (event := chosen(line, KINDS)) is not None:
-                self.gauges.add(event)
-
-    def took(self, events: Iterable[AnyInput]) -> None:
-        """Count inputs that are journaled, after the outputs that they caused."""
-        for event in events:
-            self.gauges.add(event)
-            self.traffic.add(event)
-
     def heard(self, last: int, outputs: Sequence[tuple[Event, bytes]]) -> None:
         """Count what one transaction caused."""
         del last
-        for event, _ in outputs:
-            self.gauges.add(event)
-            self.traffic.add(event)
         for kind, count in Counts(str(getattr(event, "type", "")) for event, _ in outputs).items():
             self._outputs.labels(kind).inc(count)
 
