@@ -56,7 +56,7 @@ def _source() -> dict[str, Any]:
 def _variable(name: str, query: str) -> dict[str, Any]:
     chosen = {"selected": True, "text": ["All"], "value": ["$__all"]}
     asked = {"query": query, "refId": name}
-    fields = {"datasource": SOURCE, "definition": query, "query": asked, "refresh": 2, "sort": 1, "includeAll": True, "allValue": ".*", "multi": True}
+    fields = {"datasource": SOURCE, "query": asked, "refresh": 2, "sort": 1, "includeAll": True, "allValue": ".*", "multi": True}
     return {"name": name, "label": name.capitalize(), "type": "query", "hide": 0, "current": chosen} | fields
 
 
