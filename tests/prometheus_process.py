@@ -65,5 +65,5 @@ def prometheus(folder: Path, target: str, token: str) -> Iterator[Prometheus]:
 def _is_up(asked: Prometheus) -> bool:
     try:
         return asked.number('up{job="pointsman"}') == 1.0
-    except httpx.HTTPError:
+    except (httpx.HTTPError, ValueError):  # starting: it answers 503 in plain text
         return False

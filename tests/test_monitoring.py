@@ -1,6 +1,7 @@
 """What `/metrics`, the rules and the dashboard are worth to a real Prometheus that scrapes a real server after real traffic."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -11,7 +12,9 @@ from typing import Any
 import httpx
 import pytest
 import yaml
-from alertmanaging import until
+from alertmanaging import alertmanager, until
+from documents import blocks
+from metrics_table import table
 from programs import program
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_process import Prometheus, prometheus
@@ -147,6 +150,27 @@ def test_the_configurations_pass_their_own_tools(tmp_path: Path) -> None:
     subprocess.run(
         [program("amtool", ["prometheus-alertmanager"]), "check-config", ROOT / "ops/alertmanager/alertmanager.yml"], check=True, capture_output=True
     )
+
+
+def test_the_documentation_has_the_table_of_metrics_and_every_rule() -> None:
+    text = (ROOT / "docs" / "monitoring.md").read_text()
+    groups = yaml.safe_load((ROOT / "ops/prometheus/alerts.yml").read_text())["groups"]
+    assert table() in text
+    assert all(f"| `{rule['alert']}` |" in text for group in groups for rule in group["rules"] if "alert" in rule)
+
+
+def test_the_example_of_the_documentation(live: tuple[httpx.Client, Prometheus], tmp_path: Path) -> None:
+    client, _ = live
+    program("promtool", ["prometheus"])
+    program("amtool", ["prometheus-alertmanager"])
+    (example,) = blocks("bash", ROOT / "docs" / "monitoring.md")
+    (tmp_path / "pointsman").write_text(f'#!/bin/sh\nexec {sys.executable} -m pointsman.streams.cli "$@"\n')
+    (tmp_path / "pointsman").chmod(0o755)
+    with alertmanager(tmp_path / "alertmanager") as (manager, _):
+        own = {"URL": str(client.base_url).rstrip("/"), "POINTSMAN_TOKEN": TOKEN, "ALERTMANAGER": manager.url, "PYTHONPATH": os.pathsep.join(sys.path)}
+        env = os.environ | own | {"PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"}
+        said = subprocess.run(["bash", "-c", example.text], env=env, capture_output=True, text=True, check=True, timeout=60).stdout
+    assert said.count('"accepted":1') == 2 and "PointsmanConstraint" in said and "gpu-1/cpu_percent in scope chat is 97" in said
 
 
 def test_the_dashboard_is_what_its_generator_prints() -> None:

@@ -111,7 +111,9 @@ class _Bounds:
 
     def collect(self) -> list[Any]:
         """The limits and budgets of every scope, as they were when they were last asked for."""
-        limits = {name: GaugeMetricFamily(name, f"Limit of the scope: {field}.", labels=("scope",)) for name, (field, _) in LIMITS.items()}
+        limits = {
+            name: GaugeMetricFamily(name, f"The limit of the configuration: constraints.{field}.", labels=("scope",)) for name, (field, _) in LIMITS.items()
+        }
         budgets = {name: GaugeMetricFamily(name, said, labels=("scope", "budget")) for name, (_, said) in BUDGETS.items()}
         for scope, (constraints, standing) in self._meter.bounds.items():
             for name, (field, unit) in LIMITS.items():
