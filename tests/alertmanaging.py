@@ -17,7 +17,30 @@ from typing import IO, Any
 import httpx
 from programs import program
 
+from pointsman.schemas import AlertRaised, AlertResolved
+
 PATIENCE_S = 30.0
+NOW = time.time()
+
+
+def alert(kind: type[AlertRaised] | type[AlertResolved], sequence: int, at: float = 0.0, **fields: Any) -> Any:
+    """The CPU of `gpu-1` beyond its bound, or back within it, `at` seconds after this test began."""
+    given = {"fingerprint": "gpu-1/cpu_percent", "kind": "constraint", "severity": "warning", "subject": "gpu-1", "observed": 95.0, "expected": 80.0}
+    scope = fields.pop("scope", "chat")
+    envelope = {"event_id": f"{scope}/{sequence}/0", "scope": scope, "occurred_at": NOW + at, "caused_by": "e", "since": NOW - 60.0}
+    return kind.model_validate(envelope | given | fields)
+
+
+def raised(sequence: int, at: float = 0.0, **fields: Any) -> AlertRaised:
+    """It is raised."""
+    found: AlertRaised = alert(AlertRaised, sequence, at, **fields)
+    return found
+
+
+def resolved(sequence: int, at: float = 0.0, **fields: Any) -> AlertResolved:
+    """It is resolved."""
+    found: AlertResolved = alert(AlertResolved, sequence, at, **fields)
+    return found
 
 
 def until(found: Callable[[], Any]) -> Any:
@@ -153,4 +176,4 @@ def telling(place: object, *arguments: object, token: str | None = None) -> Iter
         process.wait()
 
 
-__all__ = ["Alertmanager", "Receiver", "alertmanager", "free_port", "telling", "until"]
+__all__ = ["NOW", "Alertmanager", "Receiver", "alertmanager", "free_port", "raised", "resolved", "telling", "until"]

@@ -17,7 +17,7 @@ def rows() -> Iterator[Row]:
     meter.watch(lambda: (0, 0, 0, True))
     for collector in meter.registry._collector_to_names:
         for family in collector.collect():
-            labels = getattr(collector, "_labelnames", None) or getattr(family, "_labelnames", ())
+            labels: tuple[str, ...] = getattr(collector, "_labelnames", ()) or getattr(family, "_labelnames", ())
             yield family.name + SUFFIXES.get(family.type, ""), family.type, tuple(labels), family.documentation
     for name, (labels, said) in GAUGES.items():
         yield name, "gauge", labels, said

@@ -11,36 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from alertmanaging import Alertmanager, Receiver, alertmanager, telling, until
+from alertmanaging import NOW, Alertmanager, Receiver, alertmanager, raised, resolved, telling, until
 from serving import TOKEN, serving
 
-from pointsman.schemas import AlertRaised, AlertResolved, Event, encode
+from pointsman.schemas import Event, encode
 from pointsman.schemas.settings import AlertmanagerSettings
 from pointsman.sinks.alertmanager import AlertmanagerSink, labels, posted
 from pointsman.sinks.standing_alerts import Change, StandingAlerts
 from pointsman.streams.journal import Journal
-
-NOW = time.time()
-
-
-def alert(kind: type[AlertRaised] | type[AlertResolved], sequence: int, at: float = 0.0, **fields: Any) -> Any:
-    """The CPU of `gpu-1` beyond its bound, or back within it, `at` seconds after this test began."""
-    given = {"fingerprint": "gpu-1/cpu_percent", "kind": "constraint", "severity": "warning", "subject": "gpu-1", "observed": 95.0, "expected": 80.0}
-    scope = fields.pop("scope", "chat")
-    envelope = {"event_id": f"{scope}/{sequence}/0", "scope": scope, "occurred_at": NOW + at, "caused_by": "e", "since": NOW - 60.0}
-    return kind.model_validate(envelope | given | fields)
-
-
-def raised(sequence: int, at: float = 0.0, **fields: Any) -> AlertRaised:
-    """It is raised."""
-    found: AlertRaised = alert(AlertRaised, sequence, at, **fields)
-    return found
-
-
-def resolved(sequence: int, at: float = 0.0, **fields: Any) -> AlertResolved:
-    """It is resolved."""
-    found: AlertResolved = alert(AlertResolved, sequence, at, **fields)
-    return found
 
 
 class Database:
