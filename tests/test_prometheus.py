@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 from advice import forecast, recommended, reported, scored
-from events import START, completed
+from alertmanaging import raised, resolved
+from events import START, completed, sampled
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from pointsman.schemas import Event
+from pointsman.schemas import Event, Expectation, Interval, RecommendationIssued, TrackAdvice
 from pointsman.sinks.prometheus import GAUGES, Gauges, MetricsServer
 
 TRACK = {"scope": "chat", "track": "local"}
@@ -50,11 +51,11 @@ def test_a_track_that_changes_its_unit_has_one_of_the_two() -> None:
     assert "pointsman_scaling_desired_replicas" not in found
 
 
-def test_a_forecast_is_three_quantiles_and_a_time_to_its_limit() -> None:
+def test_a_forecast_is_a_median_with_its_interval_and_a_time_to_its_limit() -> None:
     host = {"scope": "chat", "track": "", "host": "gpu-1", "metric": "memory_used_mb", "horizon_seconds": "21600"}
     near = forecast(0.0, 100.0, host="gpu-1", metric="memory_used_mb", horizon_s=21600.0, limit=150.0, time_to_limit_s=5400.0)
     gauges = fed([near])
-    values = [gauges.registry.get_sample_value("pointsman_forecast", {**host, "quantile": quantile}) for quantile in ("0.05", "0.5", "0.95")]
+    values = [gauges.registry.get_sample_value("pointsman_forecast", {**host, "bound": bound}) for bound in ("lower", "median", "upper")]
     assert values == [50.0, 100.0, 200.0]
     assert gauges.registry.get_sample_value("pointsman_forecast_time_to_limit_seconds", host) == 5400.0
     gauges.add(near.model_copy(update={"occurred_at": START + 60.0, "time_to_limit_s": None}))
@@ -66,6 +67,46 @@ def test_coverage_and_models_are_exposed_and_a_model_that_is_gone_goes() -> None
     latency = (("metric", "latency_ms"), ("scope", "chat"), ("track", "local"))
     assert found["pointsman_prediction_coverage_ratio"] == {latency: 0.88}
     assert found["pointsman_model_weight_ratio"] == {(latency[0], ("model", "linear"), *latency[1:]): 1.0}
+
+
+def test_a_recommendation_is_its_shares_its_health_and_what_it_expects() -> None:
+    advice = TrackAdvice(
+        track="local",
+        propensity=0.75,
+        utility=1.0,
+        expected=Expectation(latency_ms=Interval(median=800.0, lower=500.0, upper=1000.0)),
+        timeout_ms=2000.0,
+        ttft_timeout_ms=500.0,
+        health="probing",
+    )
+    fields = {"event_id": "chat/7/0", "scope": "chat", "occurred_at": START, "caused_by": "e", "segment": "all", "track": "local", "propensity": 0.75}
+    rest = {"tracks": (advice,), "strategy": "cost", "mode": "apply", "reasons": (), "policy_version": 3, "expires_at": START + 300.0}
+    gauges = fed([RecommendationIssued.model_validate(fields | rest)])
+    value = gauges.registry.get_sample_value
+    assert value("pointsman_recommended_ratio", TRACK) == 0.75
+    assert [value("pointsman_track_expected_latency_seconds", {**TRACK, "bound": bound}) for bound in ("lower", "median", "upper")] == [0.5, 0.8, 1.0]
+    assert [value("pointsman_track_health", {**TRACK, "state": state}) for state in ("probing", "healthy")] == [1.0, 0.0]
+    assert [value("pointsman_scope_strategy", {"scope": "chat", "strategy": name}) for name in ("cost", "balanced")] == [1.0, 0.0]
+    assert value("pointsman_recommendation_expires_timestamp_seconds", {"scope": "chat"}) == START + 300.0
+
+
+def test_alerts_are_counted_while_they_stand_and_are_0_afterwards() -> None:
+    labels = {"scope": "chat", "kind": "constraint", "severity": "warning"}
+    gauges = fed([raised(1), raised(2, fingerprint="gpu-1/temperature_c")])
+    assert gauges.registry.get_sample_value("pointsman_alerts_active", labels) == 2.0
+    gauges.add(resolved(3))
+    gauges.add(resolved(4, fingerprint="gpu-1/temperature_c"))
+    assert gauges.registry.get_sample_value("pointsman_alerts_active", labels) == 0.0
+
+
+def test_a_sample_is_in_base_units_and_a_field_that_is_gone_goes() -> None:
+    host = {"scope": "chat", "host": "laptop"}
+    gauges = fed([sampled(0.0, cpu_percent=70.0, memory_used_mb=3000.0, battery_charging=True, gauges={"pending": 2.0})])
+    names = ("cpu_ratio", "memory_used_bytes", "battery_charging", "gpu_ratio")
+    assert [gauges.registry.get_sample_value(f"pointsman_resource_{name}", host) for name in names] == [0.7, 3e9, 1.0, None]
+    assert gauges.registry.get_sample_value("pointsman_resource_reported", {**host, "gauge": "pending"}) == 2.0
+    gauges.add(sampled(1.0, memory_used_mb=3000.0))
+    assert gauges.registry.get_sample_value("pointsman_resource_cpu_ratio", host) is None
 
 
 def test_what_is_older_or_has_no_gauge_changes_nothing() -> None:
@@ -103,5 +144,5 @@ def test_metrics_are_served_over_http_and_a_taken_port_is_said() -> None:
 
 
 def test_the_documentation_lists_every_gauge() -> None:
-    text = (Path(__file__).parents[1] / "docs" / "autoscaling.md").read_text()
+    text = "".join((Path(__file__).parents[1] / "docs" / name).read_text() for name in ("autoscaling.md", "monitoring.md"))
     assert all(f"`{name}`" in text for name in GAUGES)

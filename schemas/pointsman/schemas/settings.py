@@ -63,6 +63,37 @@ class ServeSettings(BaseModel):
     body_s: Annotated[float, Field(gt=0, le=3600)] = 30.0
 
 
+class AlertmanagerSettings(BaseModel):
+    """Which Alertmanagers are told of alerts, how they are reached, and what every alert is labelled with beside its own labels."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, hide_input_in_errors=True)
+    urls: Annotated[tuple[Annotated[str, Field(pattern=r"^https?://[^\s]+$", max_length=1000)], ...], Field(max_length=8)] = ()
+    username: str | None = None
+    password: SecretStr | None = None
+    token: SecretStr | None = None
+    ssl_cafile: Path | None = None
+    ssl_certfile: Path | None = None
+    ssl_keyfile: Path | None = None
+    resend_s: Annotated[float, Field(ge=0.1, le=240)] = 60.0
+    timeout_s: Annotated[float, Field(gt=0, le=300)] = 10.0
+    labels: Annotated[dict[Annotated[str, Field(pattern=r"^[a-zA-Z_][a-zA-Z0-9_]*$")], Annotated[str, Field(max_length=256)]], Field(max_length=16)] = {}
+    generator_url: Annotated[str, Field(pattern=r"^https?://", max_length=1000)] | None = None
+
+    def tls(self) -> Any:
+        """The client's TLS context: the server's certificate and name are always checked. Raises `SettingsError`."""
+        import ssl
+
+        if self.username is not None and self.token is not None:
+            raise SettingsError("alertmanager.username and alertmanager.token are both set: keep one of them")
+        try:
+            context = ssl.create_default_context(cafile=self.ssl_cafile)
+            if self.ssl_certfile is not None:
+                context.load_cert_chain(self.ssl_certfile, self.ssl_keyfile)
+        except OSError as error:
+            raise SettingsError(f"alertmanager.ssl_cafile, ssl_certfile, ssl_keyfile: {error}; give readable PEM files") from None
+        return context
+
+
 def security(settings: KafkaSettings) -> dict[str, Any]:
     """The client's TLS and SASL arguments, by `security_protocol`; raises `SettingsError` where what it needs is missing or cannot be read."""
     given: dict[str, Any] = {"security_protocol": settings.security_protocol}
@@ -114,6 +145,7 @@ class Settings(BaseSettings, OptimizationConfig):  # pyright: ignore[reportIncom
     )
     kafka: KafkaSettings = KafkaSettings()
     serve: ServeSettings = ServeSettings()
+    alertmanager: AlertmanagerSettings = AlertmanagerSettings()
     token: SecretStr | None = None
     capacity: Annotated[tuple[Capacity, ...], Field(max_length=16)] = ()
 
@@ -236,4 +268,4 @@ def _hint(keys: Sequence[str | int]) -> str:
     return f"did you mean {close[0]}?" if close else "remove it or correct its spelling"
 
 
-__all__ = ["KafkaSettings", "ServeSettings", "Settings", "SettingsError", "load", "security"]
+__all__ = ["AlertmanagerSettings", "KafkaSettings", "ServeSettings", "Settings", "SettingsError", "load", "security"]

@@ -110,6 +110,17 @@ SETTINGS: dict[str, str] = {
     "ServeSettings.heartbeat_s": "How often a quiet stream says that it lives.",
     "ServeSettings.stall_s": "After how long a subscriber that does not read is let go.",
     "ServeSettings.body_s": "How long a body may take.",
+    "AlertmanagerSettings.urls": "The Alertmanagers that `pointsman alertmanager` tells, every one of a cluster; `--url`.",
+    "AlertmanagerSettings.username": "The user, where they ask for one.",
+    "AlertmanagerSettings.password": "The password; give it by environment.",
+    "AlertmanagerSettings.token": "A bearer token in place of user and password; give it by environment.",
+    "AlertmanagerSettings.ssl_cafile": "PEM file of the CA; the system's unless set.",
+    "AlertmanagerSettings.ssl_certfile": "PEM file of the client's certificate.",
+    "AlertmanagerSettings.ssl_keyfile": "PEM file of the client's key.",
+    "AlertmanagerSettings.resend_s": "How often an alert that stands is sent again; well below Alertmanager's `resolve_timeout` of 5 minutes.",
+    "AlertmanagerSettings.timeout_s": "How long an answer may take.",
+    "AlertmanagerSettings.labels": "Labels of every alert, beside its own, which win.",
+    "AlertmanagerSettings.generator_url": "The link of every alert, for example the page of `pointsman serve`.",
 }
 
 __all__ = ["SETTINGS"]

@@ -4,7 +4,7 @@ A series is a name and its labels. There are at most so many of them; the one th
 """
 
 import threading
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from types import TracebackType
@@ -14,7 +14,10 @@ from prometheus_client import CollectorRegistry, start_http_server
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from pointsman.schemas import Event, ForecastIssued, ModelsReported, ScalingRecommended, ScalingScored
+from pointsman.schemas import AlertRaised, AlertResolved, Event, ForecastIssued, ModelsReported, ScalingRecommended, ScalingScored
+
+from .gauge_samples import BOUNDS, SAMPLED, samples
+from .standing_alerts import StandingAlerts
 
 MOST_SERIES = 20_000
 _SCOPE = ("scope",)
@@ -23,7 +26,7 @@ _FORECAST = ("scope", "track", "host", "metric", "horizon_seconds")
 _METRIC = ("scope", "track", "metric")
 _MODEL = ("scope", "track", "metric", "model")
 
-# Per gauge its labels and what it says; docs/autoscaling.md lists the same.
+# Per gauge its labels and what it says; docs/autoscaling.md and docs/monitoring.md list the same.
 GAUGES: dict[str, tuple[tuple[str, ...], str]] = {
     "pointsman_scaling_desired_replicas": (_TRACK, "Replicas advised for a track."),
     "pointsman_scaling_current_replicas": (_TRACK, "Replicas that the last advice started from."),
@@ -40,16 +43,21 @@ GAUGES: dict[str, tuple[tuple[str, ...], str]] = {
     "pointsman_scaling_over_provisioned_ratio": (_TRACK, "What the advice of the last scored stretch had beyond the demand, as a share of it."),
     "pointsman_scaling_target_unserved_ratio": (_TRACK, "Share of the demand that may find no place."),
     "pointsman_scaling_changes": (_TRACK, "Changes of the advice in the last scored stretch."),
-    "pointsman_forecast": ((*_FORECAST, "quantile"), "Forecast of a series, in the unit of the series."),
+    "pointsman_forecast": ((*_FORECAST, "bound"), "Forecast of a series, in the unit of the series: median and 90 % interval."),
     "pointsman_forecast_target_timestamp_seconds": (_FORECAST, "The time that the forecast is for."),
+    "pointsman_forecast_limit": (_FORECAST, "The limit of the series, in its unit."),
     "pointsman_forecast_time_to_limit_seconds": (_FORECAST, "Time until the median is beyond the limit of the series."),
     "pointsman_prediction_coverage_ratio": (_METRIC, "Share of the last 500 outcomes inside their 90 % interval."),
     "pointsman_prediction_coverage_outcomes": (_METRIC, "Outcomes behind the coverage."),
     "pointsman_prediction_winkler": (_METRIC, "Winkler score of the 90 % intervals, in the unit of the metric."),
+    "pointsman_prediction_wape_ratio": (_METRIC, "Sum of the errors of the model in charge, as a share of the sum of the outcomes."),
     "pointsman_model_weight_ratio": (_MODEL, "Share of a model in what is predicted."),
     "pointsman_model_error": (_MODEL, "Mean |ln(outcome / prediction)| of a model of late."),
     "pointsman_scope_last_event_timestamp_seconds": (_SCOPE, "When the newest event behind these gauges happened: what does not move is out of date."),
+    **SAMPLED,
 }
+ALERT_LABELS = ("scope", "kind", "severity")
+ALERTS = "Alerts that stand; 0 for a kind that has stood before."
 
 Labels = tuple[str, ...]
 
@@ -74,13 +82,15 @@ class Gauges(Collector):
         self._most = most_series
         self._series: OrderedDict[tuple[str, Labels], _Sample] = OrderedDict()
         self._models: dict[Labels, set[str]] = {}
+        self._alerts = StandingAlerts()
+        self._kinds: dict[Labels, None] = {}
         self._evicted = 0
         self._lock = threading.Lock()
         self.registry = registry if registry is not None else CollectorRegistry()
         self.registry.register(self)
 
     def add(self, event: Event) -> None:
-        """Take in one output event; those that have no gauges are passed over, and so is what is older than what is there."""
+        """Take in one output event, or a sample of resources; what has no gauges is passed over, and so is what is older than what is there."""
         with self._lock:
             if isinstance(event, ScalingRecommended):
                 self._recommended(event)
@@ -90,8 +100,15 @@ class Gauges(Collector):
                 self._forecast(event)
             elif isinstance(event, ModelsReported):
                 self._reported(event)
+            elif isinstance(event, AlertRaised | AlertResolved):
+                self._alerts.add(event)
+                self._kinds = dict.fromkeys([*self._kinds, (event.scope, event.kind, event.severity)][-self._most :])
             else:
-                return
+                found = list(samples(event))
+                for name, labels, value in found:
+                    self._set(name, labels, value, event)
+                if not found:
+                    return
             self._set("scope_last_event_timestamp_seconds", (event.scope,), event.occurred_at, event)
 
     def flush(self) -> None:
@@ -105,12 +122,18 @@ class Gauges(Collector):
         """The families of every gauge that has a series, and what this sink says of itself."""
         with self._lock:
             series, evicted = list(self._series.items()), self._evicted
+            counts: Counter[Labels] = Counter((alert.scope, alert.kind, alert.severity) for alert in self._alerts.alerts())
+            kinds = [*self._kinds]
         families: dict[str, GaugeMetricFamily] = {}
         for (name, labels), sample in series:
             if name not in families:
                 families[name] = GaugeMetricFamily(name, GAUGES[name][1], labels=GAUGES[name][0])
             families[name].add_metric(labels, sample.value)
         yield from families.values()
+        active = GaugeMetricFamily("pointsman_alerts_active", ALERTS, labels=ALERT_LABELS)
+        for labels in kinds:
+            active.add_metric(labels, counts[labels])
+        yield active
         yield GaugeMetricFamily("pointsman_series", "Series kept here.", value=len(series))
         yield CounterMetricFamily("pointsman_series_evicted", "Series dropped because there were too many.", value=evicted)
 
@@ -152,9 +175,10 @@ class Gauges(Collector):
 
     def _forecast(self, event: ForecastIssued) -> None:
         labels = (event.scope, event.track or "", event.host or "", event.metric, f"{event.horizon_s:.10g}")
-        for quantile, value in (("0.05", event.lower), ("0.5", event.median), ("0.95", event.upper)):
-            self._set("forecast", (*labels, quantile), value, event)
+        for bound in BOUNDS:
+            self._set("forecast", (*labels, bound), getattr(event, bound), event)
         self._set("forecast_target_timestamp_seconds", labels, event.target_time, event)
+        self._set("forecast_limit", labels, event.limit, event)
         self._set("forecast_time_to_limit_seconds", labels, event.time_to_limit_s, event)
 
     def _reported(self, event: ModelsReported) -> None:
@@ -162,6 +186,7 @@ class Gauges(Collector):
         self._set("prediction_coverage_ratio", labels, event.coverage, event)
         self._set("prediction_coverage_outcomes", labels, event.coverage_outcomes, event)
         self._set("prediction_winkler", labels, event.winkler, event)
+        self._set("prediction_wape_ratio", labels, next((model.wape for model in event.models if model.role == "champion"), None), event)
         gone = self._models.pop(labels, set()) - {model.name for model in event.models}
         for name in gone:
             self._set("model_weight_ratio", (*labels, name), None, event)

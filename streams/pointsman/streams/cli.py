@@ -19,6 +19,7 @@ SECTIONS = {
         "status": "Print what an embedded optimizer knows, as JSON; the database is only read.",
         "models": "List the models of every track and metric: role, weight, errors, age, resets, coverage.",
         "promote": "Make a configuration the active one in every scope of an embedded database, from now on.",
+        "alertmanager": "Tell Alertmanager which alerts stand, until SIGTERM.",
         "scaler": "Answer KEDA with the scaling advice, over gRPC, until SIGTERM.",
     },
     "Analysts": {

@@ -20,6 +20,7 @@ from pointsman.schemas import (
     Capacity,
     CapacityAllocated,
     ConfigChanged,
+    Constraints,
     Event,
     EventRejected,
     Expectation,
@@ -54,6 +55,7 @@ log = logging.getLogger(__name__)
 Item = TypeVar("Item")
 Follower = Callable[[int, Sequence[tuple[Event, bytes]]], None]
 Witness = Callable[[Event], object]
+Bounds = tuple[Constraints, dict[str, dict[str, float]]]
 SNAPSHOT_EVENTS = 10_000
 SNAPSHOT_SHARE = 0.05
 BATCH = 500
@@ -245,6 +247,12 @@ class Optimizer:
     def config(self) -> OptimizationConfig:
         """The configuration on which new scopes start."""
         return self._config
+
+    def bounds(self, most: int) -> dict[str, Bounds]:
+        """Of at most so many scopes the constraints of the configuration, and how every budget stands."""
+        with self._lock:
+            states = {name: self._core.scope(name) for name in islice(self._core.scopes(), most)}
+            return {name: (state.config.constraints, state.routing.learner.budgets(state.clock)) for name, state in states.items()}
 
     def policy(self, scope: str) -> PolicyPublished | None:
         """The policy in force in a scope, if there is one yet; raises `LookupError` where the scope has had no event."""

@@ -26,7 +26,7 @@ from .embedded import Optimizer, Recommended
 from .event_stream import EventStream, Filter, TooManySubscribers
 from .http_bodies import NoSuchMediaType, split
 from .http_guard import App, Bucket, Guard, Problem, Receive, Scope, Send, read_body, too_fast
-from .http_metrics import Meter, Metered
+from .http_metrics import MOST_SCOPES, REMEMBERED, Meter, Metered
 from .http_openapi import VERSION, describe, finish
 
 JSON = "application/json"
@@ -75,12 +75,14 @@ class Api:
         kept = int(settings.kept_mb * 1e6)
         self.stream = EventStream(self.desk, last, kept_bytes=kept, most=settings.max_subscribers, heartbeat_s=settings.heartbeat_s)
         self.meter = Meter()
-        self.meter.watch(lambda: (self.desk.waiting, self.stream.subscribers, self.stream.cut_off))
+        self.meter.watch(lambda: (self.desk.waiting, self.stream.subscribers, self.stream.cut_off, self.desk.is_open))
         self._bucket = Bucket(settings.events_per_s, settings.burst)
         optimizer.follow(self.stream.heard)
         optimizer.follow(self.meter.heard)
         self.board = Board()
         optimizer.witness(self.board.hear, RECALLED)
+        optimizer.witness(self.meter.gauges.add, REMEMBERED)
+        optimizer.witness(self.meter.traffic.add)
 
     async def events(self, request: Request) -> Response:
         """Record the events of a body; those that are refused become dead letters."""
@@ -178,6 +180,8 @@ class Api:
 
     async def metrics(self) -> Response:
         """Counters and gauges in the Prometheus text format."""
+        if self.desk.is_open:
+            self.meter.bounds = await self.desk.ask(lambda optimizer: optimizer.bounds(MOST_SCOPES))
         return Response(self.meter.exposition(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
     def _pay(self) -> None:

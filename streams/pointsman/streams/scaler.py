@@ -3,28 +3,18 @@
 import asyncio
 import re
 import signal
-import sqlite3
 import time
-from collections.abc import AsyncGenerator, Callable
-from contextlib import AsyncExitStack, aclosing, closing
-from pathlib import Path
+from collections.abc import Callable
+from contextlib import AsyncExitStack, aclosing
 from typing import Any, Protocol
-from urllib.parse import urlsplit
 
-from pointsman.schemas import Event, ForecastIssued, ModelsReported, Refused, ScalingRecommended, ScalingScored, decode_output
+from pointsman.schemas import Event, ForecastIssued, ModelsReported, ScalingRecommended, ScalingScored
 from pointsman.schemas.settings import KafkaSettings
 
-from .recording import read_lines
-from .replay import is_database
-from .topics import OUTPUT_TOPICS
+from .places import Lines, chosen, source
 
 KINDS = (ScalingRecommended, ScalingScored, ForecastIssued, ModelsReported)
-POLL_S = 1.0
-BATCH = 5_000
-_QUOTED = tuple(f'"{kind.TYPE}"'.encode() for kind in KINDS)
 _SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
-
-Lines = AsyncGenerator[bytes | None, None]
 
 
 class ScalerError(ValueError):
@@ -50,61 +40,9 @@ def seconds(text: str) -> float:
     return float(found[1]) * _SECONDS[found[2]]
 
 
-def source(place: str, settings: KafkaSettings) -> tuple[Lines, bool]:
-    """Output lines from a place, with None once what stood there is through, and whether the place is live."""
-    if place.startswith("kafka://"):
-        from pointsman.sinks.follow import follow
-
-        address = urlsplit(place).netloc
-        reached = settings.model_copy(update={"bootstrap_servers": address}) if address else settings
-        topics = tuple(dict.fromkeys(OUTPUT_TOPICS[kind.TYPE] for kind in KINDS))
-        return follow(reached, topics, "Answering with what is known until it is stale, trying again"), True
-    path = Path(place)
-    if not path.is_file():
-        raise ScalerError(f"{place}: no such file; give the database of an embedded optimizer, the outputs of a replay, or kafka://host:port")
-    return (_database(path), True) if is_database(path) else (_file(path), False)
-
-
-async def _database(path: Path) -> Lines:
-    """The outputs of an embedded optimizer as they come; the database is only read, and may be written meanwhile."""
-    after = 0
-    while True:
-        rows = await asyncio.to_thread(_rows, path, after)
-        for _, line in rows:
-            yield line
-        after = rows[-1][0] if rows else after
-        if len(rows) < BATCH:
-            yield None
-            await asyncio.sleep(POLL_S)
-
-
-def _rows(path: Path, after: int) -> list[tuple[int, bytes]]:
-    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
-        try:
-            return list(connection.execute("SELECT number, line FROM outputs WHERE number > ? ORDER BY number LIMIT ?", (after, BATCH)))
-        except sqlite3.DatabaseError as error:
-            raise ScalerError(f"{path}: no outputs in it ({error}); give the database of an embedded optimizer") from None
-
-
-async def _file(path: Path) -> Lines:
-    """The lines of an outputs file, then nothing more for ever."""
-    for number, line in read_lines(path):
-        yield line
-        if number % 1000 == 0:
-            await asyncio.sleep(0)
-    yield None
-    await asyncio.Event().wait()
-
-
 def relevant(line: bytes) -> Event | None:
     """The event of a line, where it is of a kind that scaling needs."""
-    if not any(kind in line for kind in _QUOTED):
-        return None
-    try:
-        event = decode_output(line)
-    except Refused:
-        return None
-    return event if isinstance(event, KINDS) else None
+    return chosen(line, KINDS)
 
 
 async def serve(
@@ -118,7 +56,7 @@ async def serve(
     stale_s: float = 900.0,
 ) -> None:
     """Serve until SIGTERM or SIGINT; `say` is told the addresses, and what is served once it is read."""
-    lines, is_live = source(place, settings)
+    lines, is_live = source(place, KINDS, settings, away="Answering with what is known until it is stale, trying again")
     ScalerServer, Standing = _keda()
     standing = Standing(stale_s, time.time if is_live else None)
     async with AsyncExitStack() as stack:
@@ -137,7 +75,7 @@ async def serve(
             await server.ready()
             say(standing.listed())
 
-        await _until_stopped(_pump(lines, sinks, ready))
+        await until_stopped(_pump(lines, sinks, ready))
 
 
 async def _pump(lines: Lines, sinks: list[Sink], ready: Callable[[], Any]) -> None:
@@ -152,7 +90,7 @@ async def _pump(lines: Lines, sinks: list[Sink], ready: Callable[[], Any]) -> No
             await ready()
 
 
-async def _until_stopped(work: Any) -> None:
+async def until_stopped(work: Any) -> None:
     """Run until a signal asks to stop; raises what the work dies of."""
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
@@ -185,4 +123,4 @@ def _prometheus() -> tuple[Any, Any]:
     return Gauges, MetricsServer
 
 
-__all__ = ["ScalerError", "seconds", "serve"]
+__all__ = ["ScalerError", "seconds", "serve", "until_stopped"]
