@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from pointsman.schemas.settings import KafkaSettings, Settings
 
 FILE = click.Path(dir_okay=False, path_type=Path)
+INPUT = click.Path(exists=True, dir_okay=False, path_type=Path)
 CONFIG = click.option("--config", type=FILE, help="TOML file; pointsman.toml in the working directory unless told.")
 SET = click.option("--set", "flags", multiple=True, metavar="KEY=VALUE", help="Over file and environment, for example budget.usd_per_hour=2.")
 KAFKA = click.option("--kafka", metavar="BOOTSTRAP", help="Brokers, host:port[,host:port]; kafka.bootstrap_servers of the settings unless told.")

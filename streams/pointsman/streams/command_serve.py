@@ -18,6 +18,8 @@ def serve(database: Path, host: str | None, port: int | None, config: Path | Non
 
     Everything but /health and /ready asks for a token: POINTSMAN_TOKEN, or token of the settings; where there is none, one is made and shown here.
     """
+    from .journal import explaining
     from .serve import run
 
-    run(database, settings_of(config, flags), has_config=bool(config or flags), host=host, port=port, say=click.echo)
+    with explaining(database):
+        run(database, settings_of(config, flags), has_config=bool(config or flags), host=host, port=port, say=click.echo)

@@ -3,10 +3,9 @@
 import asyncio
 import re
 import signal
-import sqlite3
 import time
 from collections.abc import AsyncGenerator, Callable
-from contextlib import AsyncExitStack, aclosing, closing
+from contextlib import AsyncExitStack, aclosing
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlsplit
@@ -14,6 +13,7 @@ from urllib.parse import urlsplit
 from pointsman.schemas import Event, ForecastIssued, ModelsReported, Refused, ScalingRecommended, ScalingScored, decode_output
 from pointsman.schemas.settings import KafkaSettings
 
+from .journal import reading
 from .recording import read_lines
 from .replay import is_database
 from .topics import OUTPUT_TOPICS
@@ -79,11 +79,8 @@ async def _database(path: Path) -> Lines:
 
 
 def _rows(path: Path, after: int) -> list[tuple[int, bytes]]:
-    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
-        try:
-            return list(connection.execute("SELECT number, line FROM outputs WHERE number > ? ORDER BY number LIMIT ?", (after, BATCH)))
-        except sqlite3.DatabaseError as error:
-            raise ScalerError(f"{path}: no outputs in it ({error}); give the database of an embedded optimizer") from None
+    with reading(path) as connection:
+        return list(connection.execute("SELECT number, line FROM outputs WHERE number > ? ORDER BY number LIMIT ?", (after, BATCH)))
 
 
 async def _file(path: Path) -> Lines:
