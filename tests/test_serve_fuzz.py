@@ -20,6 +20,7 @@ OPERATIONS = [
     ("POST", "/v1/events"),
     ("POST", "/v1/recommendations"),
     ("GET", "/v1/status"),
+    ("GET", "/v1/series"),
     ("GET", "/v1/policy"),
     ("GET", "/v1/requests/{request_id}"),
     ("GET", "/v1/stream"),

@@ -47,11 +47,13 @@ from .core import Core
 from .explain import Explanation, explain_recent
 from .intake import accept
 from .journal import Journal
+from .recall import recalled
 from .shadow import Shadow, ShadowError, follow, refused_places, report
 
 log = logging.getLogger(__name__)
 Item = TypeVar("Item")
 Follower = Callable[[int, Sequence[tuple[Event, bytes]]], None]
+Witness = Callable[[Event], object]
 SNAPSHOT_EVENTS = 10_000
 SNAPSHOT_SHARE = 0.05
 BATCH = 500
@@ -111,6 +113,7 @@ class Optimizer:
         self._capacities: tuple[Capacity, ...] = ()
         self._allocator: Allocator | None = None
         self._followers: list[Follower] = []
+        self._witnesses: list[Witness] = []
 
     @classmethod
     def open(
@@ -285,6 +288,22 @@ class Optimizer:
         """
         with self._lock:
             self._followers.append(follower)
+
+    def scopes(self) -> list[str]:
+        """The scopes that had an event, in the order of their first one."""
+        with self._lock:
+            return self._core.scopes()
+
+    def witness(self, witness: Witness, newest: int = 0) -> None:
+        """Call `witness` with every event from here on, in order: inputs that are not refused, outputs and dead letters.
+
+        Before, with what the file has of the newest outputs and dead letters, so many of each, and with the resource samples among as many events. Inside
+        the lock and on the thread that recorded: it must be quick.
+        """
+        with self._lock:
+            for event in recalled(self._journal, newest) if newest else ():
+                witness(event)
+            self._witnesses.append(witness)
 
     # recording
 
@@ -477,6 +496,7 @@ class Optimizer:
     def _fold_each(self, items: Sequence[AnyInput | EventRejected], notes: Mapping[str, str] | None = None) -> list[list[Event]]:
         caused: list[list[Event]] = []
         heard: list[tuple[Event, bytes]] = []
+        happened: list[Event] = []
         try:
             self._journal.begin()
             entries: list[tuple[int, str, bytes]] = []
@@ -489,6 +509,7 @@ class Optimizer:
                     letters.append(encode(item))
                     outputs.append(item)
                     heard.append((item, letters[-1]))
+                    happened.append(item)
                     continue
                 waiting: deque[AnyInput] = deque(self._introduced(item))
                 while waiting:
@@ -497,7 +518,8 @@ class Optimizer:
                     self._position = position = self._position + 1
                     entries.append((position, event.scope, line))
                     emitted = self._core.step(event)
-                    if self._shadow is not None and not any(isinstance(output, EventRejected) for output in emitted):
+                    if not any(isinstance(output, EventRejected) for output in emitted):
+                        happened.append(event)
                         self._cast(event)
                     for output in emitted:
                         if isinstance(output, EventRejected):
@@ -510,6 +532,7 @@ class Optimizer:
                             heard.append((output, rows[-1][2]))
                             waiting += self._allocated(output)
                         outputs.append(heard[-1][0])
+                        happened.append(heard[-1][0])
                     self._dirty.add(event.scope)
             self._journal.append(entries)
             for name, value in (notes or {}).items():
@@ -530,7 +553,17 @@ class Optimizer:
             raise
         if heard and self._followers:
             self._tell(heard)
+        for witness in self._witnesses:
+            self._show(witness, happened)
         return caused
+
+    @staticmethod
+    def _show(witness: Witness, happened: Sequence[Event]) -> None:
+        try:
+            for event in happened:
+                witness(event)
+        except Exception:
+            log.exception("a witness of the events failed: what is recorded stays recorded")
 
     def _tell(self, heard: list[tuple[Event, bytes]]) -> None:
         last, _ = self._journal.last_output()

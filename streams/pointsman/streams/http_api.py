@@ -17,7 +17,9 @@ from starlette.responses import Response
 from pointsman.schemas import OUTPUTS, Reason, Sketch, encode, explain
 from pointsman.schemas.envelope import Attributes, Count, Identifier, ShortText
 from pointsman.schemas.settings import ServeSettings
+from pointsman.sinks.board import Board
 
+from .boards import RECALLED, statuses
 from .desk import Desk, Overloaded
 from .embedded import Optimizer, Recommended
 from .event_stream import EventStream, Filter, TooManySubscribers
@@ -76,6 +78,8 @@ class Api:
         self._bucket = Bucket(settings.events_per_s, settings.burst)
         optimizer.follow(self.stream.heard)
         optimizer.follow(self.meter.heard)
+        self.board = Board()
+        optimizer.witness(self.board.hear, RECALLED)
 
     async def events(self, request: Request) -> Response:
         """Record the events of a body; those that are refused become dead letters."""
@@ -117,10 +121,18 @@ class Api:
             raise Problem(409, "no_track_known", str(error)) from None
         return Response(_RECOMMENDED.dump_json(decision), media_type=JSON)
 
-    async def status(self, scope: Annotated[Identifier | None, Query(description="This scope only; all unless told.")] = None) -> Response:
-        """What is known per scope: tracks, budgets, objectives, alerts."""
+    async def status(
+        self, scope: Annotated[Identifier | None, Query(description="This scope only; unless told the 64 that were heard of last.")] = None
+    ) -> Response:
+        """What is known per scope: tracks, budgets, objectives, alerts, and the board; how many scopes are left out is in `Pointsman-Scopes-Left-Out`."""
         self._pay()
-        return _json(await self._found(lambda optimizer: optimizer.status(scope)))
+        found, left_out = await self._found(lambda optimizer: statuses(optimizer, self.board, scope))
+        return _json(found, {"pointsman-scopes-left-out": str(left_out)})
+
+    async def series(self, scope: Annotated[Identifier, Query(description="The scope.")]) -> Response:
+        """What was, for charts: windows, recommendations, forecasts beside what came, resources, alerts."""
+        self._pay()
+        return _json(await self._found(lambda _: self.board.series(scope)))
 
     async def policy(self, scope: Annotated[Identifier, Query(description="The scope.")]) -> Response:
         """The policy in force, which a router can evaluate by itself: docs/policy.md has the formula."""
@@ -218,8 +230,8 @@ async def _gone(receive: Receive) -> None:
         pass
 
 
-def _json(value: Mapping[str, Any]) -> Response:
-    return Response(to_json(value, inf_nan_mode="null"), media_type=JSON)
+def _json(value: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Response:
+    return Response(to_json(value, inf_nan_mode="null"), headers=dict(headers or {}), media_type=JSON)
 
 
 def create_app(api: Api) -> FastAPI:

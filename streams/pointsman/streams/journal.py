@@ -89,6 +89,13 @@ class Journal:
         for (line,) in self._connection.execute("SELECT line FROM dead_letters ORDER BY number"):
             yield line
 
+    def newest_dead_letters(self, most: int) -> Iterator[bytes]:
+        """The newest of what was refused, in order."""
+        for (line,) in self._connection.execute(
+            "SELECT line FROM dead_letters WHERE number > (SELECT max(number) FROM dead_letters) - ? ORDER BY number", (most,)
+        ):
+            yield line
+
     def keep_shadows(self) -> None:
         """Make room for a shadow's snapshots; the other tables stay as they are."""
         self._connection.execute(f"CREATE TABLE IF NOT EXISTS {SHADOWS} (scope TEXT NOT NULL, part TEXT NOT NULL, line BLOB, PRIMARY KEY (scope, part))")
@@ -145,6 +152,17 @@ class Journal:
     def newest_outputs(self, position: int) -> Iterator[tuple[int, bytes]]:
         """Positions of the causes and outputs up to a position, the newest first."""
         yield from self._connection.execute("SELECT position, line FROM outputs WHERE position <= ? ORDER BY number DESC", (position,))
+
+    def recent_outputs(self, most: int) -> Iterator[tuple[int, bytes]]:
+        """Positions of the causes and the newest outputs, in order."""
+        yield from self._connection.execute("SELECT position, line FROM outputs WHERE number > (SELECT max(number) FROM outputs) - ? ORDER BY number", (most,))
+
+    def recent_of(self, kind: str, most: int) -> Iterator[tuple[int, bytes]]:
+        """Positions and events of one type among the newest `most` events, in order."""
+        yield from self._connection.execute(
+            "SELECT position, line FROM journal WHERE position > (SELECT max(position) FROM journal) - ? AND instr(line, CAST(? AS BLOB)) ORDER BY position",
+            (most, f'"type":"{kind}"'),
+        )
 
     def close(self) -> None:
         """Let go of the file."""

@@ -1,0 +1,44 @@
+"""The board of an embedded optimizer: what its events said, filled up with what only the core itself knows."""
+
+from typing import Any
+
+from pointsman.sinks.board import Board
+
+from .embedded import Optimizer
+
+RECALLED = 30_000
+MOST_SCOPES = 64
+
+
+def statuses(optimizer: Optimizer, board: Board, scope: str | None) -> tuple[dict[str, Any], int]:
+    """Per scope what the core says and its `board`, and how many scopes are left out: one scope, or the 64 that were heard of last.
+
+    Raises `LookupError` where the scope has had no event.
+    """
+    names = [scope] if scope is not None else list(dict.fromkeys([*board.scopes(), *reversed(optimizer.scopes())]))
+    found = {}
+    for name in names[:MOST_SCOPES]:
+        said = optimizer.status(name)[name]
+        found[name] = said | {"board": filled(board.view(name), said) if name in board else None}
+    return found, max(len(names) - MOST_SCOPES, 0)
+
+
+def filled(view: dict[str, Any], said: dict[str, Any]) -> dict[str, Any]:
+    """A view with what no event says: requests in flight and their limit per track, budgets, objectives."""
+    tracks = [track | _of_track(said["tracks"].get(track["track"])) for track in view["tracks"]]
+    budgets = [_budget(name, figures) for name, figures in said["budgets"].items()]
+    return view | {"tracks": tracks, "budgets": budgets, "objectives": said["objectives"]}
+
+
+def _of_track(said: dict[str, Any] | None) -> dict[str, Any]:
+    return {} if said is None else {name: said[name] for name in ("in_flight", "max_concurrency")}
+
+
+def _budget(name: str, figures: dict[str, float]) -> dict[str, Any]:
+    """A budget by the hour or day: what is spent of it, and the share that will be at this pace. By request: the mean of late, and its share."""
+    by_request = name == "usd_per_request"
+    spent = figures["mean_usd"] if by_request else figures["spent_share"] * figures["limit_usd"]
+    return {"name": name, "limit": figures["limit_usd"], "spent": spent, "pace": figures["projected_share"]}
+
+
+__all__ = ["MOST_SCOPES", "RECALLED", "filled", "statuses"]
