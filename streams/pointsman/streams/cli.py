@@ -16,7 +16,7 @@ SECTIONS = {
         "dead-letters": "List dead letters: place, code and sentence.",
     },
     "Operators": {
-        "status": "Print what an embedded optimizer knows, as JSON; the database is only read.",
+        "status": "Say what every track does now, where traffic is recommended to go and why.",
         "models": "List the models of every track and metric: role, weight, errors, age, resets, coverage.",
         "promote": "Make a configuration the active one in every scope of an embedded database, from now on.",
         "scaler": "Answer KEDA with the scaling advice, over gRPC, until SIGTERM.",

@@ -38,12 +38,17 @@ def duration(ms: float | None) -> str:
 
 
 def share(value: float | None) -> str:
-    """A share in percent.
+    """A share in percent; what is nearly all or nearly nothing does not become all or nothing.
 
-    >>> share(0.9174), share(1.0), share(None)
-    ('91.7 %', '100 %', '–')
+    >>> share(0.9174), share(0.99968), share(1.0), share(0.00042), share(None)
+    ('91.7 %', '99.97 %', '100 %', '0.04 %', '–')
     """
-    return NONE if value is None else f"{100 * value:.3g} %"
+    if value is None:
+        return NONE
+    percent = 100 * value
+    if 99 < percent < 100 or 0 < percent < 1:
+        return f"{min(max(percent, 0.01), 99.99):.2f} %"
+    return f"{percent:.3g} %"
 
 
 def money(usd: float | None) -> str:

@@ -62,7 +62,9 @@ def line_of(event: Event) -> str | None:
         case ScalingRecommended():
             said = f"scaling  {event.track}: {event.current} → {event.desired} {event.unit}: {event.reason}"
         case WindowClosed():
-            said = f"window  {event.track}: {event.count} done, {share(event.success_share)} ok, p50 {duration(event.latency_p50_ms)}, ${figure(event.cost_usd)}"
+            said = (
+                f"window  {event.track}: {event.count} done, {share(event.success_share)} ok, p50 {duration(event.latency_p50_ms)}, ${figure(event.cost_usd)}"
+            )
         case _:
             return None
     return safe(said)

@@ -1,6 +1,6 @@
 """The status of a scope as a screen of text: what must be seen first, the rest as far as there is room."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
@@ -12,8 +12,8 @@ from .status_picture import Picture
 
 SPARK = 16
 LEAST_EVENTS = 3
+PLAIN_EVENTS = 12
 GOOD, BAD, QUIET, TITLE = "green", "bold red", "dim", "bold"
-_UNIT_OF = {"arrival_rate": "/s"}
 
 
 class Section(NamedTuple):
@@ -38,8 +38,10 @@ class Screen:
         bars = ASCII_BARS if options.ascii_only else BARS
         top = [*headline(self.picture, self.position, self.note), *recommended(board)]
         table, rows = tracks(self.picture, width, bars), len(board.get("tracks", ())) + 1
-        left = None if self.height is None else self.height - len(top) - rows
-        lines = [*top, table, *fitted(list(sections(self.picture, width, bars)), left)]
+        left = None if self.height is None else self.height - len(top) - rows - 1
+        lines = [*top, table, *fitted(list(sections(self.picture, bars, is_whole=self.height is not None)), left)]
+        if self.height is not None:
+            lines.append(Text("q ends" + ("   n, p: the next scope, the one before" if self.position[1] > 1 else ""), QUIET))
         for line in lines:
             if isinstance(line, Text):
                 line.truncate(width, overflow="ellipsis")
@@ -105,10 +107,10 @@ class Column(NamedTuple):
 
 COLUMNS = (
     Column("track", 12, 0),
-    Column("share", 6, 1),
+    Column("share", 7, 1),
     Column("advised", 7, 6),
     Column("rate", 7, 2),
-    Column("ok", 6, 7),
+    Column("ok", 7, 7),
     Column("p50", 7, 3),
     Column("p95", 7, 4),
     Column("predicted 90 %", 17, 5),
@@ -166,32 +168,21 @@ def _cells(track: Mapping[str, Any], series: Mapping[str, Any], bars: str) -> di
     }
 
 
-def sections(picture: Picture, width: int, bars: str) -> Iterator[Section]:
+def sections(picture: Picture, bars: str, *, is_whole: bool) -> Iterator[Section]:
     """What else is known, the most pressing first."""
     board = picture.board
     if rows := [_alert(alert, board.get("clock")) for alert in board.get("alerts", ())]:
         yield Section("alerts", rows, 2)
-    if rows := [_budget(budget) for budget in budgets(picture.status)]:
+    if rows := [_budget(budget) for budget in board.get("budgets", ())]:
         yield Section("budget", rows)
     if rows := [_resource(one, picture.series, bars) for one in board.get("resources", ())]:
         yield Section("resources", rows)
-    if rows := [_forecast(one) for one in board.get("forecasts", ())]:
+    if rows := _forecasts(board.get("forecasts", ())):
         yield Section("forecasts", rows)
     if rows := [_scaling(one) for one in board.get("scaling", ())]:
         yield Section("scaling", rows)
-    if rows := [Text(f"  {line}", BAD if "  ALERT" in line else "") for line in picture.events]:
+    if rows := [Text(f"  {line}", BAD if "  ALERT" in line else "") for line in picture.events[: None if is_whole else PLAIN_EVENTS]]:
         yield Section("last events", rows, LEAST_EVENTS)
-
-
-def budgets(status: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The budgets as the board has them, else as the optimizer has them: limit and spending in USD, the pace as a share."""
-    found: list[dict[str, Any]] = (status.get("board") or {}).get("budgets") or []
-    own = status.get("budgets") or {}
-    if found or not isinstance(own, Mapping):
-        return found
-    return [
-        {"name": name, "limit": one["limit_usd"], "spent": one["spent_share"] * one["limit_usd"], "pace": one["projected_share"]} for name, one in own.items()
-    ]
 
 
 def _budget(budget: Mapping[str, Any]) -> Text:
@@ -218,16 +209,22 @@ def _resource(one: Mapping[str, Any], series: Mapping[str, Any], bars: str) -> T
     return line.append(f"  {sparkline(past, SPARK, bars)}", "cyan") if past else line
 
 
-def _forecast(one: Mapping[str, Any]) -> Text:
-    subject = one.get("track") or one.get("host")
-    unit = _UNIT_OF.get(one["metric"], "")
-    band = f"{figure(one['lower'])}–{figure(one['upper'])}"
-    of = f" {safe(subject)}" if subject else ""
-    return Text(f"  {safe(one['metric'])}{of} in {span(one['horizon_s'])}: {figure(one['median'])}{unit} ({band}) at {clock(one['target_time'])}")
+def _forecasts(found: Sequence[Mapping[str, Any]]) -> list[Text]:
+    """A line for every quantity, its horizons side by side; those of the whole scope first."""
+    lines: dict[tuple[bool, str], list[Mapping[str, Any]]] = {}
+    for one in found:
+        subject = one.get("track") or one.get("host")
+        name = f"{safe(one['metric'])} {safe(subject)}" if subject else safe(one["metric"])
+        lines.setdefault((bool(subject), name), []).append(one)
+    return [Text(f"  {name}: {' · '.join(map(_ahead, sorted(ones, key=lambda one: one['horizon_s'])))}") for (_, name), ones in sorted(lines.items())]
+
+
+def _ahead(one: Mapping[str, Any]) -> str:
+    return f"{span(one['horizon_s'])} {figure(one['median'])} ({figure(one['lower'])}–{figure(one['upper'])})"
 
 
 def _scaling(one: Mapping[str, Any]) -> Text:
     return Text(f"  {safe(one['track'])}: {figure(one['current'])} → {figure(one['desired'])} {safe(one['unit'])}, {safe(one['reason'])}")
 
 
-__all__ = ["Screen", "budgets", "columns", "tracks"]
+__all__ = ["Screen", "columns", "tracks"]
