@@ -9,6 +9,7 @@ SECTIONS = {
         "demo": "Play the recordings that come with the package: what is learned, and what that saves against fixed routing.",
         "serve": "Serve the embedded optimizer over HTTP, until SIGTERM.",
         "config": "Print the configuration in effect: file, then environment, then --set.",
+        "completion": "Print what makes a shell complete commands, options, files and event types.",
     },
     "Producers and routers": {
         "schema": "Print the JSON Schema (2020-12) of an event type, for example request.started/1.",

@@ -8,12 +8,16 @@ from .cli_options import CONFIG, FILE, SET, settings_of
 
 
 @click.command()
-@click.option("--database", type=FILE, required=True, help="The database to work on; made where there is none.")
+@click.option(
+    "--database", type=FILE, help="The database to work on; made where there is none. A demo has one of its own, for as long as it runs, unless told."
+)
 @click.option("--host", help="What to listen on; serve.host of the settings (127.0.0.1) unless told. Elsewhere than on loopback give a token.")
 @click.option("--port", type=click.IntRange(0, 65_535), help="serve.port of the settings (8080) unless told; 0 takes a free one.")
+@click.option("--demo", is_flag=True, help="Play the demo's recorded traffic into a new database, with the demo's tracks.")
+@click.option("--speed", type=click.FloatRange(min=0, max=10_000), help="Of the demo, times what it was; 15 unless told, 0 as fast as the machine can.")
 @CONFIG
 @SET
-def serve(database: Path, host: str | None, port: int | None, config: Path | None, flags: tuple[str, ...]) -> None:
+def serve(database: Path | None, host: str | None, port: int | None, demo: bool, speed: float | None, config: Path | None, flags: tuple[str, ...]) -> None:
     """Serve the embedded optimizer over HTTP, until SIGTERM.
 
     Everything but /health and /ready asks for a token: POINTSMAN_TOKEN, or token of the settings; where there is none, one is made and shown here.
@@ -21,5 +25,15 @@ def serve(database: Path, host: str | None, port: int | None, config: Path | Non
     from .journal import explaining
     from .serve import run
 
+    settings = settings_of(config, flags)
+    if demo:
+        from .serve_demo import run_demo
+
+        run_demo(database, settings, speed, host=host, port=port, say=click.echo)
+        return
+    if database is None:
+        raise click.UsageError("give --database FILE, or --demo for recorded traffic")
+    if speed is not None:
+        raise click.UsageError("--speed is the demo's: give --demo as well")
     with explaining(database):
-        run(database, settings_of(config, flags), has_config=bool(config or flags), host=host, port=port, say=click.echo)
+        run(database, settings, has_config=bool(config or flags), host=host, port=port, say=click.echo)

@@ -8,26 +8,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .cli_options import CONFIG, FILE, SET, optimization_of, settings_of
+from .cli_options import CONFIG, FILE, PLACE, SET, optimization_of, settings_of
 
 if TYPE_CHECKING:
     from .status_source import Source
 
 
-class Place(click.ParamType):
-    """A file or an address; files complete."""
-
-    name = "place"
-
-    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[click.shell_completion.CompletionItem]:
-        """Files, and how addresses begin."""
-        found = [click.shell_completion.CompletionItem(incomplete, type="file")]
-        begun = ("http://127.0.0.1:8080", "kafka://127.0.0.1:9092")
-        return [*(click.shell_completion.CompletionItem(one) for one in begun if incomplete and one.startswith(incomplete)), *found]
-
-
 @click.command()
-@click.argument("place", type=Place(), required=False)
+@click.argument("place", type=PLACE, required=False)
 @click.option("--database", type=FILE, help="The database of an embedded optimizer: fold all of it and print what its core knows, as JSON.")
 @click.option("--watch", "is_watching", is_flag=True, help="Stay, and draw it again every second: q ends, n and p change the scope.")
 @click.option("--once", is_flag=True, help="Print it once, as without --watch.")

@@ -6,6 +6,7 @@ import logging
 import secrets
 import signal
 import socket
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from typing import Any
 from pointsman.schemas.settings import ServeSettings, Settings
 
 from .embedded import Optimizer
+from .play import Play
 from .replay import stored_config
 
 BACKLOG = 2048
@@ -40,29 +42,45 @@ class Token:
         return cls(given, False) if given else cls(secrets.token_urlsafe(TOKEN_BYTES), True)
 
 
-def run(database: Path, settings: Settings, *, has_config: bool, host: str | None, port: int | None, say: Callable[[str], object]) -> None:
-    """Serve until SIGTERM or SIGINT; `say` is told the address, and the token where it was made. Raises `ServeError`."""
+def run(
+    database: Path, settings: Settings, *, has_config: bool, host: str | None, port: int | None, say: Callable[[str], object], play: Play | None = None
+) -> None:
+    """Serve until SIGTERM or SIGINT; `say` is told the address, and the token where it was made. `play` goes on beside it. Raises `ServeError`."""
     chosen = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
     serving, token = settings.serve.model_copy(update=chosen), Token.of(settings)
     if token.is_made and not is_loopback(serving.host):
         raise ServeError(f"{serving.host} is not loopback: set POINTSMAN_TOKEN, or token in the settings, to listen there")
     _known()
+    if play is not None and database.is_file():
+        raise ServeError(f"{database}: is there already; a demo needs a database of its own: give another path, or none")
     own = None if has_config else stored_config(str(database)) if database.is_file() else None
     with suppress(KeyboardInterrupt), listen(serving.host, serving.port) as listening:
         previous = signal.signal(signal.SIGTERM, signal.default_int_handler)  # until the server minds it: an early SIGTERM ends in order, too
         try:
-            with Optimizer.open(str(database), own or settings.optimization(), capacity=settings.capacity) as optimizer:
+            clock = play.clock if play is not None else time.time
+            with Optimizer.open(str(database), own or settings.optimization(), clock=clock, capacity=settings.capacity) as optimizer:
                 say(f"Pointsman on {address(listening)}")
+                if play is not None:
+                    say(play.announced())
                 if token.is_made:
                     say(f"token, made for this run: {token.text}")
+                    say(f"the page: {address(listening)}/#token={token.text}")
                 with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-                    runner.run(serve(optimizer, serving, token.text, listening))
+                    runner.run(serve(optimizer, serving, token.text, listening, play=play))
         finally:
             signal.signal(signal.SIGTERM, previous)
 
 
-async def serve(optimizer: Optimizer, settings: ServeSettings, token: str, listening: socket.socket, *, started: Callable[[Any], object] | None = None) -> None:
-    """Serve on a socket until the server is told to stop; `started` is handed the server, whose `should_exit` tells it so."""
+async def serve(
+    optimizer: Optimizer,
+    settings: ServeSettings,
+    token: str,
+    listening: socket.socket,
+    *,
+    started: Callable[[Any], object] | None = None,
+    play: Play | None = None,
+) -> None:
+    """Serve on a socket until the server is told to stop; `started` is handed the server, whose `should_exit` tells it so. `play` goes on meanwhile."""
     import uvicorn
     from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -98,9 +116,13 @@ async def serve(optimizer: Optimizer, settings: ServeSettings, token: str, liste
     if started is not None:
         started(server)
     previous = _end_on_signals(server)
+    playing = asyncio.create_task(play.run(api.desk)) if play is not None else None
     try:
         await server.serve(sockets=[listening])
     finally:
+        if playing is not None:
+            playing.cancel()
+            await asyncio.wait([playing])
         await api.desk.close()
         for name, handler in previous:
             signal.signal(name, handler)

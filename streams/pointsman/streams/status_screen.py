@@ -60,7 +60,7 @@ def fitted(found: list[Section], room: int | None) -> list[RenderableType]:
             if room < 2 or count < 1:
                 continue
             rows = rows[: min(count, room - 1)]
-            if len(rows) < len(section.rows) and len(rows) > 1:
+            if len(rows) < len(section.rows) and len(rows) > 1 and section is not found[-1]:
                 rows = [*rows[:-1], Text(f"  … {len(section.rows) - len(rows) + 1} more", QUIET)]
             room -= len(rows) + 1
         shown += [Text(section.title, TITLE), *rows]

@@ -136,7 +136,7 @@ class HttpSource:
         """The outputs since the last look; the first look only learns where the end is, since there may be very many."""
         text = self._get("/v1/stream?follow=false", {"last-event-id": self._after} if self._after else {})
         for block in text.decode().split("\n\n"):
-            fields = dict(line.partition(": ")[::2] for line in block.splitlines())
+            fields: dict[str, str] = dict(line.split(": ", 1) for line in block.splitlines() if ": " in line)
             self._after = fields.get("id", self._after)
             if "data" in fields and "event" not in fields:
                 self._note(fields["data"].encode())
