@@ -30,7 +30,7 @@ DATABASE_ONLY = {
 FILES = {
     "config": ["config", "--config", "{}"],
     "config check": ["config", "check", "--config", "{}"],
-    "convert latency": ["convert", "latency", ".", "{}", "--output", "out.jsonl"],
+    "convert latency": ["convert", "latency", "{}", "series.csv", "--output", "out.jsonl"],
     "convert routing": ["convert", "routing", "{}", "--output", "out.jsonl"],
     "convert load": ["convert", "load", "{}", "--output", "out.jsonl", "--requests-per-row", "3"],
     "forecast": ["forecast", "{}", "--output", "out.csv", "--step", "10m"],
@@ -41,7 +41,6 @@ FILES = {
     "models": ["models", "{}"],
     "dead-letters": ["dead-letters", "{}"],
     "simulate": ["simulate", "{}", "--http", "http://127.0.0.1:9"],
-    "simulate --kafka": ["simulate", "{}", "--kafka", "127.0.0.1:9"],
     "replay": ["replay", "{}", "--output", "out.jsonl"],
     "scaler": ["scaler", "{}", "--port", "0"],
 }
@@ -214,11 +213,11 @@ def test_a_package_that_is_missing_says_what_to_install(folder: Path, monkeypatc
 
 
 def test_ctrl_c_ends_with_130_and_without_a_traceback(folder: Path) -> None:
-    command = [sys.executable, "-m", "pointsman.streams.cli", "replay", "good.jsonl", "--output", "paced.jsonl", "--speed", "0.000001"]
+    os.mkfifo(folder / "letters")
+    command = ["-m", "pointsman.streams.cli", "replay", "good.jsonl", "--output", "paced.jsonl", "--rejected", "letters", "--speed", "0.000001"]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    with subprocess.Popen(command, cwd=folder, env=environment, stderr=subprocess.PIPE) as process:
-        while not (folder / "paced.rejected.jsonl").exists():
-            assert process.poll() is None
-        process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=60)
+    with subprocess.Popen([sys.executable, *command], cwd=folder, env=environment, stderr=subprocess.PIPE) as process:
+        with (folder / "letters").open("rb"):  # until the replay has opened it, too
+            process.send_signal(signal.SIGINT)
+            _, said = process.communicate(timeout=60)
     assert process.returncode == 130 and b"Traceback" not in said

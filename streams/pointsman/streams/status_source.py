@@ -203,12 +203,27 @@ class KafkaSource:
             self._ready.set()
             self._loop.close()
 
+    async def _answers(self) -> bool:
+        """Whether one of the brokers takes a connection: at the start nobody should wait for one that was mistyped."""
+        from aiokafka.conn import collect_hosts
+
+        for host, port, _ in collect_hosts(self._settings.bootstrap_servers):
+            try:
+                _, writer = await asyncio.wait_for(asyncio.open_connection(host, port), TIMEOUT_S)
+            except OSError:
+                continue
+            writer.close()
+            return True
+        return False
+
     async def _follow(self) -> None:
         from pointsman.schemas.access import admission
         from pointsman.sinks.follow import follow
 
         if (said := await admission(self._settings)) is not None:
             raise StatusError(said)
+        if not await self._answers():
+            raise StatusError(f"kafka {self._settings.bootstrap_servers}: no broker answers; is the broker up?")
         suffixes = (*dict.fromkeys(OUTPUT_TOPICS.values()), "journal")
         async with aclosing(follow(self._settings, suffixes, "Showing what is known")) as lines:
             async for line in lines:
