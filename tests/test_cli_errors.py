@@ -190,7 +190,7 @@ def test_a_port_in_use_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         assert_is_said(run(folder, monkeypatch, "serve", "--database", "good.db", "--port", str(port)), f"127.0.0.1:{port}", "give another --port")
-        assert_is_said(run(folder, monkeypatch, "scaler", "good.db", "--port", str(port)), f"127.0.0.1:{port}", "another --port")
+        assert_is_said(run(folder, monkeypatch, "scaler", "good.db", "--port", str(port)), f"127.0.0.1:{port}", "another port")
 
 
 def test_a_wrong_token_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -216,8 +216,10 @@ def test_ctrl_c_ends_with_130_and_without_a_traceback(folder: Path) -> None:
     os.mkfifo(folder / "letters")
     command = ["-m", "pointsman.streams.cli", "replay", "good.jsonl", "--output", "paced.jsonl", "--rejected", "letters", "--speed", "0.000001"]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    with subprocess.Popen([sys.executable, *command], cwd=folder, env=environment, stderr=subprocess.PIPE) as process:
-        with (folder / "letters").open("rb"):  # until the replay has opened it, too
-            process.send_signal(signal.SIGINT)
-            _, said = process.communicate(timeout=60)
+    with (
+        subprocess.Popen([sys.executable, *command], cwd=folder, env=environment, stderr=subprocess.PIPE) as process,
+        (folder / "letters").open("rb"),  # waits until the replay has opened it, too
+    ):
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
     assert process.returncode == 130 and b"Traceback" not in said

@@ -9,8 +9,8 @@ from events import stream
 
 from pointsman.schemas import Event, EventRejected, decode_output, encode
 from pointsman.schemas.codec import MAX_EVENT_BYTES
-from pointsman.streams.recording import open_write, read_lines
 from pointsman.streams.journal import Journal
+from pointsman.streams.recording import open_write, read_lines
 from pointsman.streams.replay import Pace, ReplayError, replay_file
 
 
