@@ -64,6 +64,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "binary").write_bytes(bytes(range(256)) * 40)
     (folder / "cut.gz").write_bytes(gzip.compress(os.urandom(5000))[:100])
     (folder / "good.jsonl").write_bytes(b"".join(encode(event) + b"\n" for event in stream(72, 5)))
+    (folder / "good.toml").touch()
     (folder / "series.csv").write_text("timestamp,value\n0,1\n600,2\n")
     return folder
 
@@ -107,9 +108,10 @@ def test_the_tables_are_of_every_command_that_reads_a_file() -> None:
 
 @pytest.mark.parametrize("command", [*DATABASE_ONLY, *FILES, "topics", "worker", "allocate"])
 def test_an_unknown_option_and_an_unknown_setting_are_named(command: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    words = [word.format("good.jsonl") for word in {**DATABASE_ONLY, **FILES}.get(command, [command])]
+    file = "good.db" if command in DATABASE_ONLY else "good.toml" if command.startswith("config") else "good.jsonl"
+    words = [word.format(file) for word in {**DATABASE_ONLY, **FILES}.get(command, [command])]
     assert_is_said(run(folder, monkeypatch, *words, "--no-such-option"), "--no-such-option", "--help")
-    if "--set" in {option for parameter in named(words).params for option in parameter.opts}:
+    if command != "record" and "--set" in {option for parameter in named(words).params for option in parameter.opts}:
         assert_is_said(run(folder, monkeypatch, *words, "--set", "bugdet.usd_per_hour=2"), "bugdet")
 
 
