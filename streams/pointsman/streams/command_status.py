@@ -56,7 +56,7 @@ def _folded(database: Path, config: Path | None, flags: tuple[str, ...]) -> str:
     from .core import Core
     from .replay import database_lines, replay, stored_config
 
-    own = None if config else stored_config(str(database))
+    own = None if config or flags else stored_config(str(database))
     core = Core(own or optimization_of(config, flags))
     replay(database_lines(database), core, len, len)
     return json.dumps({scope: core.status(scope) for scope in core.scopes()}, indent=2)
