@@ -74,5 +74,5 @@ def test_help_imports_no_command_and_no_event() -> None:
 
 def test_a_mistyped_command_names_the_nearest() -> None:
     result = CliRunner().invoke(main, ["replya", "x"])
-    assert result.exit_code == 2 and "Did you mean replay?" in result.output
-    assert "Did you mean check?" in CliRunner().invoke(main, ["config", "chek"]).output
+    assert result.exit_code == 2 and "did you mean replay?" in result.output
+    assert "did you mean check?" in CliRunner().invoke(main, ["config", "chek"]).output

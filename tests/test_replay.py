@@ -2,7 +2,6 @@
 
 import base64
 import json
-import sqlite3
 from pathlib import Path
 
 import pytest
@@ -10,6 +9,7 @@ from events import stream
 
 from pointsman.schemas import Event, EventRejected, decode_output, encode
 from pointsman.schemas.codec import MAX_EVENT_BYTES
+from pointsman.streams.journal import Journal
 from pointsman.streams.recording import open_write, read_lines
 from pointsman.streams.replay import Pace, ReplayError, replay_file
 
@@ -63,11 +63,9 @@ def test_an_overlong_line_is_a_dead_letter_with_its_true_length(tmp_path: Path) 
 
 def test_a_database_replays_in_the_order_of_its_positions(tmp_path: Path) -> None:
     replay_file(str(recorded(tmp_path / "in.jsonl", LINES)), tmp_path / "file.jsonl")
-    connection = sqlite3.connect(tmp_path / "own.db")
-    connection.execute("CREATE TABLE journal (position INTEGER PRIMARY KEY, scope TEXT, line BLOB)")
-    connection.executemany("INSERT INTO journal VALUES (?, '', ?)", reversed(list(enumerate(LINES, 1))))
-    connection.commit()
-    connection.close()
+    journal = Journal.open(str(tmp_path / "own.db"))
+    journal.append([(position, "", line) for position, line in reversed(list(enumerate(LINES, 1)))])
+    journal.close()
     replay_file(str(tmp_path / "own.db"), tmp_path / "database.jsonl")
     assert (tmp_path / "database.jsonl").read_bytes() == (tmp_path / "file.jsonl").read_bytes()
 

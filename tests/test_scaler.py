@@ -90,6 +90,6 @@ def test_a_missing_extra_is_named(tmp_path: Path, module: str, extra: str) -> No
 def test_a_place_that_cannot_be_served_is_one_line(tmp_path: Path) -> None:
     with sqlite3.connect(tmp_path / "other.db") as connection:
         connection.execute("CREATE TABLE notes (text TEXT)")
-    for place, said in (("no.db", "no such file"), ("other.db", "no outputs in it")):
+    for place, said in (("no.db", "no such file"), ("other.db", "an SQLite file of another program")):
         result = CliRunner().invoke(main, ["scaler", str(tmp_path / place), "--port", "0"])
         assert result.exit_code == 2 and said in result.output and result.output.strip().splitlines()[-1].startswith("Error")

@@ -93,6 +93,8 @@ async def explained(settings: KafkaSettings, error: Exception, hint: str = "is t
     from aiokafka.errors import KafkaError
 
     said = await admission(settings)
+    if said is None and "Unable to bootstrap" in str(error):
+        said = f"kafka {settings.bootstrap_servers}: no broker answers; {hint}"
     return said or (f"kafka {settings.bootstrap_servers}: {error}; {hint}" if isinstance(error, KafkaError | OSError) else str(error))
 
 

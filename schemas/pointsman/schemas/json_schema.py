@@ -1,5 +1,6 @@
 """JSON Schema 2020-12 of every event, from the same classes that validate them."""
 
+import difflib
 from typing import Any
 
 from .codec import INPUTS, OUTPUTS
@@ -17,7 +18,9 @@ def json_schema(event_type: str) -> dict[str, Any]:
     """The schema of one type; raises `LookupError` with the types there are."""
     model = INPUTS.get(event_type) or OUTPUTS.get(event_type)
     if model is None:
-        raise LookupError(f"no event type {event_type!r}; there are {', '.join(event_types())}")
+        near = difflib.get_close_matches(event_type, event_types(), n=1)
+        advice = f"did you mean {near[0]}?" if near else f"there are {', '.join(event_types())}"
+        raise LookupError(f"no event type {event_type!r}; {advice}")
     schema = model.model_json_schema(mode="validation")
     required = [*schema.get("required", []), "type"]
     name, version = event_type.split("/")

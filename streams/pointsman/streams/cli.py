@@ -9,6 +9,7 @@ SECTIONS = {
         "demo": "Play the recordings that come with the package: what is learned, and what that saves against fixed routing.",
         "serve": "Serve the embedded optimizer over HTTP, until SIGTERM.",
         "config": "Print the configuration in effect: file, then environment, then --set.",
+        "completion": "Print what makes a shell complete commands, options, files and event types.",
     },
     "Producers and routers": {
         "schema": "Print the JSON Schema (2020-12) of an event type, for example request.started/1.",
@@ -16,7 +17,7 @@ SECTIONS = {
         "dead-letters": "List dead letters: place, code and sentence.",
     },
     "Operators": {
-        "status": "Print what an embedded optimizer knows, as JSON; the database is only read.",
+        "status": "Say what every track does now, where traffic is recommended to go and why.",
         "models": "List the models of every track and metric: role, weight, errors, age, resets, coverage.",
         "promote": "Make a configuration the active one in every scope of an embedded database, from now on.",
         "alertmanager": "Tell Alertmanager which alerts stand, until SIGTERM.",

@@ -9,7 +9,7 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
-from .cli_errors import explained
+from .cli_errors import INTERRUPTED, explained, line_of
 
 
 class Group(click.Group):
@@ -57,6 +57,23 @@ class LazyGroup(Group):
         """The names that begin so, without importing a command, and the group's own options."""
         named = [CompletionItem(name, help=self._short.get(name)) for name in self.list_commands(ctx) if name.startswith(incomplete)]
         return [*named, *click.Command.shell_complete(self, ctx, incomplete)]
+
+    def main(self, *args: Any, standalone_mode: bool = True, **extra: Any) -> Any:
+        """Run from the command line: an error is one line, Ctrl-C ends with 130."""
+        run: Any = super().main
+        if not standalone_mode:
+            return run(*args, standalone_mode=False, **extra)
+        try:
+            code = run(*args, standalone_mode=False, **extra)
+        except click.Abort:
+            sys.exit(INTERRUPTED)
+        except click.exceptions.NoArgsIsHelpError as error:
+            error.show()
+            sys.exit(error.exit_code)
+        except click.ClickException as error:
+            click.echo(f"Error: {line_of(error)}", err=True)
+            sys.exit(error.exit_code)
+        sys.exit(code if isinstance(code, int) else 0)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; errors that a user can mend become one line."""

@@ -5,12 +5,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from click.shell_completion import CompletionItem
 
 if TYPE_CHECKING:
     from pointsman.schemas import OptimizationConfig
     from pointsman.schemas.settings import KafkaSettings, Settings
 
+
+class _Place(click.ParamType):
+    """A file or an address; files complete."""
+
+    name = "place"
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        return [CompletionItem(incomplete, type="file")]
+
+
+PLACE = _Place()
 FILE = click.Path(dir_okay=False, path_type=Path)
+INPUT = click.Path(exists=True, dir_okay=False, path_type=Path)
 CONFIG = click.option("--config", type=FILE, help="TOML file; pointsman.toml in the working directory unless told.")
 SET = click.option("--set", "flags", multiple=True, metavar="KEY=VALUE", help="Over file and environment, for example budget.usd_per_hour=2.")
 KAFKA = click.option("--kafka", metavar="BOOTSTRAP", help="Brokers, host:port[,host:port]; kafka.bootstrap_servers of the settings unless told.")

@@ -1,15 +1,16 @@
 """`pointsman convert`: recordings from measurements."""
 
 import json
-from collections.abc import Iterable
-from importlib import import_module
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import click
 
+from .cli_errors import failure
 from .cli_group import Group
-from .cli_options import FILE
+from .cli_options import FILE, INPUT
 
 
 @click.group(cls=Group)
@@ -18,26 +19,32 @@ def convert() -> None:
 
 
 @convert.command()
-@click.argument("vllm", type=click.Path(path_type=Path))
-@click.argument("endpoint", type=FILE)
+@click.argument("vllm", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("endpoint", type=INPUT)
 @click.option("--output", type=FILE, required=True, help="The recording to write; .gz and .zst are compressed.")
 def latency(vllm: Path, endpoint: Path, output: Path) -> None:
     """A vLLM server (folder VLLM) and a hosted endpoint (file ENDPOINT), side by side."""
-    _write(import_module("pointsman.streams.convert").convert(vllm, endpoint), output)
+    from .convert import convert as convert_latency
+
+    _write(convert_latency(vllm, endpoint), f"{vllm} or {endpoint}", output)
 
 
 @convert.command()
-@click.argument("prompts", type=FILE)
+@click.argument("prompts", type=INPUT)
 @click.option("--output", type=FILE, required=True, help="The recording to write; .gz and .zst are compressed.")
 @click.option("--count", type=click.IntRange(min=1), default=900, show_default=True, help="How many prompts.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the draw of prompts, their order and the logged choices.")
 def routing(prompts: Path, output: Path, count: int, seed: int) -> None:
     """Prompts that every model answered (ParetoBandit's val.jsonl.gz); the texts are sketched and dropped."""
-    _write(import_module("pointsman.streams.convert_routing").convert_routing(prompts, count, seed), output)
+    from .convert_routing import convert_routing
+
+    with _shaped(prompts):
+        events = convert_routing(prompts, count, seed)
+    _write(events, prompts, output)
 
 
 @convert.command()
-@click.argument("series", type=FILE)
+@click.argument("series", type=INPUT)
 @click.option("--output", type=FILE, required=True, help="The recording to write; .gz and .zst are compressed.")
 @click.option("--requests-per-row", type=click.FloatRange(min=0, min_open=True), required=True, help="How many requests the mean row becomes.")
 @click.option("--column", help="Which column has the rates; the second unless told.")
@@ -49,15 +56,23 @@ def load(series: Path, output: Path, requests_per_row: float, column: str | None
     """A recorded series of rates (SERIES, timestamp and value) as requests that arrive in proportion to it; lengths and latencies are drawn."""
     from .convert_load import convert_load, read_rates
 
-    _write(convert_load(read_rates(series, column)[:rows], requests_per_row, latency_s, track, seed), output)
+    _write(convert_load(read_rates(series, column)[:rows], requests_per_row, latency_s, track, seed), series, output)
 
 
-def _write(events: Iterable[dict[str, Any]], output: Path) -> None:
+def _write(events: Iterable[dict[str, Any]], source: object, output: Path) -> None:
     from .recording import open_write
 
     count = 0
-    with open_write(output) as file:
+    with _shaped(source), open_write(output) as file:
         for event in events:
             file.write(json.dumps(event, separators=(",", ":")).encode() + b"\n")
             count += 1
     click.echo(f"{count} events")
+
+
+@contextmanager
+def _shaped(source: object) -> Iterator[None]:
+    try:
+        yield
+    except (json.JSONDecodeError, LookupError, TypeError, AttributeError) as error:
+        raise failure(f"{source}: not the measurements that this converts ({error!r}); see `pointsman convert --help`") from error

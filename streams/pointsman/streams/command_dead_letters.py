@@ -7,11 +7,11 @@ from typing import Any
 import click
 
 from .cli_errors import failure
-from .cli_options import FILE
+from .cli_options import FILE, INPUT
 
 
 @click.command(name="dead-letters")
-@click.argument("file", type=FILE)
+@click.argument("file", type=INPUT)
 @click.option("--replay", "again", type=FILE, metavar="OUT", help="Write the original bytes, one line each, to mend and replay.")
 def dead_letters(file: Path, again: Path | None) -> None:
     """List dead letters: place, code and sentence. FILE is what a replay left, or the database of an embedded optimizer."""

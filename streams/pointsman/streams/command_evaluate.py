@@ -4,11 +4,11 @@ from pathlib import Path
 
 import click
 
-from .cli_options import CONFIG, FILE, SET, optimization_of
+from .cli_options import CONFIG, FILE, PLACE, SET, optimization_of
 
 
 @click.command()
-@click.argument("recording")
+@click.argument("recording", type=PLACE)
 @click.option("--policy", "policies", multiple=True, metavar="SPEC", help="fixed:TRACK, logged, best, cheapest, random or FILE.toml; may be repeated.")
 @click.option("--metric", "metrics", multiple=True, type=click.Choice(("quality", "cost_usd", "latency_ms", "success", "utility")), help="All unless told.")
 @CONFIG

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import click
 
-from .cli_options import CONFIG, SET, optimization_of
+from .cli_options import CONFIG, PLACE, SET, optimization_of
 
 
 @click.command()
 @click.argument("request_id")
-@click.argument("recording")
+@click.argument("recording", type=PLACE)
 @CONFIG
 @SET
 @click.option("--scope", help="The scope of the request, where several have one of this id.")

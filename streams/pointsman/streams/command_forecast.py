@@ -4,11 +4,11 @@ from pathlib import Path
 
 import click
 
-from .cli_options import FILE
+from .cli_options import FILE, INPUT
 
 
 @click.command()
-@click.argument("series", type=FILE)
+@click.argument("series", type=INPUT)
 @click.option("--output", type=FILE, required=True, help="The forecasts, CSV.")
 @click.option("--step", required=True, metavar="DURATION", help="The time between rows, for example 10m.")
 @click.option("--horizons", default="10m,1h,6h", show_default=True, metavar="DURATION,...", help="How far ahead; whole numbers of steps.")

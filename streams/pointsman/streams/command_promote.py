@@ -17,13 +17,13 @@ def promote(database: Path, config: Path | None, flags: tuple[str, ...]) -> None
     It is journaled as config.changed. No other process may have the database open; one that does promotes its own shadow.
     """
     from .embedded import Optimizer
-    from .replay import ReplayError
+    from .journal import JournalError, explaining
 
     if not config and not flags:
         raise click.UsageError("give the configuration to promote with --config, or settings of it with --set")
     if not database.is_file():
-        raise ReplayError(f"{database}: no such database; give the file that Optimizer.open was given")
-    with Optimizer.open(str(database)) as optimizer:
+        raise JournalError(f"{database}: no such database; give the file that Optimizer.open was given")
+    with explaining(database), Optimizer.open(str(database)) as optimizer:
         optimizer.adopt(optimization_of(config, flags))
         scopes = list(optimizer.status())
     click.echo(f"{config or 'the configuration'} is in force in {', '.join(scopes) or 'every scope to come'}")

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import click
 
-from .cli_options import CONFIG, FILE, SET, kafka_of, optimization_of
+from .cli_options import CONFIG, FILE, PLACE, SET, kafka_of, optimization_of
 
 
 @click.command()
-@click.argument("source", metavar="IN")
+@click.argument("source", metavar="IN", type=PLACE)
 @click.option("--output", type=FILE, required=True, help="Output events, JSON lines; .gz and .zst are compressed.")
 @CONFIG
 @SET

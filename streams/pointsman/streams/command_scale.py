@@ -5,11 +5,11 @@ from typing import Literal
 
 import click
 
-from .cli_options import FILE
+from .cli_options import FILE, INPUT
 
 
 @click.command()
-@click.argument("series", type=FILE, metavar="SERIES.csv")
+@click.argument("series", type=INPUT, metavar="SERIES.csv")
 @click.option("--step", required=True, help="From one row to the next, for example 10m.")
 @click.option("--start-delay", required=True, help="From deciding to having, for example 10m; rounded up to whole steps.")
 @click.option("--output", type=FILE, required=True, help="timestamp,capacity: decided at the timestamp, there after the delay.")

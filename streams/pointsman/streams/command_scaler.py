@@ -4,11 +4,11 @@ from pathlib import Path
 
 import click
 
-from .cli_options import CONFIG, PREFIX, SET, kafka_of
+from .cli_options import CONFIG, PLACE, PREFIX, SET, kafka_of
 
 
 @click.command()
-@click.argument("place")
+@click.argument("place", type=PLACE)
 @PREFIX
 @CONFIG
 @SET

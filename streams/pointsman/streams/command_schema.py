@@ -5,8 +5,14 @@ import json
 import click
 
 
+def _types(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    from pointsman.schemas.json_schema import event_types
+
+    return [name for name in event_types() if name.startswith(incomplete)]
+
+
 @click.command()
-@click.argument("event_type", metavar="[TYPE]", required=False)
+@click.argument("event_type", metavar="[TYPE]", required=False, shell_complete=_types)
 @click.option("--asyncapi", "document", is_flag=True, help="The AsyncAPI 3.0.0 document of all topics.")
 @click.option("--markdown", is_flag=True, help="All of them as the page docs/events.md.")
 @click.option("--list", "listing", is_flag=True, help="The event types.")

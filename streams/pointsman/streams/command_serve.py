@@ -22,6 +22,7 @@ def serve(database: Path | None, host: str | None, port: int | None, demo: bool,
 
     Everything but /health and /ready asks for a token: POINTSMAN_TOKEN, or token of the settings; where there is none, one is made and shown here.
     """
+    from .journal import explaining
     from .serve import run
 
     settings = settings_of(config, flags)
@@ -34,4 +35,5 @@ def serve(database: Path | None, host: str | None, port: int | None, demo: bool,
         raise click.UsageError("give --database FILE, or --demo for recorded traffic")
     if speed is not None:
         raise click.UsageError("--speed is the demo's: give --demo as well")
-    run(database, settings, has_config=bool(config or flags), host=host, port=port, say=click.echo)
+    with explaining(database):
+        run(database, settings, has_config=bool(config or flags), host=host, port=port, say=click.echo)

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import click
 
-from .cli_options import CONFIG, SET, optimization_of
+from .cli_options import CONFIG, PLACE, SET, optimization_of
 
 
 @click.command()
-@click.argument("recording")
+@click.argument("recording", type=PLACE)
 @CONFIG
 @SET
 @click.option("--scope", help="This scope only.")

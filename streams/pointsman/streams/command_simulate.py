@@ -4,11 +4,11 @@ from pathlib import Path
 
 import click
 
-from .cli_options import CONFIG, FILE, KAFKA, PREFIX, SET, kafka_of, settings_of
+from .cli_options import CONFIG, INPUT, KAFKA, PREFIX, SET, kafka_of, settings_of
 
 
 @click.command()
-@click.argument("recording", type=FILE)
+@click.argument("recording", type=INPUT)
 @KAFKA
 @PREFIX
 @CONFIG

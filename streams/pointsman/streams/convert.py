@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from .recording import naming
+
 RUNS = (100, 200, 400, 600, 800, 1000, 1500, 100)
 BEGINNING = 1_704_067_200.0  # 2024-01-01T00:00:00Z
 PAUSE_S = 60.0
@@ -20,7 +22,7 @@ API_USD_PER_1K = 0.001  # a stated price: a dollar per million tokens in or out
 
 
 def _rows(path: Path) -> list[dict[str, str]]:
-    with gzip.open(path, "rt") as stream:
+    with naming(path), gzip.open(path, "rt") as stream:
         return list(csv.DictReader(stream))
 
 
@@ -57,7 +59,8 @@ def _local(folder: Path) -> Iterator[dict[str, Any]]:
 
 
 def _samples(folder: Path, scale: int, place: int, shift: float, begin: float, end: float) -> Iterator[dict[str, Any]]:
-    with gzip.open(folder / f"gpu_scale{scale}.json.gz", "rt") as stream:
+    path = folder / f"gpu_scale{scale}.json.gz"
+    with naming(path), gzip.open(path, "rt") as stream:
         gpu = sorted(json.load(stream).values(), key=lambda sample: sample["record_time"])
     last, index = 0.0, 0
     for row in _rows(folder / f"engine_scale{scale}.csv.gz"):
@@ -88,7 +91,7 @@ def _samples(folder: Path, scale: int, place: int, shift: float, begin: float, e
 
 
 def _api(file: Path, until: float) -> Iterator[dict[str, Any]]:
-    with gzip.open(file, "rt") as stream:
+    with naming(file), gzip.open(file, "rt") as stream:
         rows = json.load(stream)
     number, start = 0, BEGINNING
     while start < until:

@@ -12,7 +12,7 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from .recording import open_read
+from .recording import naming, open_read
 from .series import SeriesError, time_of
 
 SCOPE = "load"
@@ -33,7 +33,7 @@ class Row(NamedTuple):
 def read_rates(path: Path, column: str | None) -> list[Row]:
     """The rows of `timestamp,value`, or of the first column and the one named `column`; seconds that count from 0 begin with 2024."""
     rows: list[Row] = []
-    with TextIOWrapper(open_read(path), encoding="utf-8-sig", newline="") as file:
+    with naming(path), TextIOWrapper(open_read(path), encoding="utf-8-sig", newline="") as file:
         reader = csv.reader(file)
         names = next(reader, [])
         place = _place(path, names, column)

@@ -13,6 +13,8 @@ from typing import Any
 
 from pointsman.models.sketch import sketch
 
+from .recording import naming
+
 SCOPE = "assistant"
 BEGINNING = 1_704_067_200.0  # 2024-01-01T00:00:00Z
 EVERY_S = 4.0
@@ -40,7 +42,7 @@ def _request(identity: str, prompt: dict[str, Any], models: list[str], start: fl
 
 def convert_routing(prompts: Path, count: int, seed: int) -> list[dict[str, Any]]:
     """The events of `count` prompts in a random order, one every four seconds; a request is named by its line in the source, from 1."""
-    with gzip.open(prompts, "rt", encoding="utf-8") as stream:
+    with naming(prompts), gzip.open(prompts, "rt", encoding="utf-8") as stream:
         rows = [json.loads(line) for line in stream]
     draw = random.Random(seed)
     picked = draw.sample(range(len(rows)), min(count, len(rows)))

@@ -2,10 +2,12 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
+from io import TextIOWrapper
 from pathlib import Path
 
 from pointsman.models.forecast import Form, SeriesForecaster
 
+from .recording import open_write
 from .series import SeriesError, SeriesRow, missing_before, read_series, rows_in, seconds_of
 
 HEADER = "issued_at,horizon_s,target_time,median,lower,upper"
@@ -20,9 +22,8 @@ def forecast_series(source: Path, output: Path, step: str, horizons: Sequence[st
     forecaster = SeriesForecaster(rows, max(round(DAY_S / step_s), 1), form)
     if output.resolve() == source.resolve():
         raise SeriesError(f"{output}: would be written over the series; give the output another name")
-    output.parent.mkdir(parents=True, exist_ok=True)
     count = 0
-    with output.open("w", encoding="utf-8", newline="\n") as file:
+    with TextIOWrapper(open_write(output), encoding="utf-8", newline="\n") as file:
         file.write(HEADER + "\n")
         for row in known(read_series(source, step_s), step_s, forecaster):
             file.writelines(_lines(row, spans, forecaster))

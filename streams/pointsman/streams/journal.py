@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import IO, Literal
 
@@ -188,9 +189,39 @@ def _lock(path: str) -> IO[bytes] | None:
     return lock
 
 
-def _check(path: str) -> None:
+@contextmanager
+def explaining(path: Path) -> Iterator[None]:
+    """Errors of SQLite as `JournalError`, with the file and what to do."""
     try:
-        with Path(path).open("rb") as file:
+        yield
+    except sqlite3.Error as error:
+        raise JournalError(f"{path}: {_advice(error)}") from error
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[sqlite3.Connection]:
+    """A connection to an embedded database that only reads, also while another program writes; raises `JournalError`."""
+    if not path.exists():
+        raise JournalError(f"{path}: no such database; give the file that Optimizer.open was given")
+    _check_header(path)
+    with explaining(path), closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+        yield connection
+
+
+def _advice(error: sqlite3.Error) -> str:
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return "locked by another program: end that one, or try again"
+    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        return f"damaged ({error}): restore a copy, or save what `pointsman record --database` can read"
+    if code == sqlite3.SQLITE_FULL:
+        return "the disk is full: free some space, and run it again"
+    return f"cannot be used ({error}): check the file, its folder and their permissions"
+
+
+def _check_header(path: Path) -> None:
+    try:
+        with path.open("rb") as file:
             header = file.read(100)
     except OSError as error:
         raise JournalError(f"{path}: cannot be read ({error.strerror}): check its permissions") from error
@@ -203,6 +234,10 @@ def _check(path: str) -> None:
         raise JournalError(f"{path}: written by an older Pointsman (format {format_}, this one knows {FORMAT}): record it with that one, and replay")
     if format_ > FORMAT:
         raise JournalError(f"{path}: written by a newer Pointsman (format {format_}, this one knows {FORMAT}): upgrade, or give another path")
+
+
+def _check(path: str) -> None:
+    _check_header(Path(path))
     try:
         connection = sqlite3.connect(f"{Path(path).absolute().as_uri()}?mode=ro", uri=True)
         try:

@@ -1,15 +1,14 @@
 """Places where outputs stand, read as they come: a database that may be written meanwhile, a file, Kafka, or a `pointsman serve`."""
 
 import asyncio
-import sqlite3
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import closing
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from pointsman.schemas import Event, Refused, decode_output
 from pointsman.schemas.settings import KafkaSettings
 
+from .journal import reading
 from .recording import read_lines
 from .replay import is_database
 from .topics import OUTPUT_TOPICS
@@ -78,13 +77,10 @@ def _rows(path: Path, after: int, wanted: Sequence[str]) -> tuple[int, bool, lis
     """The next lines of these types, the number of the last row that was looked at, and whether that is the end."""
     matching = " OR ".join("instr(line, ?)" for _ in wanted)
     quoted = [f'"{kind}"'.encode() for kind in wanted]
-    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
-        try:
-            (end,) = connection.execute("SELECT max(number) FROM outputs").fetchone()
-            query = f"SELECT number, line FROM outputs WHERE number > ? AND number <= ? AND ({matching}) ORDER BY number LIMIT ?"
-            rows = connection.execute(query, (after, end or 0, *quoted, BATCH)).fetchall()
-        except sqlite3.DatabaseError as error:
-            raise PlaceError(f"{path}: no outputs in it ({error}); give the database of an embedded optimizer") from None
+    with reading(path) as connection:
+        (end,) = connection.execute("SELECT max(number) FROM outputs").fetchone()
+        query = f"SELECT number, line FROM outputs WHERE number > ? AND number <= ? AND ({matching}) ORDER BY number LIMIT ?"
+        rows = connection.execute(query, (after, end or 0, *quoted, BATCH)).fetchall()
     is_all = len(rows) < BATCH
     return max(after, end or 0) if is_all else rows[-1][0], is_all, [line for _, line in rows]
 

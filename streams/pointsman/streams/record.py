@@ -8,18 +8,18 @@ from typing import Any
 from pointsman.schemas.access import admission, explained
 from pointsman.schemas.settings import KafkaSettings, security
 
+from .journal import reading
 from .recording import open_write
 from .replay import ReplayError, database_lines
 
 
 def record_database(database: Path, output: Path) -> int:
     """Write the journal of an embedded database as a recording; how many events that were."""
-    if not database.is_file():
-        raise ReplayError(f"{database}: no such database; give the file that Optimizer.open was given")
     if database.resolve() == output.resolve():
         raise ReplayError(f"{output}: is the database itself; give --output another name")
     count = 0
-    lines = database_lines(database)
+    with reading(database):  # before the output is written over
+        lines = database_lines(database)
     with open_write(output) as file:
         for _, line in lines:
             file.write(line + b"\n")

@@ -4,11 +4,10 @@ import asyncio
 import base64
 import json
 import os
-import sqlite3
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,8 @@ from pointsman.schemas.settings import KafkaSettings, security
 
 from .core import Core
 from .intake import accept
-from .recording import Overlong, open_write, read_lines
+from .journal import reading
+from .recording import Overlong, naming, open_write, read_lines
 
 SQLITE_MAGIC = b"SQLite format 3"
 Placed = tuple[str, bytes]
@@ -108,32 +108,21 @@ def source_lines(source: str, *, database: bool = False, kafka: KafkaSettings | 
 
 def is_database(path: Path) -> bool:
     """Whether a file is an SQLite database."""
-    with path.open("rb") as file:
+    with naming(path), path.open("rb") as file:
         return file.read(len(SQLITE_MAGIC)) == SQLITE_MAGIC
 
 
 def database_lines(path: Path) -> Iterator[Placed]:
     """The journal of an embedded database in the order of its positions; reads only."""
-    uri = f"{path.absolute().as_uri()}?mode=ro"
-    with closing(sqlite3.connect(uri, uri=True)) as connection:
-        try:
-            columns = [row[1] for row in connection.execute("PRAGMA table_info(journal)")]
-        except sqlite3.DatabaseError as error:
-            raise ReplayError(f"{path}: not an SQLite database ({error}); leave --from-database out for JSON lines") from None
-        content = next((name for name in columns if name in ("line", "event", "value", "body")), None)
-        if "position" not in columns or content is None:
-            raise ReplayError(f"{path}: no table `journal`; give the database of an embedded optimizer")
-        for position, line in connection.execute(f"SELECT position, {content} FROM journal ORDER BY position"):
-            yield f"journal:{position}", line.encode() if isinstance(line, str) else bytes(line)
+    with reading(path) as connection:
+        for position, line in connection.execute("SELECT position, line FROM journal ORDER BY position"):
+            yield f"journal:{position}", bytes(line)
 
 
 def database_dead_letters(path: Path) -> Iterator[tuple[int, bytes]]:
     """The numbered dead letters of an embedded database; reads only."""
-    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
-        try:
-            yield from connection.execute("SELECT number, line FROM dead_letters ORDER BY number")
-        except sqlite3.DatabaseError as error:
-            raise ReplayError(f"{path}: no dead letters in it ({error}); give the database of an embedded optimizer") from None
+    with reading(path) as connection:
+        yield from connection.execute("SELECT number, line FROM dead_letters ORDER BY number")
 
 
 def stored_config(source: str) -> OptimizationConfig | None:
@@ -141,11 +130,8 @@ def stored_config(source: str) -> OptimizationConfig | None:
     path = Path(source)
     if source.startswith("kafka://") or not path.is_file() or not is_database(path):
         return None
-    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
-        try:
-            row = connection.execute("SELECT value FROM saved WHERE name = 'config'").fetchone()
-        except sqlite3.DatabaseError:
-            return None
+    with reading(path) as connection:
+        row = connection.execute("SELECT value FROM saved WHERE name = 'config'").fetchone()
     return OptimizationConfig.model_validate_json(row[0]) if row else None
 
 

@@ -1,6 +1,7 @@
 """`pointsman scale`: a series of demand in, a capacity a row out, by the controller that runs live."""
 
 from collections.abc import Iterable, Iterator
+from io import TextIOWrapper
 from pathlib import Path
 
 from pointsman.models.forecast import Form, SeriesForecaster
@@ -9,6 +10,7 @@ from pointsman.models.scaling_account import LEVELS
 from pointsman.models.scaling_score import Scorer
 
 from .forecast_series import DAY_S, step_of
+from .recording import open_write
 from .series import SeriesError, SeriesRow, missing_before, read_series, seconds_of
 
 HEADER = "timestamp,capacity"
@@ -26,8 +28,7 @@ def scale_series(
         raise SeriesError(f"{output}: would be written over the series; give the output another name")
     scaler = Scaler(lead, a_day, unserved, cooldown_rows=cooldown_rows, minimum=limits[0], maximum=limits[1])
     controller, scorer = SeriesScaler(SeriesForecaster((lead,), a_day, form, LEVELS), scaler), Scorer(a_day, unserved)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    with output.open("w", encoding="utf-8", newline="\n") as file:
+    with TextIOWrapper(open_write(output), encoding="utf-8", newline="\n") as file:
         file.write(HEADER + "\n")
         for row, advice in advised(read_series(source, step_s), step_s, controller):
             scorer.observe(max(row.value, 0.0), advice.present)

@@ -111,7 +111,8 @@ def _post(url: str, batch: list[bytes], token: str | None) -> None:
         said = {401: "set POINTSMAN_TOKEN, or token in the settings", 429: "it has more than it can take: give a lower --speed"}.get(error.code, error.reason)
         raise ReplayError(f"{target}: {error.code}: {said}") from None
     except urllib.error.URLError as error:
-        raise ReplayError(f"{target}: {getattr(error, 'reason', error)}; is `pointsman serve` running there?") from None
+        reason = error.reason.strerror or error.reason if isinstance(error.reason, OSError) else error.reason
+        raise ReplayError(f"{target}: {reason}; is `pointsman serve` running there?") from None
 
 
 __all__ = ["events_of", "simulate_http", "simulate_kafka", "topic_of"]
