@@ -6,12 +6,7 @@ For `litellm.callbacks` and, as `pointsman.streams.litellm.handler`, for the pro
 import asyncio
 import logging
 import time
-import uuid
-from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from contextvars import ContextVar
-from dataclasses import dataclass, field
-from datetime import datetime
 from functools import partial, wraps
 from typing import Any, TypeVar
 
@@ -23,43 +18,14 @@ from pointsman.schemas.inputs import FailureClass
 from pointsman.schemas.settings import LiteLLMSettings, Settings, load
 from pointsman.sinks.router_view import Routed
 
+from .litellm_attempts import Attempt, Attempts, Journey, Key, journey_of, moment, outcome
 from .litellm_calls import REPORTED, Asked, deployment_id, metadata, named, read, track_of
 from .litellm_failures import DISCONNECTED, failure
 from .places import check_place, open_place
 from .reports import Report, Reports
 
 log = logging.getLogger(__name__)
-MOST_ATTEMPTS = 10_000
 Answer = TypeVar("Answer")
-Key = tuple[str, str]
-
-
-@dataclass(slots=True)
-class Journey:
-    """One request on its way: what was decided for it, and which tracks it has tried."""
-
-    request_id: str
-    trace: str | None
-    asked: Asked | None = None
-    described: dict[str, Any] | None = None
-    routed: Routed | None = None
-    tried: dict[str, int] = field(default_factory=dict)
-    failed: set[str] = field(default_factory=set)
-
-
-@dataclass(slots=True)
-class Attempt:
-    """One call of one deployment; its events carry `request_id`, the journey's, or that with the attempt's number where the track was tried before."""
-
-    journey: Journey
-    scope: str
-    request_id: str
-    track: str
-    started_at: float
-    forget: Callable[[], None] | None = None
-
-
-_journey: ContextVar[Journey | None] = ContextVar("pointsman_journey", default=None)
 
 
 def _harmless(fallback: Callable[..., Answer]) -> Callable[[Callable[..., Answer]], Callable[..., Answer]]:
@@ -93,8 +59,7 @@ class PointsmanCallback(CustomLogger):
         self._settings = LiteLLMSettings.model_validate(self._all.litellm.model_dump() | given)
         check_place(self._settings.place)
         self.errors = 0
-        self._attempts: OrderedDict[Key, Attempt | None] = OrderedDict()
-        self._in_flight: dict[tuple[str, str], int] = {}
+        self._attempts = Attempts()
         self._scopes = {self._settings.scope}
         opening = partial(open_place, self._settings.place, self._all, scope=self._settings.scope, source="litellm")
         self._reports = Reports(opening, self._settings.max_waiting, self._settings.close_s)
@@ -158,7 +123,8 @@ class PointsmanCallback(CustomLogger):
         """The deployments that this attempt may take."""
         if self.mode == "off":
             return healthy_deployments
-        return self._chosen(model, healthy_deployments, messages, request_kwargs or {})
+        chosen: list[dict[str, Any]] = self._chosen(model, healthy_deployments, messages, request_kwargs or {})
+        return chosen
 
     async def async_pre_call_deployment_hook(self, kwargs: dict[str, Any], call_type: Any) -> dict[str, Any] | None:
         """The deployment is chosen: the attempt starts, and takes its timeout along."""
@@ -176,7 +142,7 @@ class PointsmanCallback(CustomLogger):
     async def async_post_call_failure_deployment_hook(self, request_data: Any, exception: Exception, call_type: Any, fallback_depth: Any = None) -> None:
         """One attempt failed; on an asynchronous call this comes for every one of them."""
         if self.mode != "off":
-            self._failed((str(request_data.get("litellm_call_id") or ""), deployment_id(request_data)), exception, time.time())
+            self._failed((str(request_data.get("litellm_call_id") or ""), deployment_id(request_data)), exception)
 
     async def async_log_success_event(self, kwargs: Any, response_obj: Any, start_time: Any, end_time: Any) -> None:
         """A call is done; a stream when its last chunk is."""
@@ -203,7 +169,7 @@ class PointsmanCallback(CustomLogger):
     @_harmless(lambda model, deployments, messages, arguments: deployments)
     def _chosen(self, model: str, deployments: list[dict[str, Any]], messages: Any, arguments: dict[str, Any]) -> list[dict[str, Any]]:
         self._reports.start()
-        journey = self._journey_of(arguments, is_routed=True)
+        journey = journey_of(arguments, is_routed=True)
         if self.mode != "apply" or len(deployments) < 2:
             return deployments
         tracks = [track_of(deployment, self._settings.tracks) for deployment in deployments]
@@ -222,7 +188,6 @@ class PointsmanCallback(CustomLogger):
         if journey.described is None:
             journey.described = {"input_tokens": asked.input_tokens}
             describe(journey.described, asked.text)
-        running = {track: count for (place, track), count in self._in_flight.items() if place == scope} if self._is_alone else None
         routed = view.decide(
             scope,
             request_id=journey.request_id,
@@ -230,7 +195,7 @@ class PointsmanCallback(CustomLogger):
             category=asked.category,
             attributes=asked.attributes,
             conversation_id=asked.conversation_id,
-            in_flight=running,
+            in_flight=self._attempts.in_flight(scope) if self._is_alone else None,
             among=tracks,
             **journey.described,
         )
@@ -269,22 +234,20 @@ class PointsmanCallback(CustomLogger):
 
     def _depart(self, key: Key, model: str, messages: Any, arguments: Mapping[str, Any], group: str) -> Attempt | None:
         """Note and report a start; None where this attempt has started already."""
-        if self._attempts.get(key) is not None:
+        if self._attempts.flying(key) is not None:
             return None
-        journey = self._journey_of(arguments, is_routed=bool(key[1]), call_id=key[0])
+        journey = journey_of(arguments, is_routed=bool(key[1]), call_id=key[0])
         if journey.asked is None:
             journey.asked = read(arguments, messages, group or None, self._settings)
-        routed, track = journey.routed, named(key[1], group, model, self._settings.tracks)
-        tried = journey.tried[track] = journey.tried.get(track, 0) + 1
-        request_id = journey.request_id if tried == 1 else f"{journey.request_id[:240]}~{tried}"
-        attempt = Attempt(journey, self._known(journey.asked.scope), request_id, track, time.time())
-        self._remember(key, attempt)
-        first = sum(journey.tried.values()) == 1
-        self._report_start(attempt, journey.asked, routed if first and routed is not None and routed.track == track else None)
+        track, is_first = named(key[1], group, model, self._settings.tracks), not journey.tried
+        attempt = Attempt(journey, self._known(journey.asked.scope), journey.depart(track), track, time.time())
+        self._attempts.begin(key, attempt)
+        routed = journey.routed if is_first and journey.routed is not None and journey.routed.track == track else None
+        self._report_start(attempt, journey.asked, routed)
         return attempt
 
     def _report_start(self, attempt: Attempt, asked: Asked, routed: Routed | None) -> None:
-        fields: dict[str, Any] = self._envelope(attempt, attempt.started_at, "started") | {
+        fields: dict[str, Any] = attempt.envelope(attempt.started_at, "started") | {
             "max_output_tokens": asked.max_output_tokens,
             "category": asked.category,
             "conversation_id": asked.conversation_id,
@@ -304,88 +267,40 @@ class PointsmanCallback(CustomLogger):
         attempt = self._arrived(payload, details, start)
         if attempt is None:
             return
-        told = payload.get("error_information") or {}
-        ended = _moment(payload.get("endTime"), end)
-        fields = _outcome(payload, attempt.started_at, ended)
-        if str(told.get("error_code") or "") == DISCONNECTED:
+        ended = moment(payload.get("endTime"), end)
+        fields = outcome(payload, attempt.started_at, ended)
+        if str((payload.get("error_information") or {}).get("error_code") or "") == DISCONNECTED:
             fields |= {"success": False, "failure_class": "cancelled", "error_type": "ClientDisconnected"}
-        self._report_end(attempt, ended, fields)
+        self._reports.put(Report(RequestCompleted, attempt.envelope(ended, "completed") | fields))
 
     @_harmless(lambda details, start, end: None)
     def _logged_failure(self, details: Mapping[str, Any], start: Any, end: Any) -> None:
         payload, error = details.get("standard_logging_object") or {}, details.get("exception")
-        attempt = self._arrived(payload, details, start) if isinstance(error, BaseException) else None
-        if attempt is not None:
-            self._report_failure(attempt, failure(error), _moment(payload.get("endTime"), end))
+        if isinstance(error, BaseException):
+            attempt = self._arrived(payload, details, start)
+            if attempt is not None:
+                self._report_failure(attempt, failure(error), moment(payload.get("endTime"), end))
 
-    @_harmless(lambda key, error, moment: None)
-    def _failed(self, key: Key, error: BaseException, moment: float) -> None:
-        attempt = self._attempts.get(key)
+    @_harmless(lambda key, error: None)
+    def _failed(self, key: Key, error: BaseException) -> None:
+        attempt = self._attempts.end(key)
         if attempt is not None:
-            self._attempts[key] = None
-            self._report_failure(attempt, failure(error), moment)
+            self._report_failure(attempt, failure(error), time.time())
 
     def _arrived(self, payload: Mapping[str, Any], details: Mapping[str, Any], start: Any) -> Attempt | None:
         """The attempt that this ends, once; one that was answered from a cache before it was sent is made up here."""
         key = (str(payload.get("litellm_call_id") or details.get("litellm_call_id") or ""), str(payload.get("model_id") or ""))
         if key not in self._attempts and payload.get("cache_hit"):
             self._leave_synchronously(str(details.get("model") or ""), details.get("messages"), dict(details))
-            made = self._attempts.get(key)
+            made = self._attempts.flying(key)
             if made is not None:
-                made.started_at = _moment(payload.get("startTime"), start)
-        attempt = self._attempts.get(key)
-        if attempt is not None:
-            self._attempts[key] = None
-        return attempt
+                made.started_at = moment(payload.get("startTime"), start)
+        return self._attempts.end(key)
 
-    def _report_failure(self, attempt: Attempt, found: tuple[FailureClass, str], moment: float) -> None:
+    def _report_failure(self, attempt: Attempt, found: tuple[FailureClass, str], at: float) -> None:
         attempt.journey.failed.add(attempt.track)
-        waited = 1000.0 * max(moment - attempt.started_at, 0.0)
-        self._report_end(attempt, moment, {"success": False, "failure_class": found[0], "error_type": found[1], "latency_ms": waited})
-
-    def _report_end(self, attempt: Attempt, moment: float, fields: dict[str, Any]) -> None:
-        if attempt.forget is not None:
-            attempt.forget()
-        self._count(attempt, -1)
-        self._reports.put(Report(RequestCompleted, self._envelope(attempt, moment, "completed") | fields))
-
-    # bookkeeping
-
-    def _envelope(self, attempt: Attempt, moment: float, what: str) -> dict[str, Any]:
-        identity = f"{attempt.request_id[:160]}/{attempt.track[:80]}/{what}"
-        return {
-            "event_id": identity,
-            "scope": attempt.scope,
-            "occurred_at": moment,
-            "source": "litellm",
-            "request_id": attempt.request_id[:256],
-            "track": attempt.track,
-        }
-
-    def _journey_of(self, arguments: Mapping[str, Any], *, is_routed: bool, call_id: str = "") -> Journey:
-        """The request that this attempt is of: retries and fallbacks of a Router run in one context, and count themselves."""
-        trace = arguments.get("litellm_trace_id")
-        own = metadata(arguments)
-        journey = _journey.get() if is_routed else None
-        is_new = not (own.get("attempted_retries") or own.get("attempted_fallbacks"))
-        if journey is None or journey.trace != trace or (is_new and (not call_id or journey.tried)):
-            given = call_id if call_id and not is_routed else arguments.get("litellm_call_id")
-            journey = Journey(str(given or uuid.uuid4().hex), str(trace) if trace is not None else None)
-            _journey.set(journey)
-        return journey
-
-    def _remember(self, key: Key, attempt: Attempt) -> None:
-        self._attempts.pop(key, None)
-        self._attempts[key] = attempt
-        self._count(attempt, 1)
-        if len(self._attempts) > MOST_ATTEMPTS:
-            _, oldest = self._attempts.popitem(last=False)
-            if oldest is not None:
-                self._count(oldest, -1)
-
-    def _count(self, attempt: Attempt, change: int) -> None:
-        place = (attempt.scope, attempt.track)
-        self._in_flight[place] = max(self._in_flight.get(place, 0) + change, 0)
+        fields = {"success": False, "failure_class": found[0], "error_type": found[1], "latency_ms": 1000.0 * max(at - attempt.started_at, 0.0)}
+        self._reports.put(Report(RequestCompleted, attempt.envelope(at, "completed") | fields))
 
     def _watch(self, key: Key) -> Callable[[], None] | None:
         """Report a call whose task is cancelled: LiteLLM tells nobody."""
@@ -395,10 +310,13 @@ class PointsmanCallback(CustomLogger):
 
         def ended(done: "asyncio.Task[Any]") -> None:
             if done.cancelled():
-                self._failed(key, asyncio.CancelledError(), time.time())
+                self._failed(key, asyncio.CancelledError())
+
+        def forget() -> None:
+            task.remove_done_callback(ended)
 
         task.add_done_callback(ended)
-        return lambda: task.remove_done_callback(ended) and None
+        return forget
 
     def _known(self, scope: str) -> str:
         """The scope, or the default one where there are too many already: whoever calls may make names up."""
@@ -407,27 +325,6 @@ class PointsmanCallback(CustomLogger):
                 return self._settings.scope
             self._scopes.add(scope)
         return scope
-
-
-def _outcome(payload: Mapping[str, Any], started_at: float, ended: float) -> dict[str, Any]:
-    first = payload.get("completionStartTime") if payload.get("stream") else None
-    cost, hit = payload.get("response_cost"), payload.get("cache_hit")
-    return {
-        "success": True,
-        "latency_ms": 1000.0 * max(ended - started_at, 0.0),
-        "ttft_ms": 1000.0 * max(float(first) - started_at, 0.0) if first else None,
-        "input_tokens": payload.get("prompt_tokens"),
-        "output_tokens": payload.get("completion_tokens"),
-        "cost_usd": cost if isinstance(cost, int | float) and cost >= 0 else None,
-        "cache_hit": bool(hit) if hit is not None else None,
-    }
-
-
-def _moment(told: Any, given: Any) -> float:
-    """Epoch seconds, as LiteLLM's payload has them, else its arguments, else now."""
-    if isinstance(told, int | float) and told > 0:
-        return float(told)
-    return given.timestamp() if isinstance(given, datetime) else time.time()
 
 
 _HANDLERS: dict[str, PointsmanCallback] = {}

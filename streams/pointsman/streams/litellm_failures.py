@@ -41,8 +41,10 @@ def failure(error: BaseException) -> tuple[FailureClass, str]:
     category = getattr(error, "category", None)
     if isinstance(category, str) and category.startswith("litellm_"):  # a limit of the proxy's, not of the provider
         return "client", kind[:256]
-    named = next((_BY_NAME[name] for name in names if name in _BY_NAME), None)
-    return named or by_status(status), kind[:256]
+    for name in names:
+        if name in _BY_NAME:
+            return _BY_NAME[name], kind[:256]
+    return by_status(status), kind[:256]
 
 
 def by_status(status: int | None) -> FailureClass:

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import AsyncExitStack
 from typing import Any, Protocol
@@ -112,12 +112,12 @@ class HttpPlace(Place):
         self._client.close()
 
     def _follow(self) -> None:
-        wait, last = FIRST_WAIT_S, None
+        wait, last = FIRST_WAIT_S, ""
         while not self._is_closed.is_set():
             try:
                 self._fetch()
-                for last in self._outputs(last):
-                    wait = FIRST_WAIT_S
+                for identity in self._outputs(last):
+                    wait, last = FIRST_WAIT_S, identity
             except Exception as error:  # a closed client, an answer that is no event stream: try again, the calls go on without
                 log.debug("the policy's stream ended: %s", type(error).__name__)
             self._is_closed.wait(wait)
@@ -128,7 +128,7 @@ class HttpPlace(Place):
         if answer.status_code == 200:
             self.view.add(answer.content)
 
-    def _outputs(self, last: str | None) -> Any:
+    def _outputs(self, last: str) -> Iterator[str]:
         types = {"type": ["policy.published/1", "recommendation.issued/1"]}
         headers = {"last-event-id": last} if last else {}
         with self._client.stream("GET", "/v1/stream", params=types, headers=headers, timeout=self._silence) as answer:
