@@ -18,7 +18,7 @@ from pointsman.schemas.inputs import FailureClass
 from pointsman.schemas.settings import LiteLLMSettings, Settings, load
 from pointsman.sinks.router_view import Routed
 
-from .litellm_attempts import Attempt, Attempts, Journey, Key, journey_of, moment, outcome
+from .litellm_attempts import Attempt, Attempts, Journey, journey_of, moment, outcome
 from .litellm_calls import REPORTED, Asked, deployment_id, metadata, named, read, track_of
 from .litellm_failures import DISCONNECTED, failure
 from .places import check_place, open_place
@@ -90,6 +90,11 @@ class PointsmanCallback(CustomLogger):
         """Reports that are not handed over yet."""
         return self._reports.waiting
 
+    @property
+    def in_flight(self) -> int:
+        """Attempts of this process that are on their way."""
+        return self._attempts.on_their_way
+
     def policy_version(self, scope: str | None = None) -> int | None:
         """The version of the policy that is known here; None where there is none."""
         view = self._reports.view
@@ -142,7 +147,7 @@ class PointsmanCallback(CustomLogger):
     async def async_post_call_failure_deployment_hook(self, request_data: Any, exception: Exception, call_type: Any, fallback_depth: Any = None) -> None:
         """One attempt failed; on an asynchronous call this comes for every one of them."""
         if self.mode != "off":
-            self._failed((str(request_data.get("litellm_call_id") or ""), deployment_id(request_data)), exception)
+            self._failed(str(request_data.get("litellm_call_id") or ""), exception)
 
     async def async_log_success_event(self, kwargs: Any, response_obj: Any, start_time: Any, end_time: Any) -> None:
         """A call is done; a stream when its last chunk is."""
@@ -210,7 +215,7 @@ class PointsmanCallback(CustomLogger):
         own, logging_object = metadata(arguments), arguments.get("litellm_logging_obj")
         model = str(arguments.get("model") or getattr(logging_object, "model", ""))
         messages = arguments.get("messages") or arguments.get("input") or getattr(logging_object, "messages", None)
-        key = (str(arguments.get("litellm_call_id") or ""), deployment_id(arguments))
+        key = str(arguments.get("litellm_call_id") or "")
         attempt = self._depart(key, model, messages, arguments, str(own.get("model_group") or ""))
         if attempt is None:
             return
@@ -228,19 +233,22 @@ class PointsmanCallback(CustomLogger):
             return
         arguments = {**(details.get("litellm_params") or {}), **(details.get("optional_params") or {})}
         provider = str(details.get("custom_llm_provider") or "")
-        key = (str(details.get("litellm_call_id") or ""), deployment_id(arguments))
+        key = str(details.get("litellm_call_id") or "")
         own = metadata(arguments)
         self._depart(key, f"{provider}/{model}" if provider else model, messages, arguments, str(own.get("model_group") or ""))
 
-    def _depart(self, key: Key, model: str, messages: Any, arguments: Mapping[str, Any], group: str) -> Attempt | None:
+    def _depart(self, key: str, model: str, messages: Any, arguments: Mapping[str, Any], group: str) -> Attempt | None:
         """Note and report a start; None where this attempt has started already."""
-        if self._attempts.flying(key) is not None:
+        deployment, flying = deployment_id(arguments), self._attempts.flying(key)
+        if flying is not None and flying.deployment == deployment:
             return None
-        journey = journey_of(arguments, is_routed=bool(key[1]), call_id=key[0])
+        if flying is not None and self._attempts.end(key) is flying:  # a stream broke off and goes on elsewhere
+            self._report_failure(flying, ("unknown", "Superseded"), time.time())
+        journey = journey_of(arguments, is_routed=bool(deployment), call_id=key)
         if journey.asked is None:
             journey.asked = read(arguments, messages, group or None, self._settings)
-        track, is_first = named(key[1], group, model, self._settings.tracks), not journey.tried
-        attempt = Attempt(journey, self._known(journey.asked.scope), journey.depart(track), track, time.time())
+        track, is_first = named(deployment, group, model, self._settings.tracks), not journey.tried
+        attempt = Attempt(journey, self._known(journey.asked.scope), journey.depart(track), track, deployment, time.time())
         self._attempts.begin(key, attempt)
         routed = journey.routed if is_first and journey.routed is not None and journey.routed.track == track else None
         self._report_start(attempt, journey.asked, routed)
@@ -282,14 +290,14 @@ class PointsmanCallback(CustomLogger):
                 self._report_failure(attempt, failure(error), moment(payload.get("endTime"), end))
 
     @_harmless(lambda key, error: None)
-    def _failed(self, key: Key, error: BaseException) -> None:
+    def _failed(self, key: str, error: BaseException) -> None:
         attempt = self._attempts.end(key)
         if attempt is not None:
             self._report_failure(attempt, failure(error), time.time())
 
     def _arrived(self, payload: Mapping[str, Any], details: Mapping[str, Any], start: Any) -> Attempt | None:
         """The attempt that this ends, once; one that was answered from a cache before it was sent is made up here."""
-        key = (str(payload.get("litellm_call_id") or details.get("litellm_call_id") or ""), str(payload.get("model_id") or ""))
+        key = str(payload.get("litellm_call_id") or details.get("litellm_call_id") or "")
         if key not in self._attempts and payload.get("cache_hit"):
             self._leave_synchronously(str(details.get("model") or ""), details.get("messages"), dict(details))
             made = self._attempts.flying(key)
@@ -302,7 +310,7 @@ class PointsmanCallback(CustomLogger):
         fields = {"success": False, "failure_class": found[0], "error_type": found[1], "latency_ms": 1000.0 * max(at - attempt.started_at, 0.0)}
         self._reports.put(Report(RequestCompleted, attempt.envelope(at, "completed") | fields))
 
-    def _watch(self, key: Key) -> Callable[[], None] | None:
+    def _watch(self, key: str) -> Callable[[], None] | None:
         """Report a call whose task is cancelled: LiteLLM tells nobody."""
         task = asyncio.current_task()
         if task is None:

@@ -14,7 +14,6 @@ from pointsman.sinks.router_view import Routed
 from .litellm_calls import Asked, metadata
 
 MOST_ATTEMPTS = 10_000
-Key = tuple[str, str]  # LiteLLM's call id, which a proxy's retries share, and the deployment's id
 
 
 @dataclass(slots=True)
@@ -43,6 +42,7 @@ class Attempt:
     scope: str
     request_id: str
     track: str
+    deployment: str
     started_at: float
     forget: Callable[[], None] | None = None
 
@@ -59,20 +59,23 @@ class Attempt:
 
 
 class Attempts:
-    """The attempts on their way, and the last that ended, so that what LiteLLM tells twice is told once; the oldest goes first."""
+    """The attempts on their way by LiteLLM's call id, and the last that ended, so that what LiteLLM tells twice is told once; the oldest goes first.
+
+    A proxy's retries and fallbacks share a call id, one after the other.
+    """
 
     def __init__(self) -> None:
-        self._known: OrderedDict[Key, Attempt | None] = OrderedDict()
+        self._known: OrderedDict[str, Attempt | None] = OrderedDict()
         self._in_flight: dict[tuple[str, str], int] = {}
 
-    def __contains__(self, key: Key) -> bool:
+    def __contains__(self, key: str) -> bool:
         return key in self._known
 
-    def flying(self, key: Key) -> Attempt | None:
+    def flying(self, key: str) -> Attempt | None:
         """The attempt with this key, while it is on its way."""
         return self._known.get(key)
 
-    def begin(self, key: Key, attempt: Attempt) -> None:
+    def begin(self, key: str, attempt: Attempt) -> None:
         """Note an attempt."""
         self._known.pop(key, None)
         self._known[key] = attempt
@@ -82,7 +85,7 @@ class Attempts:
             if oldest is not None:
                 self._count(oldest, -1)
 
-    def end(self, key: Key) -> Attempt | None:
+    def end(self, key: str) -> Attempt | None:
         """The attempt that ends now; None where it has ended before, or was never seen."""
         attempt = self._known.get(key)
         if attempt is not None:
@@ -91,6 +94,11 @@ class Attempts:
             if attempt.forget is not None:
                 attempt.forget()
         return attempt
+
+    @property
+    def on_their_way(self) -> int:
+        """How many there are, on all tracks."""
+        return sum(self._in_flight.values())
 
     def in_flight(self, scope: str) -> dict[str, int]:
         """How many of this process run on each track of a scope."""
@@ -141,4 +149,4 @@ def moment(told: Any, given: Any) -> float:
     return given.timestamp() if isinstance(given, datetime) else time.time()
 
 
-__all__ = ["Attempt", "Attempts", "Journey", "Key", "journey_of", "moment", "outcome"]
+__all__ = ["Attempt", "Attempts", "Journey", "journey_of", "moment", "outcome"]

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import AsyncExitStack
+from importlib import import_module
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
@@ -20,6 +21,8 @@ SILENCE_S = 45.0  # the server sends a comment every 15 s
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 30.0
 PAUSE_S = 0.0005
 HURRY = 64
+REMEMBERED = 5_000
+_NEEDED = {"http": ("httpx",), "https": ("httpx",), "kafka": ("aiokafka", "pointsman.streams.producer")}
 
 
 class PlaceAway(Exception):
@@ -54,9 +57,7 @@ class EmbeddedPlace(Place):
         self.view = View()
         self._optimizer = Optimizer.open(path, settings.optimization())
         self._optimizer.follow(self._heard)
-        for scope in self._optimizer.status():
-            if (policy := self._optimizer.policy(scope)) is not None:
-                self.view.hear(policy)
+        self._remember()
 
     def send(self, events: Sequence[AnyInput]) -> None:
         """Fold these; a burst is folded in one transaction."""
@@ -70,6 +71,16 @@ class EmbeddedPlace(Place):
     def close(self, timeout_s: float) -> None:
         """Leave a snapshot and close the database."""
         self._optimizer.close()
+
+    def _remember(self) -> None:
+        """Take up what stood at the last end: the policies, and the recommendations among the last outputs."""
+        for scope in self._optimizer.status():
+            if (policy := self._optimizer.policy(scope)) is not None:
+                self.view.hear(policy)
+        last, _ = self._optimizer.last_output()
+        for _, line in self._optimizer.outputs_page(max(last - REMEMBERED, 0), REMEMBERED):
+            if b'"recommendation.issued/1"' in line:
+                self.view.add(line)
 
     def _heard(self, last: int, heard: Sequence[tuple[Event, bytes]]) -> None:
         del last
@@ -196,25 +207,27 @@ class KafkaPlace(Place):
 
 
 def check_place(place: str) -> None:
-    """Raise `SettingsError` for a place that can never be opened."""
+    """Import what a place needs, before any call; raises `SettingsError` for one that can never be opened, `ImportError` with what to install."""
     parts = urlsplit(place)
-    if "://" in place and (parts.scheme not in ("http", "https", "kafka") or not parts.netloc):
+    if "://" in place and (parts.scheme not in _NEEDED or not parts.netloc):
         raise SettingsError(f"litellm.place {place!r}: give a database's path, http://host:port or kafka://host:port")
-
-
-def open_place(place: str, settings: Settings, *, scope: str, source: str) -> Place:
-    """Open a place; raises what hinders it, with what to install where a package is missing."""
-    parts = urlsplit(place)
     try:
-        if parts.scheme in ("http", "https") and parts.netloc:
-            token = settings.token.get_secret_value() if settings.token is not None else None
-            return HttpPlace(place, scope, token)
-        if parts.scheme == "kafka":
-            return KafkaPlace(settings.kafka.model_copy(update={"bootstrap_servers": parts.netloc}), source)
-        return EmbeddedPlace(place, settings)
+        for module in _NEEDED.get(parts.scheme, ("pointsman.streams.embedded",)):
+            import_module(module)
     except ModuleNotFoundError as error:
         extra = "kafka" if parts.scheme == "kafka" else "litellm"
         raise ImportError(f'{place} needs {error.name}: pip install "pointsman[{extra}]"') from error
+
+
+def open_place(place: str, settings: Settings, *, scope: str, source: str) -> Place:
+    """Open a place; raises what hinders it."""
+    parts = urlsplit(place)
+    if parts.scheme in ("http", "https") and parts.netloc:
+        token = settings.token.get_secret_value() if settings.token is not None else None
+        return HttpPlace(place, scope, token)
+    if parts.scheme == "kafka":
+        return KafkaPlace(settings.kafka.model_copy(update={"bootstrap_servers": parts.netloc}), source)
+    return EmbeddedPlace(place, settings)
 
 
 __all__ = ["EmbeddedPlace", "HttpPlace", "KafkaPlace", "Place", "PlaceAway", "check_place", "open_place"]

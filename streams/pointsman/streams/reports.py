@@ -64,8 +64,9 @@ class Reports:
 
     @property
     def dropped(self) -> int:
-        """Reports that did not fit, were no valid event, or could not be handed on."""
-        return self._lost + self.invalid + (self._place.dropped if self._place is not None else 0)
+        """Reports that did not fit, were no valid event, or could not be handed on; after the end also what still waits."""
+        left = self.waiting if self._closing.is_set() else 0
+        return self._lost + self.invalid + left + (self._place.dropped if self._place is not None else 0)
 
     @property
     def rejected(self) -> int:
@@ -119,12 +120,8 @@ class Reports:
         self._finish()
 
     def _finish(self) -> None:
-        left = self.waiting
-        self._drafts.clear()
-        self._waiting.clear()
-        if left:
-            self._lost += left
-            log.warning("%d reports were not handed over at the end and are lost", left)
+        if self.waiting:
+            log.warning("%d reports were not handed over at the end and are lost", self.waiting)
         if self._place is not None:
             with contextlib.suppress(Exception):
                 self._place.close(max(self._deadline - time.monotonic(), 0.0))
