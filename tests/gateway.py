@@ -6,14 +6,14 @@ os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")  # else it fetches
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import litellm
 
-from pointsman.schemas import InputEvent, OptimizationConfig, RequestCompleted, RequestStarted, Track, decode
+from pointsman.schemas import AnyInput, InputEvent, OptimizationConfig, RequestCompleted, RequestStarted, Track, decode
 from pointsman.schemas.settings import load
 from pointsman.streams import Optimizer
 from pointsman.streams.journal import Journal
@@ -37,9 +37,9 @@ def router(*deployments: dict[str, Any], **options: Any) -> litellm.Router:
 
 
 @contextmanager
-def calling(place: str | Path, token: str | None = None, **options: Any) -> Iterator[PointsmanCallback]:
+def calling(place: str | Path, token: str | None = None, flags: Sequence[str] = (), **options: Any) -> Iterator[PointsmanCallback]:
     """The callback, installed; closed at the end, with all that waits handed over."""
-    callback = PointsmanCallback(str(place), settings=load(flags=[f"token={token}"] if token else []), **options)
+    callback = PointsmanCallback(str(place), settings=load(flags=[*flags, *([f"token={token}"] if token else [])]), **options)
     litellm.callbacks = [callback]
     try:
         yield callback
@@ -86,15 +86,20 @@ def journaled(database: Path) -> list[InputEvent]:
         journal.close()
 
 
-def experienced(database: Path, scope: str = "litellm", count: int = 80) -> None:
-    """A database in which one of two tracks has answered well and quickly, the other badly and slowly."""
+def experience(scope: str = "litellm", count: int = 80) -> Iterator[AnyInput]:
+    """Of two tracks one has answered well and quickly, the other badly and slowly."""
+    now = time.time() - 2.0 * count
+    for number in range(count):
+        for track, latency_ms, quality in (("good", 300.0, 0.95), ("poor", 1900.0, 0.2)):
+            name = f"{track}{number}"
+            known: dict[str, Any] = {"scope": scope, "request_id": name, "track": track}
+            yield RequestStarted(event_id=f"{name}/s", occurred_at=now + 0.5, input_tokens=12, **known)
+            now += 1.0
+            ended = {"success": True, "latency_ms": latency_ms, "output_tokens": 50, "quality_score": quality}
+            yield RequestCompleted(event_id=f"{name}/c", occurred_at=now, **known, **ended)
+
+
+def experienced(database: Path) -> None:
+    """A database that has this experience."""
     with Optimizer.open(str(database), CONFIG, clock=lambda: 0.0) as optimizer:
-        now = time.time() - 2.0 * count
-        for number in range(count):
-            for track, latency_ms, quality in (("good", 300.0, 0.95), ("poor", 1900.0, 0.2)):
-                now += 0.5
-                name = f"{track}{number}"
-                optimizer.record_request_start(name, scope=scope, track=track, query="Summarise this mail", occurred_at=now)
-                now += 0.5
-                fields = {"latency_ms": latency_ms, "output_tokens": 50, "quality_score": quality}
-                optimizer.record_request_completion(name, scope=scope, track=track, success=True, occurred_at=now, **fields)
+        optimizer.record_many(experience())

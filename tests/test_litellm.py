@@ -77,7 +77,11 @@ def test_retries_and_fallbacks_are_attempts_of_one_request(tmp_path: Path) -> No
         run(target.acompletion("chat", MESSAGES, litellm_call_id="r"))
     events = journaled(tmp_path / "p.db")
     assert [(event.request_id, event.track) for event in starts(events)] == [("r", "bad"), ("r~2", "bad"), ("r", "spare")]
-    assert [(event.request_id, event.track, event.failure_class) for event in ends(events)] == [("r", "bad", "provider"), ("r~2", "bad", "provider"), ("r", "spare", None)]
+    assert [(event.request_id, event.track, event.failure_class) for event in ends(events)] == [
+        ("r", "bad", "provider"),
+        ("r~2", "bad", "provider"),
+        ("r", "spare", None),
+    ]
 
 
 def test_calls_without_a_router_go_by_their_model(tmp_path: Path) -> None:
