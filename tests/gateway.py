@@ -1,26 +1,25 @@
 """LiteLLM with deployments that answer from mocks, and what Pointsman has heard of them."""
 
-import os
-
-os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")  # else it fetches a price list at import
-
 import asyncio
+import os
 import time
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import Any
-
-import litellm
 
 from pointsman.schemas import AnyInput, InputEvent, OptimizationConfig, RequestCompleted, RequestStarted, Track, decode
 from pointsman.schemas.settings import load
 from pointsman.streams import Optimizer
 from pointsman.streams.journal import Journal
-from pointsman.streams.litellm import PointsmanCallback
+
+os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")  # else it fetches a price list at import
+litellm: Any = import_module("litellm")  # it exports none of its names to type checkers
+PointsmanCallback: Any = import_module("pointsman.streams.litellm").PointsmanCallback
 
 SECRET = "the launch code is 4711"
-MESSAGES = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": f"Summarise this mail: {SECRET}"}]
+MESSAGES: Any = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": f"Summarise this mail: {SECRET}"}]
 CONFIG = OptimizationConfig(tracks=(Track(name="good"), Track(name="poor")))
 MOST_S = 20.0
 
@@ -31,13 +30,13 @@ def deployment(name: str, group: str = "chat", answer: str = "An answer.", **par
     return {"model_name": group, "litellm_params": params, "model_info": {"id": name}}
 
 
-def router(*deployments: dict[str, Any], **options: Any) -> litellm.Router:
+def router(*deployments: dict[str, Any], **options: Any) -> Any:
     """A Router that neither cools down nor waits before a retry."""
     return litellm.Router(list(deployments), disable_cooldowns=True, retry_after=0, **({"num_retries": 0} | options))
 
 
 @contextmanager
-def calling(place: str | Path, token: str | None = None, flags: Sequence[str] = (), **options: Any) -> Iterator[PointsmanCallback]:
+def calling(place: str | Path, token: str | None = None, flags: Sequence[str] = (), **options: Any) -> Iterator[Any]:
     """The callback, installed; closed at the end, with all that waits handed over."""
     callback = PointsmanCallback(str(place), settings=load(flags=[*flags, *([f"token={token}"] if token else [])]), **options)
     litellm.callbacks = [callback]

@@ -6,6 +6,7 @@
 import asyncio
 import json
 import sys
+from importlib import import_module
 from typing import Any
 
 import httpx
@@ -22,16 +23,14 @@ async def ask(client: httpx.AsyncClient, model: str, **fields: Any) -> tuple[str
 
 async def main(config: str) -> None:
     """Ask, and let the callback hand over its reports."""
-    from litellm.proxy.proxy_server import app, initialize
-
-    from pointsman.streams.litellm import handler
-
-    await initialize(config=config)
+    proxy: Any = import_module("litellm.proxy.proxy_server")
+    handler: Any = import_module("pointsman.streams.litellm").handler
+    await proxy.initialize(config=config)
     handler.start()
     while handler.mode == "apply" and handler.policy_version() is None:
         await asyncio.sleep(0.01)
     headers = {"authorization": "Bearer sk-test"}
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://proxy", headers=headers) as client:
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(proxy.app), base_url="http://proxy", headers=headers) as client:
         found = [await ask(client, "chat", metadata={"tags": ["category:mail"]}) for _ in range(10)]
         await ask(client, "chat", stream=True)
         failed_over = await ask(client, "broken")

@@ -8,15 +8,13 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import litellm
 import pytest
-from gateway import CONFIG, MESSAGES, SECRET, calling, deployment, experienced, journaled, router, run, until
+from gateway import CONFIG, MESSAGES, SECRET, PointsmanCallback, calling, deployment, experienced, journaled, litellm, router, run, until
 from serving import TOKEN, serving
 
 from pointsman.schemas import RequestCompleted, RequestStarted, encode
 from pointsman.schemas.settings import LiteLLMSettings, SettingsError, load
 from pointsman.streams import Optimizer
-from pointsman.streams.litellm import PointsmanCallback
 from pointsman.streams.litellm_calls import asked_text, named, read
 from pointsman.streams.litellm_failures import failure
 
@@ -31,7 +29,7 @@ def ends(events: list[Any]) -> list[RequestCompleted]:
     return [event for event in events if isinstance(event, RequestCompleted)]
 
 
-async def complete(target: litellm.Router, count: int, **options: Any) -> list[str]:
+async def complete(target: Any, count: int, **options: Any) -> list[str]:
     """The deployments that answered."""
     answers = [await target.acompletion("chat", MESSAGES, litellm_call_id=f"r{number}", **options) for number in range(count)]
     return [answer._hidden_params["model_id"] for answer in answers]
@@ -90,7 +88,7 @@ def test_calls_without_a_router_go_by_their_model(tmp_path: Path) -> None:
         litellm.completion("openai/gpt-4o-mini", MESSAGES, mock_response="x")
         list(litellm.completion("openai/gpt-4o-mini", MESSAGES, mock_response="x y z", stream=True))
         router(GOOD).completion("chat", MESSAGES)
-        until(lambda: len(litellm.callbacks) == 1 and litellm.callbacks[0].sent == 8)  # type: ignore[union-attr]
+        until(lambda: len(litellm.callbacks) == 1 and litellm.callbacks[0].sent == 8)
     events = journaled(tmp_path / "p.db")
     assert [event.track for event in starts(events)] == ["openai/gpt-4o-mini"] * 3 + ["good"]
     assert [event.success for event in ends(events)] == [True] * 4 and sum(event.ttft_ms is not None for event in ends(events)) == 1
@@ -134,7 +132,7 @@ def test_exceptions_are_classed_by_name_and_status(error: BaseException, expecte
 def test_a_cancelled_call_and_a_timeout_say_so(tmp_path: Path) -> None:
     async def leave() -> None:
         calling_out = asyncio.create_task(litellm.acompletion("gpt-4o-mini", MESSAGES, mock_response="x", mock_delay=30))
-        while not litellm.callbacks[0]._attempts.in_flight("litellm"):  # type: ignore[union-attr]
+        while not litellm.callbacks[0]._attempts.in_flight("litellm"):
             await asyncio.sleep(0)
         calling_out.cancel()
         await asyncio.gather(calling_out, return_exceptions=True)
@@ -174,7 +172,7 @@ def test_a_recommended_timeout_is_applied_and_a_stricter_one_of_the_caller_stays
     experienced(tmp_path / "p.db")
     seen: list[float] = []
 
-    class Watching(litellm.integrations.custom_logger.CustomLogger):  # type: ignore[name-defined,misc]
+    class Watching(litellm.integrations.custom_logger.CustomLogger):  # type: ignore[misc]
         async def async_pre_call_deployment_hook(self, kwargs: dict[str, Any], call_type: Any) -> None:
             seen.append(kwargs["timeout"])
 
@@ -236,7 +234,7 @@ def test_a_place_that_is_down_or_stalls_costs_nothing(caplog: pytest.LogCaptureF
 def test_an_error_of_our_own_is_counted_and_told_without_its_message(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with calling(tmp_path / "p.db") as callback:
         broken = {"role": "user", "content": "x"}
-        callback._settings = None  # type: ignore[assignment]  # as good as any fault
+        callback._settings = None  # as good as any fault
         assert callback._chosen("chat", [GOOD, POOR], [broken], {}) == [GOOD, POOR]
         callback._settings = LiteLLMSettings()
     assert callback.errors == 1 and any("goes on without pointsman" in message for message in caplog.messages)
@@ -274,7 +272,6 @@ def test_more_scopes_than_allowed_go_to_the_default_one(tmp_path: Path) -> None:
 def test_what_waits_is_handed_over_when_the_process_ends(tmp_path: Path) -> None:
     program = f"""
 import litellm
-from pointsman.streams.litellm import PointsmanCallback
 litellm.callbacks = [PointsmanCallback({str(tmp_path / "p.db")!r})]
 litellm.completion("gpt-4o-mini", [{{"role": "user", "content": "hi"}}], mock_response="x")
 """

@@ -1,7 +1,9 @@
 """What the LiteLLM callback adds to a call: LiteLLM alone beside it, in alternating blocks of the same calls, answered by mocks.
 
 `PYTHONPATH=tests python -m benchmarks.litellm_overhead [--json FILE] [--quick]`. A call comes every `--pause` ms, as calls that wait for a provider leave
-the interpreter free; the pause is not counted. `added_cpu` is CPU time of the calls' thread, what LiteLLM tells behind the call included. The server of the HTTP rows is a process of its own.
+the interpreter free; the pause is not counted. `added_p50` is the median over neighbouring blocks of the difference of their medians. `hooks` is the
+time inside the hooks that a call waits for; `added_cpu` the CPU time of the calls' thread, with what LiteLLM tells behind a call. The server of the
+HTTP rows is another process.
 """
 
 import argparse
@@ -18,15 +20,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import litellm
 import numpy as np
-from gateway import MESSAGES, calling, deployment, experienced, router, until
+from gateway import MESSAGES, calling, deployment, experienced, litellm, router, until
 
-BLOCK = 25
+BLOCK = 10
 TOKEN = "bench"
 
 
-async def block(target: litellm.Router, count: int, pause_s: float) -> list[float]:
+async def block(target: Any, count: int, pause_s: float) -> list[float]:
     """The latencies of so many calls in ms."""
     found = []
     for _ in range(count):
@@ -48,7 +49,10 @@ async def alternate(callback: Any, blocks: int, pause_s: float) -> tuple[list[fl
         _install(callback if is_with else None)
         before = time.thread_time()
         found = await block(target, BLOCK, pause_s)
-        await asyncio.sleep(0.1)
+        for _ in range(200):
+            await asyncio.sleep(0.01)
+            if not callback.waiting:
+                break
         if number >= 4:  # the first blocks warm both up
             (beside if is_with else alone).extend(found)
             cpu[is_with].append(1000.0 * (time.thread_time() - before) / BLOCK)
@@ -61,6 +65,27 @@ def _install(callback: Any) -> None:
     for name in ("success_callback", "failure_callback", "_async_success_callback", "_async_failure_callback"):
         held = getattr(litellm, name)
         held[:] = [one for one in held if type(one).__name__ != "PointsmanCallback"] + ([callback] if callback is not None else [])
+
+
+def watch(callback: Any) -> list[float]:
+    """The time in ms inside the hooks that each call waits for, from here on."""
+    spent: list[float] = []
+    choose, leave = callback.async_filter_deployments, callback.async_pre_call_deployment_hook
+
+    async def choosing(*given: Any, **named: Any) -> Any:
+        began = time.perf_counter()
+        found = await choose(*given, **named)
+        spent.append(1000.0 * (time.perf_counter() - began))
+        return found
+
+    async def leaving(*given: Any, **named: Any) -> Any:
+        began = time.perf_counter()
+        found = await leave(*given, **named)
+        spent[-1] += 1000.0 * (time.perf_counter() - began)
+        return found
+
+    callback.async_filter_deployments, callback.async_pre_call_deployment_hook = choosing, leaving
+    return spent
 
 
 @contextmanager
@@ -90,11 +115,15 @@ def measure(place: str, mode: str, blocks: int, pause_s: float, token: str | Non
         callback.start()
         if mode == "apply":
             until(callback.policy_version)
+        hooks = watch(callback)
         alone, beside, cpu_alone, cpu_with = asyncio.run(alternate(callback, blocks, pause_s))
     row = {f"{name}_p{share}": float(np.percentile(values, share)) for name, values in (("alone", alone), ("with", beside)) for share in (50, 99)}
-    added = {f"added_p{share}": row[f"with_p{share}"] - row[f"alone_p{share}"] for share in (50, 99)}
-    added["added_cpu"] = float(np.median(cpu_with) - np.median(cpu_alone))
-    return row | added | {"calls": len(beside), "dropped": callback.dropped, "errors": callback.errors}
+    pairs = zip(np.array(alone).reshape(-1, BLOCK), np.array(beside).reshape(-1, BLOCK), strict=True)
+    row["added_p50"] = float(np.median([np.median(one) - np.median(other) for other, one in pairs]))
+    row["added_p99"] = row["with_p99"] - row["alone_p99"]
+    row |= {f"hooks_p{share}": float(np.percentile(hooks[2 * BLOCK :], share)) for share in (50, 99)}
+    row["added_cpu"] = float(np.median(cpu_with) - np.median(cpu_alone))
+    return row | {"calls": len(beside), "dropped": callback.dropped, "errors": callback.errors}
 
 
 def main() -> None:
@@ -104,7 +133,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--pause", type=float, default=10.0, help="ms between calls")
     options = parser.parse_args()
-    blocks, pause_s = (1 if options.quick else 30), options.pause / 1000.0
+    blocks, pause_s = (1 if options.quick else 40), options.pause / 1000.0
     rows = {}
     with tempfile.TemporaryDirectory() as folder:
         for mode in ("observe", "apply"):
@@ -114,9 +143,9 @@ def main() -> None:
             with server(database) as url:
                 rows[f"http, {mode}"] = measure(url, mode, blocks, pause_s, TOKEN)
         rows["http, nobody there, observe"] = measure("http://127.0.0.1:9", "observe", blocks, pause_s)
-    names = ("alone_p50", "with_p50", "added_p50", "alone_p99", "with_p99", "added_p99", "added_cpu")
+    names = ("alone_p50", "with_p50", "added_p50", "alone_p99", "with_p99", "added_p99", "hooks_p50", "hooks_p99", "added_cpu")
     print(f"ms, {BLOCK * blocks} calls each, one every {options.pause:g} ms")
-    print("| place, mode | " + " | ".join(names) + " | dropped |\n| --- |" + " ---: |" * 8)
+    print("| place, mode | " + " | ".join(names) + " | dropped |\n| --- |" + " ---: |" * 10)
     for name, row in rows.items():
         print(f"| {name} | " + " | ".join(f"{row[key]:.2f}" for key in names) + f" | {row['dropped']:.0f} |")
     if options.json:
