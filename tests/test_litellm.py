@@ -272,7 +272,8 @@ def test_more_scopes_than_allowed_go_to_the_default_one(tmp_path: Path) -> None:
 def test_what_waits_is_handed_over_when_the_process_ends(tmp_path: Path) -> None:
     program = f"""
 import litellm
-litellm.callbacks = [PointsmanCallback({str(tmp_path / "p.db")!r})]
+from pointsman.streams.litellm import PointsmanCallback
+litellm.callbacks = [PointsmanCallback({str(tmp_path / "p.db")!r}, close_s=20)]
 litellm.completion("gpt-4o-mini", [{{"role": "user", "content": "hi"}}], mock_response="x")
 """
     subprocess.run([sys.executable, "-c", program], check=True, timeout=60)

@@ -24,6 +24,7 @@ import numpy as np
 from gateway import MESSAGES, calling, deployment, experienced, litellm, router, until
 
 BLOCK = 10
+COLUMNS = ("alone_p50", "with_p50", "added_p50", "alone_p99", "with_p99", "added_p99", "hooks_p50", "hooks_p99", "added_cpu")
 TOKEN = "bench"
 
 
@@ -133,21 +134,23 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--pause", type=float, default=10.0, help="ms between calls")
     options = parser.parse_args()
-    blocks, pause_s = (1 if options.quick else 40), options.pause / 1000.0
+    blocks, pause_s = (1 if options.quick else 20), options.pause / 1000.0
     rows = {}
+    print(f"ms, {BLOCK * blocks} calls each, one every {options.pause:g} ms")
+    print("| place, mode | " + " | ".join(COLUMNS) + " | dropped |\n| --- |" + " ---: |" * (len(COLUMNS) + 1), flush=True)
+
+    def tell(name: str, row: dict[str, float]) -> None:
+        rows[name] = row
+        print(f"| {name} | " + " | ".join(f"{row[key]:.2f}" for key in COLUMNS) + f" | {row['dropped']:.0f} |", flush=True)
+
     with tempfile.TemporaryDirectory() as folder:
         for mode in ("observe", "apply"):
             database = Path(folder) / f"{mode}.db"
             experienced(database)
-            rows[f"embedded, {mode}"] = measure(str(database), mode, blocks, pause_s)
+            tell(f"embedded, {mode}", measure(str(database), mode, blocks, pause_s))
             with server(database) as url:
-                rows[f"http, {mode}"] = measure(url, mode, blocks, pause_s, TOKEN)
-        rows["http, nobody there, observe"] = measure("http://127.0.0.1:9", "observe", blocks, pause_s)
-    names = ("alone_p50", "with_p50", "added_p50", "alone_p99", "with_p99", "added_p99", "hooks_p50", "hooks_p99", "added_cpu")
-    print(f"ms, {BLOCK * blocks} calls each, one every {options.pause:g} ms")
-    print("| place, mode | " + " | ".join(names) + " | dropped |\n| --- |" + " ---: |" * 10)
-    for name, row in rows.items():
-        print(f"| {name} | " + " | ".join(f"{row[key]:.2f}" for key in names) + f" | {row['dropped']:.0f} |")
+                tell(f"http, {mode}", measure(url, mode, blocks, pause_s, TOKEN))
+        tell("http, nobody there, observe", measure("http://127.0.0.1:9", "observe", blocks, pause_s))
     if options.json:
         options.json.parent.mkdir(parents=True, exist_ok=True)
         options.json.write_text(json.dumps(rows, indent=1))
