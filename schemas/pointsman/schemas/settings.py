@@ -94,6 +94,24 @@ class AlertmanagerSettings(BaseModel):
         return context
 
 
+class LiteLLMSettings(BaseModel):
+    """What LiteLLM's callback does, and where Pointsman is: a database's path, `kafka://host:port` or `http://host:port`.
+
+    `tracks` names deployments: by `model_info.id`, by `model_name`, or by `litellm_params.model`. At most `max_waiting` reports wait; at the end of the process
+    `close_s` seconds are given to those that still do.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, hide_input_in_errors=True)
+    place: Annotated[str, Field(min_length=1)] = "pointsman.db"
+    mode: Literal["observe", "apply", "off"] = "observe"
+    scope: Annotated[str, Field(min_length=1, max_length=256)] = "litellm"
+    tracks: dict[str, Annotated[str, Field(min_length=1, max_length=256)]] = {}
+    apply_timeout: bool = True
+    max_waiting: Annotated[int, Field(ge=1, le=1_000_000)] = 10_000
+    max_scopes: Annotated[int, Field(ge=1, le=10_000)] = 64
+    close_s: Annotated[float, Field(ge=0, le=60)] = 2.0
+
+
 def security(settings: KafkaSettings) -> dict[str, Any]:
     """The client's TLS and SASL arguments, by `security_protocol`; raises `SettingsError` where what it needs is missing or cannot be read."""
     given: dict[str, Any] = {"security_protocol": settings.security_protocol}
@@ -146,6 +164,7 @@ class Settings(BaseSettings, OptimizationConfig):  # pyright: ignore[reportIncom
     kafka: KafkaSettings = KafkaSettings()
     serve: ServeSettings = ServeSettings()
     alertmanager: AlertmanagerSettings = AlertmanagerSettings()
+    litellm: LiteLLMSettings = LiteLLMSettings()
     token: SecretStr | None = None
     capacity: Annotated[tuple[Capacity, ...], Field(max_length=16)] = ()
 
@@ -270,4 +289,4 @@ def _hint(keys: Sequence[str | int]) -> str:
     return f"did you mean {close[0]}?" if close else "remove it or correct its spelling"
 
 
-__all__ = ["AlertmanagerSettings", "KafkaSettings", "ServeSettings", "Settings", "SettingsError", "load", "security"]
+__all__ = ["AlertmanagerSettings", "KafkaSettings", "LiteLLMSettings", "ServeSettings", "Settings", "SettingsError", "load", "security"]

@@ -121,6 +121,14 @@ SETTINGS: dict[str, str] = {
     "AlertmanagerSettings.timeout_s": "How long an answer may take.",
     "AlertmanagerSettings.labels": "Labels of every alert, beside its own, which win.",
     "AlertmanagerSettings.generator_url": "The link of every alert, for example the page of `pointsman serve`.",
+    "LiteLLMSettings.place": "Where Pointsman is: a database's path, `http://host:port` or `kafka://host:port`.",
+    "LiteLLMSettings.mode": "`observe`: report calls; `apply`: also choose the deployment; `off`: neither.",
+    "LiteLLMSettings.scope": "The scope of a call that does not name one.",
+    "LiteLLMSettings.tracks": "The tracks of deployments, by `model_info.id`, `model_name` or `litellm_params.model`.",
+    "LiteLLMSettings.apply_timeout": "Apply the recommended timeout, too, where it is stricter than the call's own.",
+    "LiteLLMSettings.max_waiting": "The most reports that wait for a place that is slow or away; further ones are dropped and counted.",
+    "LiteLLMSettings.max_scopes": "The most scopes that calls may name; those of further ones go to `scope`.",
+    "LiteLLMSettings.close_s": "How long what waits may take at the end of the process.",
 }
 
 __all__ = ["SETTINGS"]

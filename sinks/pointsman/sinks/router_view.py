@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
+from pointsman.models.among import decide_among
 from pointsman.models.context import FEATURES_NAME, Context
 from pointsman.models.decision import Evaluator
 from pointsman.models.sketch import describe
-from pointsman.schemas import Expectation, PolicyPublished, RecommendationIssued, Refused, Sketch, TrackAdvice, decode_output
+from pointsman.schemas import Event, Expectation, Mode, PolicyPublished, RecommendationIssued, Refused, Sketch, TrackAdvice, decode_output
 from pointsman.schemas.access import AccessError
 from pointsman.schemas.settings import KafkaSettings, SettingsError
 
@@ -41,6 +42,7 @@ class Routed:
     reasons: tuple[str, ...]
     stale: bool
     max_concurrency: int | None = None
+    mode: Mode = "apply"
 
 
 class View:
@@ -61,6 +63,10 @@ class View:
             event = decode_output(line)
         except Refused:
             return
+        self.hear(event)
+
+    def hear(self, event: Event) -> None:
+        """The same for an event that is read already."""
         if isinstance(event, PolicyPublished):
             if event.features != FEATURES_NAME:
                 if event.scope not in self._unreadable:
@@ -85,6 +91,11 @@ class View:
         """The scopes for which there is a policy."""
         return sorted(self._evaluators)
 
+    def version(self, scope: str) -> int | None:
+        """The version of a scope's policy, if there is one."""
+        evaluator = self._evaluators.get(scope)
+        return evaluator.policy.version if evaluator is not None else None
+
     def recommendation(self, scope: str, request_id: str) -> RecommendationIssued | None:
         """What was recommended for one request that asked by an event."""
         return self._requests.get((scope, request_id))
@@ -104,11 +115,13 @@ class View:
         conversation_id: str | None = None,
         previous: str | None = None,
         in_flight: Mapping[str, int] | None = None,
+        among: Sequence[str] | None = None,
     ) -> Routed:
         """The core's own decision for this request; raises `LookupError` where nothing is known and no default track was given.
 
         A conversation's last track is `previous`, or the one that this view decided on for the same `conversation_id`.
         `in_flight` is how many requests run now on tracks that slow down under load (local ones), where the router knows; else the policy's count holds.
+        `among` are the tracks that can serve this request, where these are not all: the draw is among them, and the propensity is that of this draw.
         """
         evaluator = self._evaluators.get(scope)
         if evaluator is None:
@@ -120,7 +133,7 @@ class View:
         if previous is None and conversation_id is not None:
             previous = self._conversations.get((scope, conversation_id))
         context = Context.of(fields["input_tokens"], max_output_tokens, category, fields["sketch"], attributes, previous, in_flight)
-        decision = evaluator.decide(context, scope, request_id)
+        decision = evaluator.decide(context, scope, request_id) if among is None else decide_among(evaluator, context, scope, request_id, among)
         if conversation_id is not None:
             self._conversations[scope, conversation_id] = decision.track
             self._conversations.move_to_end((scope, conversation_id))
@@ -129,8 +142,9 @@ class View:
         advice = self._advice(scope, category, decision.track)
         is_stale = evaluator.policy.expires_at < self._clock()
         reasons = (f"policy {decision.policy_version}, strategy {evaluator.policy.strategy}", *(("the policy has expired",) if is_stale else ()))
+        mode = evaluator.policy.mode
         if advice is None:
-            return Routed(decision.track, decision.propensity, decision.policy_version, None, None, None, reasons, is_stale)
+            return Routed(decision.track, decision.propensity, decision.policy_version, None, None, None, reasons, is_stale, mode=mode)
         return Routed(
             decision.track,
             decision.propensity,
@@ -141,6 +155,7 @@ class View:
             reasons,
             is_stale,
             advice.max_concurrency,
+            mode,
         )
 
     def _advice(self, scope: str, category: str | None, track: str) -> TrackAdvice | None:

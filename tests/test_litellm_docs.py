@@ -1,0 +1,34 @@
+"""The example of docs/litellm.md does what it says."""
+
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+from gateway import journaled
+
+from pointsman.schemas.settings import LiteLLMSettings
+
+PAGE = (Path(__file__).parent.parent / "docs" / "litellm.md").read_text()
+
+
+def block(language: str) -> str:
+    """The page's first code in this language."""
+    found = re.search(rf"```{language}\n(.*?)```", PAGE, re.DOTALL)
+    if found is None:
+        raise LookupError(f"no {language} on the page")
+    return found[1]
+
+
+def test_the_example_of_the_page_runs(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", block("python")]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(str(Path(path).resolve()) for path in sys.path if path)}
+    answer = subprocess.run(command, cwd=tmp_path, env=environment, check=True, capture_output=True, text=True, timeout=60)
+    assert answer.stdout.strip().endswith("Yes.") and len(journaled(tmp_path / "pointsman.db")) == 2
+
+
+def test_the_settings_of_the_page_are_the_defaults() -> None:
+    shown = tomllib.loads(block("toml"))["litellm"]
+    assert shown.pop("tracks") and {**shown, "tracks": {}} == LiteLLMSettings().model_dump()
