@@ -24,7 +24,8 @@ from .desk import Desk, Overloaded
 from .embedded import Optimizer, Recommended
 from .event_stream import EventStream, Filter, TooManySubscribers
 from .http_bodies import NoSuchMediaType, split
-from .http_guard import App, Bucket, Guard, Problem, Receive, Scope, Send, read_body, too_fast
+from .http_guard import App, Bucket, Guard, Problem, Receive, Scope, Send, too_fast
+from .http_gzip import read_unpacked
 from .http_metrics import Meter, Metered
 from .http_openapi import VERSION, describe, finish
 
@@ -83,7 +84,7 @@ class Api:
 
     async def events(self, request: Request) -> Response:
         """Record the events of a body; those that are refused become dead letters."""
-        body = await read_body(request.scope, request.receive, self._settings.max_body_bytes, self._settings.body_s)
+        body = await read_unpacked(request, self._settings.max_body_bytes, self._settings.body_s)
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         try:
             posted = split(body, kind, request.headers, self._settings.max_batch)
@@ -106,7 +107,7 @@ class Api:
 
     async def recommendations(self, request: Request) -> Response:
         """The track for one request, by the policy in force: nothing is recorded."""
-        body = await read_body(request.scope, request.receive, self._settings.max_body_bytes, self._settings.body_s)
+        body = await read_unpacked(request, self._settings.max_body_bytes, self._settings.body_s)
         self._pay()
         try:
             ask = Ask.model_validate_json(body)
