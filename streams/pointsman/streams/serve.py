@@ -1,4 +1,4 @@
-"""`pointsman serve`: the embedded optimizer behind HTTP, from the first socket to an orderly end."""
+"""`pointsman serve`: an embedded optimizer, or a deployment on Kafka, behind HTTP, from the first socket to an orderly end."""
 
 import asyncio
 import ipaddress
@@ -10,16 +10,20 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pointsman.schemas.settings import ServeSettings, Settings
 
 from .embedded import Optimizer
 from .replay import stored_config
 
+if TYPE_CHECKING:
+    from .backend import Backend
+
 BACKLOG = 2048
 GRACE_S = 5
 TOKEN_BYTES = 24
+Started = Callable[[Any], object]
 
 
 class ServeError(ValueError):
@@ -61,29 +65,29 @@ def run(database: Path, settings: Settings, *, has_config: bool, host: str | Non
             signal.signal(signal.SIGTERM, previous)
 
 
-async def serve(optimizer: Optimizer, settings: ServeSettings, token: str, listening: socket.socket, *, started: Callable[[Any], object] | None = None) -> None:
-    """Serve on a socket until the server is told to stop; `started` is handed the server, whose `should_exit` tells it so."""
+async def serve(optimizer: Optimizer, settings: ServeSettings, token: str, listening: socket.socket, *, started: Started | None = None) -> None:
+    """Serve an embedded optimizer on a socket until the server is told to stop."""
+    from .backend_embedded import Embedded
+
+    await serve_backend(Embedded(optimizer, settings), settings, token, listening, started=started)
+
+
+async def serve_backend(back: "Backend", settings: ServeSettings, token: str, listening: socket.socket, *, started: Started | None = None) -> None:
+    """The same with any back end, which is closed at the end; `started` is handed the server, whose `should_exit` tells it to stop."""
     import uvicorn
-    from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
     from .http_api import Api, create_app, guarded
-
-    class Protocol(HttpToolsProtocol):
-        """Hands on the transport, so that a reader who has stopped reading can be let go at once."""
-
-        def on_message_begin(self) -> None:
-            super().on_message_begin()
-            self.scope["pointsman.transport"] = self.transport  # type: ignore[typeddict-unknown-key]
+    from .http_protocol import protocol
 
     class Server(uvicorn.Server):
         async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-            api.stream.end()
+            back.stream.end()
             await super().shutdown(sockets)
 
-    api = Api(optimizer, settings)
+    api = Api(back, settings)
     config = uvicorn.Config(
         guarded(create_app(api), api, token),
-        http=Protocol,
+        http=protocol(settings.head_s),
         ws="none",
         lifespan="off",
         log_config=None,
@@ -101,7 +105,7 @@ async def serve(optimizer: Optimizer, settings: ServeSettings, token: str, liste
     try:
         await server.serve(sockets=[listening])
     finally:
-        await api.desk.close()
+        await back.close()
         for name, handler in previous:
             signal.signal(name, handler)
 
@@ -173,4 +177,4 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return uvloop.new_event_loop
 
 
-__all__ = ["ServeError", "Token", "address", "is_loopback", "listen", "run", "serve"]
+__all__ = ["ServeError", "Token", "address", "is_loopback", "listen", "run", "serve", "serve_backend"]

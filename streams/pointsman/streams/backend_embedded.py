@@ -1,0 +1,74 @@
+"""The API on an embedded optimizer: a desk, its board, and its stream."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pointsman.schemas import Event, PolicyPublished, Reason
+from pointsman.schemas.settings import ServeSettings
+from pointsman.sinks.board import Board
+
+from .backend import Away
+from .boards import RECALLED, statuses
+from .database_history import DatabaseHistory, heard
+from .desk import Desk
+from .embedded import Optimizer, Recommended
+from .emitted import Emitted
+from .event_stream import EventStream
+from .explain import Explanation
+from .http_bodies import Posted
+from .http_metrics import Meter
+from .ring import Ring
+
+
+class Embedded:
+    """See `Backend`; made on the loop that serves."""
+
+    def __init__(self, optimizer: Optimizer, settings: ServeSettings) -> None:
+        self._desk = Desk(optimizer, most_waiting=settings.max_waiting)
+        self._board = Board()
+        self._ring = Ring(optimizer.emitted(lambda log: log.end()).total, int(settings.kept_mb * 1e6))
+        self.stream = EventStream(self._ring, DatabaseHistory(self._desk), most=settings.max_subscribers, heartbeat_s=settings.heartbeat_s)
+        self.meter = Meter()
+        self.meter.watch(lambda: (self._desk.waiting, self.stream.subscribers, self.stream.cut_off))
+        optimizer.follow(self._heard)
+        optimizer.witness(self._board.hear, RECALLED)
+
+    def _heard(self, end: Emitted, outputs: Sequence[tuple[Event, bytes]]) -> None:
+        heard(self._ring, end, outputs)
+        self.meter.heard(outputs)
+
+    async def record(self, posted: Sequence[Posted]) -> list[Reason | None]:
+        """See `Backend.record`; on disk when this returns."""
+        return await self._desk.record(posted)
+
+    async def recommend(self, fields: Mapping[str, Any]) -> Recommended:
+        """See `Backend.recommend`."""
+        return await self._desk.ask(lambda optimizer: optimizer.recommend(**fields))
+
+    async def status(self, scope: str | None) -> tuple[dict[str, Any], int]:
+        """See `Backend.status`."""
+        return await self._desk.ask(lambda optimizer: statuses(optimizer, self._board, scope))
+
+    async def series(self, scope: str) -> dict[str, Any]:
+        """See `Backend.series`."""
+        return await self._desk.ask(lambda _: self._board.series(scope))
+
+    async def policy(self, scope: str) -> PolicyPublished | None:
+        """See `Backend.policy`."""
+        return await self._desk.ask(lambda optimizer: optimizer.policy(scope))
+
+    async def explain(self, scope: str, request_id: str) -> Explanation:
+        """See `Backend.explain`."""
+        return await self._desk.ask(lambda optimizer: optimizer.explain(scope, request_id))
+
+    async def ready(self) -> None:
+        """See `Backend.ready`."""
+        if not self._desk.is_open:
+            raise Away("events are not taken now: the server starts or stops")
+
+    async def close(self) -> None:
+        """See `Backend.close`."""
+        await self._desk.close()
+
+
+__all__ = ["Embedded"]
