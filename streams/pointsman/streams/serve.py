@@ -6,8 +6,8 @@ import logging
 import secrets
 import signal
 import socket
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -45,24 +45,47 @@ class Token:
 
 
 def run(database: Path, settings: Settings, *, has_config: bool, host: str | None, port: int | None, say: Callable[[str], object]) -> None:
-    """Serve until SIGTERM or SIGINT; `say` is told the address, and the token where it was made. Raises `ServeError`."""
+    """Serve an embedded optimizer until SIGTERM or SIGINT; `say` is told the address, and the token where it was made. Raises `ServeError`."""
+    with _begun(settings, host, port) as (serving, token, listening):
+        own = None if has_config else stored_config(str(database)) if database.is_file() else None
+        with Optimizer.open(str(database), own or settings.optimization(), capacity=settings.capacity) as optimizer:
+            _run(serve(optimizer, serving, token.text, listening), token, listening, say)
+
+
+def run_kafka(settings: Settings, *, host: str | None, port: int | None, say: Callable[[str], object]) -> None:
+    """The same in front of a deployment on Kafka."""
+    from .backend_kafka import Deployment
+
+    async def work(serving: ServeSettings, token: Token, listening: socket.socket) -> None:
+        back = await Deployment(settings.kafka, settings.optimization(), serving).open()
+        await serve_backend(back, serving, token.text, listening)
+
+    with _begun(settings, host, port) as (serving, token, listening):
+        _run(work(serving, token, listening), token, listening, say)
+
+
+@contextmanager
+def _begun(settings: Settings, host: str | None, port: int | None) -> Iterator[tuple[ServeSettings, Token, socket.socket]]:
+    """What a run needs first; it ends in order on SIGTERM also before the server minds it."""
     chosen = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
     serving, token = settings.serve.model_copy(update=chosen), Token.of(settings)
     if token.is_made and not is_loopback(serving.host):
         raise ServeError(f"{serving.host} is not loopback: set POINTSMAN_TOKEN, or token in the settings, to listen there")
     _known()
-    own = None if has_config else stored_config(str(database)) if database.is_file() else None
     with suppress(KeyboardInterrupt), listen(serving.host, serving.port) as listening:
-        previous = signal.signal(signal.SIGTERM, signal.default_int_handler)  # until the server minds it: an early SIGTERM ends in order, too
+        previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
-            with Optimizer.open(str(database), own or settings.optimization(), capacity=settings.capacity) as optimizer:
-                say(f"Pointsman on {address(listening)}")
-                if token.is_made:
-                    say(f"token, made for this run: {token.text}")
-                with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-                    runner.run(serve(optimizer, serving, token.text, listening))
+            yield serving, token, listening
         finally:
             signal.signal(signal.SIGTERM, previous)
+
+
+def _run(work: Coroutine[Any, Any, None], token: Token, listening: socket.socket, say: Callable[[str], object]) -> None:
+    say(f"Pointsman on {address(listening)}")
+    if token.is_made:
+        say(f"token, made for this run: {token.text}")
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        runner.run(work)
 
 
 async def serve(optimizer: Optimizer, settings: ServeSettings, token: str, listening: socket.socket, *, started: Started | None = None) -> None:
@@ -177,4 +200,4 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return uvloop.new_event_loop
 
 
-__all__ = ["ServeError", "Token", "address", "is_loopback", "listen", "run", "serve", "serve_backend"]
+__all__ = ["ServeError", "Token", "address", "is_loopback", "listen", "run", "run_kafka", "serve", "serve_backend"]
