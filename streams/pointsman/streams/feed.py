@@ -16,8 +16,8 @@ from .event_stream import frame, letter_line
 from .http_metrics import Meter
 from .offsets import Offsets, Partition
 from .ring import Frame, Ring
-from .topic_reader import TopicReader, reading
-from .topics import OUTPUT_TOPICS
+from .topic_reader import TopicReader, partitions_of, reading
+from .topics import OUTPUT_TOPICS, TopicError
 
 JOURNAL = "journal"
 OUTPUTS = tuple(dict.fromkeys(OUTPUT_TOPICS.values()))
@@ -57,9 +57,12 @@ class Feed:
                 self._reader = None
                 self._why = "the broker does not answer"
                 await self._patience.wait(error)
-            except LookupError as error:
-                self._why = str(error.args[0])
+            except TopicError as error:
+                self._why = str(error)
                 await asyncio.sleep(ANSWER_S)
+            except Exception:
+                log.exception("the topics are no longer read")
+                raise
 
     async def ready(self) -> None:
         """Return where everything is read that stood there at the start and the broker answers; raises `Away`."""
@@ -97,7 +100,7 @@ class Feed:
 
     async def _begin(self, reader: TopicReader) -> None:
         """Where to begin: as far back as is recalled; what is there now counts as heard before."""
-        partitions = await reader.partitions((*OUTPUTS, JOURNAL))
+        partitions = await partitions_of(self._settings, (*OUTPUTS, JOURNAL))
         first, last = await reader.ends(partitions)
         each = RECALLED * len((*OUTPUTS, JOURNAL)) // len(partitions)
         self._missing = {partition: end for partition, end in last.items() if end > first[partition]}

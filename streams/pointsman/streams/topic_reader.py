@@ -7,6 +7,7 @@ from typing import Any
 from pointsman.schemas.settings import KafkaSettings, security
 
 from .offsets import Partition
+from .topics import TopicError
 
 FETCHED = 500
 
@@ -17,14 +18,6 @@ class TopicReader:
     def __init__(self, consumer: Any, prefix: str) -> None:
         self._consumer = consumer
         self._prefix = prefix
-
-    async def partitions(self, topics: Iterable[str]) -> list[Partition]:
-        """The partitions of topics; raises `LookupError` where one is not there."""
-        there = await self._consumer.topics()
-        missing = [topic for topic in topics if self._prefix + topic not in there]
-        if missing:
-            raise LookupError(f"topic {self._prefix}{missing[0]} is not there: run `pointsman topics`")
-        return [(topic, number) for topic in topics for number in sorted(self._consumer.partitions_for_topic(self._prefix + topic) or ())]
 
     async def ends(self, partitions: Iterable[Partition]) -> tuple[dict[Partition, int], dict[Partition, int]]:
         """The first offset that is still there, and the one behind the last."""
@@ -55,6 +48,23 @@ class TopicReader:
         return TopicPartition(self._prefix + topic, number)
 
 
+async def partitions_of(settings: KafkaSettings, topics: Iterable[str]) -> list[Partition]:
+    """The partitions of topics; raises `TopicError` where one is not there, `KafkaError` where the broker does not answer."""
+    from aiokafka.admin import AIOKafkaAdminClient
+
+    admin: Any = AIOKafkaAdminClient(bootstrap_servers=settings.bootstrap_servers, **security(settings))
+    try:
+        await admin.start()
+        there = await admin.list_topics()
+        names = [settings.topic_prefix + topic for topic in topics]
+        if missing := [name for name in names if name not in there]:
+            raise TopicError(f"topic {missing[0]} is not there: run `pointsman topics`")
+        rows = await admin.describe_topics(names)
+        return sorted((row["topic"].removeprefix(settings.topic_prefix), part["partition"]) for row in rows for part in row["partitions"])
+    finally:
+        await admin.close()
+
+
 @asynccontextmanager
 async def reading(settings: KafkaSettings) -> AsyncGenerator[TopicReader, None]:
     """A reader, closed at the end; raises `KafkaError` where the broker does not answer."""
@@ -74,4 +84,4 @@ async def reading(settings: KafkaSettings) -> AsyncGenerator[TopicReader, None]:
         await consumer.stop()
 
 
-__all__ = ["TopicReader", "reading"]
+__all__ = ["TopicReader", "partitions_of", "reading"]
