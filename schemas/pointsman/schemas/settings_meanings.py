@@ -110,6 +110,7 @@ SETTINGS: dict[str, str] = {
     "ServeSettings.heartbeat_s": "How often a quiet stream says that it lives.",
     "ServeSettings.stall_s": "After how long a subscriber that does not read is let go.",
     "ServeSettings.body_s": "How long a body may take.",
+    "ServeSettings.head_s": "How long the head of a request may take; the connection is closed then.",
 }
 
 __all__ = ["SETTINGS"]
