@@ -3,7 +3,10 @@
 import asyncio
 import json
 import socket
+import sqlite3
 import time
+from contextlib import closing
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -15,8 +18,10 @@ from serving import CONFIG, TOKEN, caught_up, events_of, serving
 
 from pointsman.schemas import EventRejected, encode
 from pointsman.streams import Optimizer
+from pointsman.streams.database_history import DatabaseHistory, heard
 from pointsman.streams.desk import Desk
 from pointsman.streams.event_stream import EventStream, Filter
+from pointsman.streams.ring import Ring
 
 LINES = [encode(event) for event in stream(1, 60)]
 
@@ -90,12 +95,47 @@ def test_filters_by_scope_and_type() -> None:
     assert {(data["scope"], data["type"]) for _, _, data in rows} == {("mail", "prediction.issued/1"), ("mail", "policy.published/1")}
 
 
-def test_a_dead_letter_is_told_at_once_without_id_and_without_its_bytes() -> None:
+def test_a_dead_letter_is_told_at_once_without_its_bytes() -> None:
     with serving() as client, client.stream("GET", "/v1/stream", params={"type": "event.rejected/1"}) as answer:
         client.post("/v1/events", json={"type": "nonsense/1"})
         identity, _, data = next(events_of(answer.iter_lines()))
     letter = EventRejected.model_validate(data)
-    assert (identity, letter.reason.code, letter.payload, letter.payload_bytes) == ("", "unknown_type", "", 21)
+    assert (identity, letter.reason.code, letter.payload, letter.payload_bytes) == ("dead-letter/1", "unknown_type", "", 21)
+
+
+def test_dead_letters_are_repeated_in_the_order_in_which_they_were_told(tmp_path: Path) -> None:
+    bad = [b'{"type":"nonsense/1"}', encode(started("x", 0.0).model_copy(update={"track": "unheard-of"}))]
+    mixed = [*LINES[:20], bad[0], *LINES[20:40], bad[1], bad[0], *LINES[40:60]]
+    with serving(tmp_path / "p.db") as client, client.stream("GET", "/v1/stream") as answer:
+        for place in range(0, len(mixed), 7):
+            client.post("/v1/events", content=b"\n".join(mixed[place : place + 7]), headers={"content-type": "application/x-ndjson"}).raise_for_status()
+        rows = caught_up(client, "0")
+        told = list(islice(events_of(answer.iter_lines()), len(rows)))
+    assert told == rows and [identity for identity, _, _ in rows if identity.startswith("dead-letter/")] == [f"dead-letter/{n}" for n in (1, 2, 3)]
+    with serving(tmp_path / "p.db") as client:
+        assert all(caught_up(client, rows[place][0]) == rows[place + 1 :] for place in range(0, len(rows), 5))
+        after_letters = [place + 1 for place, row in enumerate(rows) if row[0].startswith("dead-letter/")]
+        assert all(caught_up(client, rows[place - 1][0]) == rows[place:] for place in after_letters)
+
+
+def test_after_a_dead_letter_the_stream_goes_on_from_it() -> None:
+    with serving() as client:
+        post(client, LINES[:20])
+        client.post("/v1/events", json={"type": "nonsense/1"})
+        assert client.get("/v1/stream", params={"follow": "false"}).text == "retry: 1000\nid: dead-letter/1\n\n"
+        assert caught_up(client, "dead-letter/7")[0][1] == "lost"
+
+
+def test_a_database_of_an_earlier_version_tells_its_dead_letters_first(tmp_path: Path) -> None:
+    with serving(tmp_path / "p.db") as client:
+        post(client, LINES[:20])
+        client.post("/v1/events", json={"type": "nonsense/1"})
+    with closing(sqlite3.connect(tmp_path / "p.db")) as connection:
+        connection.executescript("DROP INDEX dead_letters_after; ALTER TABLE dead_letters DROP COLUMN after;")
+    with serving(tmp_path / "p.db") as client:
+        client.post("/v1/events", json={"type": "nonsense/1"})
+        ids = [identity for identity, _, _ in caught_up(client, "0")]
+    assert (ids[0], ids[-1]) == ("dead-letter/1", "dead-letter/2")
 
 
 def test_a_quiet_stream_has_heartbeats() -> None:
@@ -154,8 +194,9 @@ def test_the_ring_is_bounded_and_one_that_falls_out_of_it_is_told(kept_bytes: in
     async def read() -> list[bytes]:
         with Optimizer.open(":memory:", CONFIG) as optimizer:
             desk = Desk(optimizer)
-            outputs = EventStream(desk, 0, kept_bytes=kept_bytes, heartbeat_s=0.001)
-            optimizer.follow(outputs.heard)
+            ring = Ring(0, kept_bytes)
+            outputs = EventStream(ring, DatabaseHistory(desk), heartbeat_s=0.001)
+            optimizer.follow(partial(heard, ring))
             chunks = outputs.read(Filter())
             seen = [await anext(chunks), await anext(chunks)]
             await desk.ask(lambda own: own.record_many(stream(1, 60)))
@@ -173,8 +214,9 @@ def test_what_is_recorded_while_a_subscriber_catches_up_comes_once(tmp_path: Pat
     async def read() -> tuple[list[str], list[str]]:
         with Optimizer.open(":memory:", CONFIG) as optimizer:
             desk = Desk(optimizer)
-            outputs = EventStream(desk, 0, kept_bytes=30_000)
-            optimizer.follow(outputs.heard)
+            ring = Ring(0, 30_000)
+            outputs = EventStream(ring, DatabaseHistory(desk))
+            optimizer.follow(partial(heard, ring))
             events = stream(1, 400)
             await desk.ask(lambda own: own.record_many(events[:500]))
             first = json.loads(next(iter(optimizer.outputs()))[1])["event_id"]

@@ -37,7 +37,7 @@ def test_advice_is_followed_as_an_optimizer_writes_it(tmp_path: Path) -> None:
 
     def write(at: float, desired: int) -> None:
         event = recommended(at, desired)
-        journal.add_outputs([(1, event.event_id, encode(event))])
+        journal.emitted.add([(1, event.event_id, encode(event))], [])
 
     write(now, 3)
     with scaler(tmp_path / "p.db") as (address, _, said):
@@ -53,7 +53,7 @@ def test_advice_is_followed_as_an_optimizer_writes_it(tmp_path: Path) -> None:
 
 def test_old_advice_of_a_live_place_is_no_number(tmp_path: Path) -> None:
     journal = Journal.open(str(tmp_path / "p.db"))
-    journal.add_outputs([(1, "e1", encode(recommended(0.0, 3)))])
+    journal.emitted.add([(1, "e1", encode(recommended(0.0, 3)))], [])
     journal.close()
     with scaler(tmp_path / "p.db", "--stale", "1h") as (address, _, said):
         said.readline()

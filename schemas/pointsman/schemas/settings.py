@@ -61,6 +61,7 @@ class ServeSettings(BaseModel):
     heartbeat_s: Annotated[float, Field(gt=0, le=3600)] = 15.0
     stall_s: Annotated[float, Field(gt=0, le=3600)] = 30.0
     body_s: Annotated[float, Field(gt=0, le=3600)] = 30.0
+    head_s: Annotated[float, Field(gt=0, le=3600)] = 10.0
 
 
 class AlertmanagerSettings(BaseModel):

@@ -129,6 +129,7 @@ SETTINGS: dict[str, str] = {
     "LiteLLMSettings.max_waiting": "The most reports that wait for a place that is slow or away; further ones are dropped and counted.",
     "LiteLLMSettings.max_scopes": "The most scopes that calls may name; those of further ones go to `scope`.",
     "LiteLLMSettings.close_s": "How long what waits may take at the end of the process.",
+    "ServeSettings.head_s": "How long the head of a request may take; the connection is closed then.",
 }
 
 __all__ = ["SETTINGS"]

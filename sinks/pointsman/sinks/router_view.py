@@ -100,6 +100,16 @@ class View:
         """What was recommended for one request that asked by an event."""
         return self._requests.get((scope, request_id))
 
+    def policy(self, scope: str) -> PolicyPublished | None:
+        """The policy in force, where there is one."""
+        found = self._evaluators.get(scope)
+        return found.policy if found is not None else None
+
+    def standing(self, scope: str, category: str | None = None) -> RecommendationIssued | None:
+        """The newest recommendation for the segment of a category, else for all requests of a scope."""
+        own = self._segments.get((scope, category)) if category is not None else None
+        return own or self._segments.get((scope, "all"))
+
     def decide(
         self,
         scope: str,

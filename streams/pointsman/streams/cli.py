@@ -7,7 +7,7 @@ from .cli_group import LazyGroup
 SECTIONS = {
     "Start here": {
         "demo": "Play the recordings that come with the package: what is learned, and what that saves against fixed routing.",
-        "serve": "Serve the embedded optimizer over HTTP, until SIGTERM.",
+        "serve": "Serve the embedded optimizer, or a deployment on Kafka, over HTTP, until SIGTERM.",
         "config": "Print the configuration in effect: file, then environment, then --set.",
         "completion": "Print what makes a shell complete commands, options, files and event types.",
     },

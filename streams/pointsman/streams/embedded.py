@@ -45,6 +45,7 @@ from pointsman.schemas import (
 
 from .capacity import Allocator, check, released, resumed
 from .core import Core
+from .emitted import Emitted, EmittedLog
 from .explain import Explanation, explain_recent
 from .intake import accept
 from .journal import Journal
@@ -53,7 +54,8 @@ from .shadow import Shadow, ShadowError, follow, refused_places, report
 
 log = logging.getLogger(__name__)
 Item = TypeVar("Item")
-Follower = Callable[[int, Sequence[tuple[Event, bytes]]], None]
+Answer = TypeVar("Answer")
+Follower = Callable[[Emitted, Sequence[tuple[Event, bytes]]], None]
 Witness = Callable[[Event], object]
 Bounds = tuple[Constraints, dict[str, dict[str, float]]]
 SNAPSHOT_EVENTS = 10_000
@@ -274,10 +276,10 @@ class Optimizer:
             rows = list(self._journal.outputs(after))
         yield from rows
 
-    def outputs_page(self, after: int, limit: int) -> list[tuple[int, bytes]]:
-        """At most so many of them; fewer than `limit` where these are all there are now."""
+    def emitted(self, question: Callable[[EmittedLog], Answer]) -> Answer:
+        """What the log of outputs and dead letters, in one order, answers."""
         with self._lock:
-            return list(self._journal.outputs(after, limit))
+            return question(self._journal.emitted)
 
     def last_output(self) -> tuple[int, str]:
         """Number and id of the newest output; 0 and nothing where there is none."""
@@ -290,7 +292,7 @@ class Optimizer:
             return self._journal.output_number(event_id)
 
     def follow(self, follower: Follower) -> None:
-        """Call `follower` with what every transaction caused, outputs and dead letters with their lines, and the number of the last output then.
+        """Call `follower` with what every transaction caused, outputs and dead letters with their lines, and how far that goes.
 
         In order, inside the lock and on the thread that recorded: it must be quick.
         """
@@ -509,14 +511,14 @@ class Optimizer:
             self._journal.begin()
             entries: list[tuple[int, str, bytes]] = []
             rows: list[tuple[int, str, bytes]] = []
-            letters: list[bytes] = []
+            letters: list[tuple[int, bytes]] = []
             for item in items:
                 outputs: list[Event] = []
                 caused.append(outputs)
                 if isinstance(item, EventRejected):
-                    letters.append(encode(item))
                     outputs.append(item)
-                    heard.append((item, letters[-1]))
+                    heard.append((item, encode(item)))
+                    letters.append((len(rows), heard[-1][1]))
                     happened.append(item)
                     continue
                 waiting: deque[AnyInput] = deque(self._introduced(item))
@@ -533,8 +535,8 @@ class Optimizer:
                         if isinstance(output, EventRejected):
                             place, moment = f"journal:{position}", output.occurred_at
                             letter = dead_letter(place, line, output.reason, occurred_at=moment, scope=output.scope)
-                            letters.append(encode(letter))
-                            heard.append((letter, letters[-1]))
+                            heard.append((letter, encode(letter)))
+                            letters.append((len(rows), heard[-1][1]))
                         else:
                             rows.append((position, output.event_id, encode(output)))
                             heard.append((output, rows[-1][2]))
@@ -545,9 +547,7 @@ class Optimizer:
             self._journal.append(entries)
             for name, value in (notes or {}).items():
                 self._journal.note(name, value)
-            self._journal.add_outputs(rows)
-            if letters:
-                self._journal.add_dead_letters(letters)
+            self._journal.emitted.add(rows, letters)
             self._since_snapshot += len(entries)
             if self._is_snapshot_due():
                 self._save()
@@ -574,10 +574,10 @@ class Optimizer:
             log.exception("a witness of the events failed: what is recorded stays recorded")
 
     def _tell(self, heard: list[tuple[Event, bytes]]) -> None:
-        last, _ = self._journal.last_output()
+        end = self._journal.emitted.end()
         for follower in self._followers:
             try:
-                follower(last, heard)
+                follower(end, heard)
             except Exception:
                 log.exception("a follower of the outputs failed: what is recorded stays recorded")
 

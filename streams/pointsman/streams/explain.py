@@ -3,10 +3,10 @@
 import difflib
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from itertools import islice, takewhile
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from pointsman.models.context import Context
 from pointsman.models.counterfactual import Traffic
@@ -28,13 +28,24 @@ from pointsman.schemas import (
 from .core import Core
 from .explain_text import render
 from .intake import accept
-from .journal import Journal
 from .replay import source_lines
 from .scope import Scope
 
 MOST_POLICIES = 256
 MOST_IDS = 50_000
 RECENT_EVENTS = 10_000
+
+
+class Recent(Protocol):
+    """The newest of a journal: of an embedded one, or of a topic."""
+
+    def newest(self, scope: str) -> Iterator[tuple[int, bytes]]:
+        """Positions and events of a scope, the newest first."""
+        ...
+
+    def newest_outputs(self, position: int) -> Iterator[tuple[int, bytes]]:
+        """Positions of the causes and outputs up to a position, the newest first."""
+        ...
 
 
 class ExplainError(LookupError):
@@ -160,8 +171,8 @@ def _recommendation(outputs: Iterable[Event], request_id: str) -> Recommendation
     return next((output for output in outputs if isinstance(output, RecommendationIssued) and output.request_id == request_id), None)
 
 
-def explain_recent(journal: Journal, state: Scope, request_id: str) -> Explanation:
-    """Explain a request by what an embedded journal holds, without folding it again."""
+def explain_recent(journal: Recent, state: Scope, request_id: str) -> Explanation:
+    """Explain a request by the newest of a journal, without folding it again."""
     rows = list(islice(journal.newest(state.name), RECENT_EVENTS))[::-1]
     own = _starts(rows, request_id)
     if not own:
@@ -208,7 +219,7 @@ def _running(rows: Iterable[tuple[int, bytes]], start: RequestStarted, wait: flo
     return Counter(track for (_, track), since in flying.items() if since + wait > start.occurred_at)
 
 
-def _published(journal: Journal, scope: str, position: int, version: int | None) -> PolicyPublished | None:
+def _published(journal: Recent, scope: str, position: int, version: int | None) -> PolicyPublished | None:
     """The policy of that version; where there is none, the one in force before the start, else the one that it brought about."""
     last = None
     for cause, line in journal.newest_outputs(position):

@@ -1,11 +1,11 @@
-"""The HTTP API over an embedded optimizer: events in, recommendations, status, policy, explanations and a stream of outputs out."""
+"""The HTTP API over a back end: events in, recommendations, status, policy, explanations and a stream of outputs out."""
 
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from fastapi import FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
@@ -17,21 +17,22 @@ from starlette.responses import Response
 from pointsman.schemas import OUTPUTS, Reason, Sketch, encode, explain
 from pointsman.schemas.envelope import Attributes, Count, Identifier, ShortText
 from pointsman.schemas.settings import ServeSettings
-from pointsman.sinks.board import Board
 from pointsman.sinks.page import add_page
 
-from .boards import RECALLED, statuses
-from .desk import Desk, Overloaded
-from .embedded import Optimizer, Recommended
+from .backend import AWAY_AFTER_S, Away, Backend
+from .desk import Overloaded
+from .embedded import Recommended
 from .event_stream import EventStream, Filter, TooManySubscribers
 from .http_bodies import NoSuchMediaType, split
-from .http_guard import App, Bucket, Guard, Problem, Receive, Scope, Send, read_body, too_fast
-from .http_metrics import MOST_SCOPES, REMEMBERED, Meter, Metered
+from .http_guard import App, Bucket, Guard, Problem, Receive, Scope, Send, too_fast
+from .http_gzip import read_unpacked
+from .http_metrics import Metered
 from .http_openapi import VERSION, describe, finish
 
 JSON = "application/json"
 MOST_REJECTIONS = 1_000
 log = logging.getLogger(__name__)
+Found = TypeVar("Found")
 _RECOMMENDED: TypeAdapter[Recommended] = TypeAdapter(Recommended)
 
 
@@ -66,27 +67,18 @@ class Taken(BaseModel):
 
 
 class Api:
-    """The endpoints, on one desk, one stream and one meter; made on the loop that serves them."""
+    """The endpoints on one back end; made on the loop that serves them."""
 
-    def __init__(self, optimizer: Optimizer, settings: ServeSettings) -> None:
+    def __init__(self, back: Backend, settings: ServeSettings) -> None:
         self._settings = settings
-        self.desk = Desk(optimizer, most_waiting=settings.max_waiting)
-        last, _ = optimizer.last_output()
-        kept = int(settings.kept_mb * 1e6)
-        self.stream = EventStream(self.desk, last, kept_bytes=kept, most=settings.max_subscribers, heartbeat_s=settings.heartbeat_s)
-        self.meter = Meter()
-        self.meter.watch(lambda: (self.desk.waiting, self.stream.subscribers, self.stream.cut_off, self.desk.is_open))
+        self.back = back
+        self.stream = back.stream
+        self.meter = back.meter
         self._bucket = Bucket(settings.events_per_s, settings.burst)
-        optimizer.follow(self.stream.heard)
-        optimizer.follow(self.meter.heard)
-        self.board = Board()
-        optimizer.witness(self.board.hear, RECALLED)
-        optimizer.witness(self.meter.gauges.add, REMEMBERED)
-        optimizer.witness(self.meter.traffic.add)
 
     async def events(self, request: Request) -> Response:
         """Record the events of a body; those that are refused become dead letters."""
-        body = await read_body(request.scope, request.receive, self._settings.max_body_bytes, self._settings.body_s)
+        body = await read_unpacked(request, self._settings.max_body_bytes, self._settings.body_s)
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         try:
             posted = split(body, kind, request.headers, self._settings.max_batch)
@@ -97,7 +89,7 @@ class Api:
         if wait := self._bucket.take(max(len(posted), 1)):
             raise too_fast(wait)
         try:
-            reasons = await self.desk.record(posted)
+            reasons = await self.back.record(posted)
         except Overloaded:
             raise too_fast(1.0) from None
         self.meter.recorded(reasons)
@@ -109,7 +101,7 @@ class Api:
 
     async def recommendations(self, request: Request) -> Response:
         """The track for one request, by the policy in force: nothing is recorded."""
-        body = await read_body(request.scope, request.receive, self._settings.max_body_bytes, self._settings.body_s)
+        body = await read_unpacked(request, self._settings.max_body_bytes, self._settings.body_s)
         self._pay()
         try:
             ask = Ask.model_validate_json(body)
@@ -117,7 +109,7 @@ class Api:
             raise Problem(422, "invalid_field", explain(error)) from None
         fields = {name: getattr(ask, name) for name in Ask.model_fields}
         try:
-            decision = await self.desk.ask(lambda optimizer: optimizer.recommend(**fields))
+            decision = await self.back.recommend(fields)
         except ValueError as error:
             raise Problem(422, "invalid_field", str(error)) from None
         except LookupError as error:
@@ -129,18 +121,18 @@ class Api:
     ) -> Response:
         """What is known per scope: tracks, budgets, objectives, alerts, and the board; how many scopes are left out is in `Pointsman-Scopes-Left-Out`."""
         self._pay()
-        found, left_out = await self._found(lambda optimizer: statuses(optimizer, self.board, scope))
+        found, left_out = await _found(self.back.status(scope))
         return _json(found, {"pointsman-scopes-left-out": str(left_out)})
 
     async def series(self, scope: Annotated[Identifier, Query(description="The scope.")]) -> Response:
         """What was, for charts: windows, recommendations, forecasts beside what came, resources, alerts."""
         self._pay()
-        return _json(await self._found(lambda _: self.board.series(scope)))
+        return _json(await _found(self.back.series(scope)))
 
     async def policy(self, scope: Annotated[Identifier, Query(description="The scope.")]) -> Response:
         """The policy in force, which a router can evaluate by itself: docs/policy.md has the formula."""
         self._pay()
-        policy = await self._found(lambda optimizer: optimizer.policy(scope))
+        policy = await _found(self.back.policy(scope))
         if policy is None:
             raise Problem(404, "no_policy_yet", f"scope {scope!r} has no policy yet: its first one follows its first request")
         return Response(encode(policy), media_type=JSON)
@@ -148,7 +140,7 @@ class Api:
     async def explanation(self, request_id: str, scope: Annotated[Identifier, Query(description="The scope of the request.")]) -> Response:
         """Why a request took its track, and what would have changed that."""
         self._pay()
-        return _json(asdict(await self._found(lambda optimizer: optimizer.explain(scope, request_id))))
+        return _json(asdict(await _found(self.back.explain(scope, request_id))))
 
     async def outputs(
         self,
@@ -173,26 +165,18 @@ class Api:
         return _json({"status": "ok"})
 
     async def ready(self) -> Response:
-        """Whether the journal is open and events are taken."""
-        if not self.desk.is_open:
-            raise Problem(503, "not_ready", "events are not taken now: the server starts or stops", {"retry-after": "1"})
+        """Whether events are taken."""
+        await self.back.ready()
         return _json({"status": "ready"})
 
     async def metrics(self) -> Response:
         """Counters and gauges in the Prometheus text format."""
-        if self.desk.is_open:
-            self.meter.bounds = await self.desk.ask(lambda optimizer: optimizer.bounds(MOST_SCOPES))
+        self.meter.bounds = await self.back.bounds()
         return Response(self.meter.exposition(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
     def _pay(self) -> None:
         if wait := self._bucket.take(1.0):
             raise too_fast(wait)
-
-    async def _found(self, question: Any) -> Any:
-        try:
-            return await self.desk.ask(question)
-        except LookupError as error:
-            raise Problem(404, "not_found", str(error.args[0] if error.args else error)) from None
 
 
 class _EventSource(Response):
@@ -230,6 +214,13 @@ class _EventSource(Response):
             await send({"type": "http.response.body", "body": body, "more_body": is_more})
 
 
+async def _found(answer: Awaitable[Found]) -> Found:
+    try:
+        return await answer
+    except LookupError as error:
+        raise Problem(404, "not_found", str(error.args[0] if error.args else error)) from None
+
+
 async def _gone(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
@@ -247,7 +238,7 @@ def create_app(api: Api) -> FastAPI:
     app.add_api_route("/openapi.json", lambda: _json(app.openapi()), methods=["GET"], include_in_schema=False)
     add_page(app)
     finish(app)
-    for kind in (Problem, HTTPException, RequestValidationError, Exception):
+    for kind in (Problem, Away, HTTPException, RequestValidationError, Exception):
         app.add_exception_handler(kind, _explained)
     return app
 
@@ -287,6 +278,8 @@ async def _explained(request: Request, error: Exception) -> Response:
     elif isinstance(error, RequestValidationError):
         said = "; ".join(f"{'.'.join(str(part) for part in problem['loc'][1:])}: {problem['msg']}" for problem in error.errors()[:5])
         error = Problem(422, "invalid_field", said)
+    elif isinstance(error, Away):
+        error = Problem(503, "not_ready", str(error), {"retry-after": str(AWAY_AFTER_S)})
     elif not isinstance(error, Problem):
         log.error("%s %s failed", request.method, request.url.path[:200], exc_info=error)
         error = Problem(503, "failed", f"{type(error).__name__}: see the server's log, and try again", {"retry-after": "1"})

@@ -62,9 +62,8 @@ class Meter:
         """Show, whenever asked, how many events wait, how many subscribers there are and how many were cut off, and whether events are taken."""
         self.registry.register(_Figures(figures))
 
-    def heard(self, last: int, outputs: Sequence[tuple[Event, bytes]]) -> None:
-        """Count what one transaction caused."""
-        del last
+    def heard(self, outputs: Sequence[tuple[Event, bytes]]) -> None:
+        """Count what was emitted."""
         for kind, count in Counts(str(getattr(event, "type", "")) for event, _ in outputs).items():
             self._outputs.labels(kind).inc(count)
 

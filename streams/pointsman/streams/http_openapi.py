@@ -15,12 +15,13 @@ from .http_bodies import CLOUD_BATCH, CLOUD_EVENT
 
 _REF = "#/components/schemas/{model}"
 _SAID = {
+    400: "A compressed body that cannot be unpacked.",
     401: "No token, or a wrong one.",
     404: "Not known here.",
     408: "The body did not come in time.",
     409: "No track is known in this scope: configure tracks, or report a request first.",
     413: "The body is too large, or has too many events.",
-    415: "A media type that is not known here.",
+    415: "A media type or a content encoding that is not known here.",
     422: "A field is missing or has a wrong value.",
     429: "Too fast, or too many: try again after `Retry-After` seconds.",
     503: "Not now: try again after `Retry-After` seconds.",
@@ -48,7 +49,7 @@ class Place:
 
 def describe(taken: type[BaseModel], ask: type[BaseModel]) -> list[Place]:
     """Every route."""
-    events = _fields("Record events", (401, 408, 413, 415, 429, 503), _content(_ref(taken.__name__)), body=_events())
+    events = _fields("Record events", (400, 401, 408, 413, 415, 429, 503), _content(_ref(taken.__name__)), body=_events())
     events["responses"][422] = {"description": "Nothing in the body is valid: the reasons of the dead letters.", **_content(_ref(taken.__name__))}
     asked = _content(_ref(ask.__name__))
     stream = _fields("Follow the outputs", (401, 422, 429, 503), {"content": {"text/event-stream": {"schema": _SERVER_SENT}}})
@@ -63,7 +64,7 @@ def describe(taken: type[BaseModel], ask: type[BaseModel]) -> list[Place]:
             "/v1/recommendations",
             "POST",
             "recommendations",
-            _fields("Ask for a track", (401, 408, 409, 413, 422, 429, 503), _content(_ref("Recommended")), body=asked["content"]),
+            _fields("Ask for a track", (400, 401, 408, 409, 413, 415, 422, 429, 503), _content(_ref("Recommended")), body=asked["content"]),
         ),
         Place("/v1/status", "GET", "status", _fields("What is known", (401, 404, 422, 429, 503), anything)),
         Place("/v1/series", "GET", "series", _fields("What was, for charts", (401, 404, 422, 429, 503), anything)),

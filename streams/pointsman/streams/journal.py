@@ -6,6 +6,8 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import IO, Literal
 
+from .emitted import EmittedLog
+
 APPLICATION_ID = 0x504D414E  # "PMAN"
 FORMAT = 2
 SnapshotTable = Literal["snapshots", "shadows"]
@@ -30,6 +32,7 @@ class Journal:
     def __init__(self, connection: sqlite3.Connection, lock: IO[bytes] | None = None) -> None:
         self._connection = connection
         self._lock = lock
+        self.emitted = EmittedLog(connection)
 
     @classmethod
     def open(cls, path: str) -> "Journal":
@@ -75,14 +78,6 @@ class Journal:
     def append(self, rows: list[tuple[int, str, bytes]]) -> None:
         """Add events (position, scope, line); the first position is the one after the end."""
         self._connection.executemany("INSERT INTO journal (position, scope, line) VALUES (?, ?, ?)", rows)
-
-    def add_outputs(self, rows: list[tuple[int, str, bytes]]) -> None:
-        """Add outputs (position of the cause, id, line); one whose id is there already is left as it is."""
-        self._connection.executemany("INSERT OR IGNORE INTO outputs (position, id, line) VALUES (?, ?, ?)", rows)
-
-    def add_dead_letters(self, lines: list[bytes]) -> None:
-        """Keep what was refused."""
-        self._connection.executemany("INSERT INTO dead_letters (line) VALUES (?)", [(line,) for line in lines])
 
     def dead_letters(self) -> Iterator[bytes]:
         """What was refused, in order."""

@@ -1,4 +1,4 @@
-"""`pointsman serve`: the embedded optimizer behind HTTP, from the first socket to an orderly end."""
+"""`pointsman serve`: an embedded optimizer, or a deployment on Kafka, behind HTTP, from the first socket to an orderly end."""
 
 import asyncio
 import ipaddress
@@ -7,21 +7,25 @@ import secrets
 import signal
 import socket
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pointsman.schemas.settings import ServeSettings, Settings
+from pointsman.schemas.settings import OtelSettings, ServeSettings, Settings
 
 from .embedded import Optimizer
 from .play import Play
 from .replay import stored_config
 
+if TYPE_CHECKING:
+    from .backend import Backend
+
 BACKLOG = 2048
 GRACE_S = 5
 TOKEN_BYTES = 24
+Started = Callable[[Any], object]
 
 
 class ServeError(ValueError):
@@ -45,30 +49,57 @@ class Token:
 def run(
     database: Path, settings: Settings, *, has_config: bool, host: str | None, port: int | None, say: Callable[[str], object], play: Play | None = None
 ) -> None:
-    """Serve until SIGTERM or SIGINT; `say` is told the address, and the token where it was made. `play` goes on beside it. Raises `ServeError`."""
+    """Serve an embedded optimizer until SIGTERM or SIGINT; `say` is told the address, and the token where it was made. `play` goes on beside it.
+
+    Raises `ServeError`.
+    """
+    with _begun(settings, host, port) as (serving, token, listening):
+        if play is not None and database.is_file():
+            raise ServeError(f"{database}: is there already; a demo needs a database of its own: give another path, or none")
+        own = None if has_config else stored_config(str(database)) if database.is_file() else None
+        clock = play.clock if play is not None else time.time
+        with Optimizer.open(str(database), own or settings.optimization(), clock=clock, capacity=settings.capacity) as optimizer:
+            said = play.announced() if play is not None else None
+            _run(serve(optimizer, serving, token.text, listening, otel=settings.otel, play=play), token, listening, say, said)
+
+
+def run_kafka(settings: Settings, *, host: str | None, port: int | None, say: Callable[[str], object]) -> None:
+    """The same in front of a deployment on Kafka."""
+    from .backend_kafka import Deployment
+
+    async def work(serving: ServeSettings, token: Token, listening: socket.socket) -> None:
+        back = await Deployment(settings.kafka, settings.optimization(), serving).open()
+        await serve_backend(back, serving, token.text, listening, otel=settings.otel)
+
+    with _begun(settings, host, port) as (serving, token, listening):
+        _run(work(serving, token, listening), token, listening, say)
+
+
+@contextmanager
+def _begun(settings: Settings, host: str | None, port: int | None) -> Iterator[tuple[ServeSettings, Token, socket.socket]]:
+    """What a run needs first; it ends in order on SIGTERM also before the server minds it."""
     chosen = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
     serving, token = settings.serve.model_copy(update=chosen), Token.of(settings)
     if token.is_made and not is_loopback(serving.host):
         raise ServeError(f"{serving.host} is not loopback: set POINTSMAN_TOKEN, or token in the settings, to listen there")
     _known()
-    if play is not None and database.is_file():
-        raise ServeError(f"{database}: is there already; a demo needs a database of its own: give another path, or none")
-    own = None if has_config else stored_config(str(database)) if database.is_file() else None
     with suppress(KeyboardInterrupt), listen(serving.host, serving.port) as listening:
-        previous = signal.signal(signal.SIGTERM, signal.default_int_handler)  # until the server minds it: an early SIGTERM ends in order, too
+        previous = signal.signal(signal.SIGTERM, signal.default_int_handler)  # until the server minds it
         try:
-            clock = play.clock if play is not None else time.time
-            with Optimizer.open(str(database), own or settings.optimization(), clock=clock, capacity=settings.capacity) as optimizer:
-                say(f"Pointsman on {address(listening)}")
-                if play is not None:
-                    say(play.announced())
-                if token.is_made:
-                    say(f"token, made for this run: {token.text}")
-                    say(f"the page: {address(listening)}/#token={token.text}")
-                with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-                    runner.run(serve(optimizer, serving, token.text, listening, play=play))
+            yield serving, token, listening
         finally:
             signal.signal(signal.SIGTERM, previous)
+
+
+def _run(work: Coroutine[Any, Any, None], token: Token, listening: socket.socket, say: Callable[[str], object], more: str | None = None) -> None:
+    for line in (f"Pointsman on {address(listening)}", more):
+        if line is not None:
+            say(line)
+    if token.is_made:
+        say(f"token, made for this run: {token.text}")
+        say(f"the page: {address(listening)}/#token={token.text}")
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        runner.run(work)
 
 
 async def serve(
@@ -77,31 +108,43 @@ async def serve(
     token: str,
     listening: socket.socket,
     *,
-    started: Callable[[Any], object] | None = None,
+    otel: OtelSettings | None = None,
+    started: Started | None = None,
     play: Play | None = None,
 ) -> None:
-    """Serve on a socket until the server is told to stop; `started` is handed the server, whose `should_exit` tells it so. `play` goes on meanwhile."""
+    """Serve an embedded optimizer on a socket until the server is told to stop; `play` goes on meanwhile."""
+    from .backend_embedded import Embedded
+
+    back = Embedded(optimizer, settings)
+    beside = play.run(back.desk) if play is not None else None
+    await serve_backend(back, settings, token, listening, otel=otel, started=started, beside=beside)
+
+
+async def serve_backend(
+    back: "Backend",
+    settings: ServeSettings,
+    token: str,
+    listening: socket.socket,
+    *,
+    otel: OtelSettings | None = None,
+    started: Started | None = None,
+    beside: Coroutine[Any, Any, None] | None = None,
+) -> None:
+    """The same with any back end, which is closed at the end; `started` is handed the server, whose `should_exit` tells it to stop."""
     import uvicorn
-    from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
     from .http_api import Api, create_app, guarded
-
-    class Protocol(HttpToolsProtocol):
-        """Hands on the transport, so that a reader who has stopped reading can be let go at once."""
-
-        def on_message_begin(self) -> None:
-            super().on_message_begin()
-            self.scope["pointsman.transport"] = self.transport  # type: ignore[typeddict-unknown-key]
+    from .http_protocol import protocol
 
     class Server(uvicorn.Server):
         async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-            api.stream.end()
+            back.stream.end()
             await super().shutdown(sockets)
 
-    api = Api(optimizer, settings)
+    api = Api(back, settings, otel)
     config = uvicorn.Config(
         guarded(create_app(api), api, token),
-        http=Protocol,
+        http=protocol(settings.head_s),
         ws="none",
         lifespan="off",
         log_config=None,
@@ -116,14 +159,14 @@ async def serve(
     if started is not None:
         started(server)
     previous = _end_on_signals(server)
-    playing = asyncio.create_task(play.run(api.desk)) if play is not None else None
+    playing = asyncio.create_task(beside) if beside is not None else None
     try:
         await server.serve(sockets=[listening])
     finally:
         if playing is not None:
             playing.cancel()
             await asyncio.wait([playing])
-        await api.desk.close()
+        await back.close()
         for name, handler in previous:
             signal.signal(name, handler)
 
@@ -195,4 +238,4 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return uvloop.new_event_loop
 
 
-__all__ = ["ServeError", "Token", "address", "is_loopback", "listen", "run", "serve"]
+__all__ = ["ServeError", "Token", "address", "is_loopback", "listen", "run", "run_kafka", "serve", "serve_backend"]

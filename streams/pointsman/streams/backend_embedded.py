@@ -1,0 +1,82 @@
+"""The API on an embedded optimizer: a desk, its board, and its stream."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pointsman.schemas import Event, PolicyPublished, Reason
+from pointsman.schemas.settings import ServeSettings
+from pointsman.sinks.board import Board
+
+from .backend import Away
+from .boards import RECALLED, statuses
+from .database_history import DatabaseHistory, heard
+from .desk import Desk
+from .embedded import Bounds, Optimizer, Recommended
+from .emitted import Emitted
+from .event_stream import EventStream
+from .explain import Explanation
+from .http_bodies import Posted
+from .http_metrics import MOST_SCOPES, REMEMBERED, Meter
+from .ring import Ring
+
+
+class Embedded:
+    """See `Backend`; made on the loop that serves."""
+
+    def __init__(self, optimizer: Optimizer, settings: ServeSettings) -> None:
+        self.desk = Desk(optimizer, most_waiting=settings.max_waiting)
+        self._board = Board()
+        self._ring = Ring(optimizer.emitted(lambda log: log.end()).total, int(settings.kept_mb * 1e6))
+        self.stream = EventStream(self._ring, DatabaseHistory(self.desk), most=settings.max_subscribers, heartbeat_s=settings.heartbeat_s)
+        self.meter = Meter()
+        self.meter.watch(lambda: (self.desk.waiting, self.stream.subscribers, self.stream.cut_off, self.desk.is_open))
+        optimizer.follow(self._heard)
+        optimizer.witness(self._board.hear, RECALLED)
+        optimizer.witness(self.meter.gauges.add, REMEMBERED)
+        optimizer.witness(self.meter.traffic.add)
+
+    def _heard(self, end: Emitted, outputs: Sequence[tuple[Event, bytes]]) -> None:
+        heard(self._ring, end, outputs)
+        self.meter.heard(outputs)
+
+    async def record(self, posted: Sequence[Posted]) -> list[Reason | None]:
+        """See `Backend.record`; on disk when this returns."""
+        return await self.desk.record(posted)
+
+    async def recommend(self, fields: Mapping[str, Any]) -> Recommended:
+        """See `Backend.recommend`."""
+        return await self.desk.ask(lambda optimizer: optimizer.recommend(**fields))
+
+    async def status(self, scope: str | None) -> tuple[dict[str, Any], int]:
+        """See `Backend.status`."""
+        return await self.desk.ask(lambda optimizer: statuses(optimizer, self._board, scope))
+
+    async def series(self, scope: str) -> dict[str, Any]:
+        """See `Backend.series`."""
+        return await self.desk.ask(lambda _: self._board.series(scope))
+
+    async def policy(self, scope: str) -> PolicyPublished | None:
+        """See `Backend.policy`."""
+        return await self.desk.ask(lambda optimizer: optimizer.policy(scope))
+
+    async def explain(self, scope: str, request_id: str) -> Explanation:
+        """See `Backend.explain`."""
+        return await self.desk.ask(lambda optimizer: optimizer.explain(scope, request_id))
+
+    async def bounds(self) -> Mapping[str, Bounds]:
+        """See `Backend.bounds`."""
+        if not self.desk.is_open:
+            return self.meter.bounds
+        return await self.desk.ask(lambda optimizer: optimizer.bounds(MOST_SCOPES))
+
+    async def ready(self) -> None:
+        """See `Backend.ready`."""
+        if not self.desk.is_open:
+            raise Away("events are not taken now: the server starts or stops")
+
+    async def close(self) -> None:
+        """See `Backend.close`."""
+        await self.desk.close()
+
+
+__all__ = ["Embedded"]
