@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 
 from pointsman.schemas import OptimizationConfig, Track
-from pointsman.schemas.settings import ServeSettings
+from pointsman.schemas.settings import OtelSettings, ServeSettings
 from pointsman.streams import Optimizer
 from pointsman.streams.serve import address, listen, serve
 
@@ -20,7 +20,9 @@ TOKEN = "a token for tests"
 
 
 @contextmanager
-def serving(database: Path | str = ":memory:", config: OptimizationConfig = CONFIG, **settings: Any) -> Iterator[httpx.Client]:
+def serving(
+    database: Path | str = ":memory:", config: OptimizationConfig = CONFIG, otel: OtelSettings | None = None, **settings: Any
+) -> Iterator[httpx.Client]:
     """A running server, as a client that has its token; it is stopped in order at the end."""
     listening = listen("127.0.0.1", 0)
     servers: list[Any] = []
@@ -32,7 +34,7 @@ def serving(database: Path | str = ":memory:", config: OptimizationConfig = CONF
 
     with listening, Optimizer.open(str(database), config) as optimizer:
         place = address(listening)
-        work = serve(optimizer, ServeSettings(**settings), TOKEN, listening, started=started)
+        work = serve(optimizer, ServeSettings(**settings), TOKEN, listening, otel=otel, started=started)
         thread = threading.Thread(target=lambda: asyncio.run(work), daemon=True)
         thread.start()
         is_started.wait(20)

@@ -11,6 +11,7 @@ from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSetti
 from pydantic_settings import SettingsError as SourceError
 
 from .config import Capacity, OptimizationConfig
+from .envelope import Identifier
 
 DEFAULT_FILE = Path("pointsman.toml")
 
@@ -61,6 +62,24 @@ class ServeSettings(BaseModel):
     heartbeat_s: Annotated[float, Field(gt=0, le=3600)] = 15.0
     stall_s: Annotated[float, Field(gt=0, le=3600)] = 30.0
     body_s: Annotated[float, Field(gt=0, le=3600)] = 30.0
+
+
+class OtelTrack(BaseModel):
+    """Spans whose model, provider and server match every pattern given here (`*` and `?` stand for anything) belong to this track."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    track: Identifier
+    model: Identifier | None = None
+    provider: Identifier | None = None
+    server_address: Identifier | None = None
+
+
+class OtelSettings(BaseModel):
+    """How spans find their track: the first rule that matches, else their model's name, or provider and model."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    tracks: Annotated[tuple[OtelTrack, ...], Field(max_length=256)] = ()
+    name: Literal["model", "provider/model"] = "model"
 
 
 def security(settings: KafkaSettings) -> dict[str, Any]:
@@ -114,6 +133,7 @@ class Settings(BaseSettings, OptimizationConfig):  # pyright: ignore[reportIncom
     )
     kafka: KafkaSettings = KafkaSettings()
     serve: ServeSettings = ServeSettings()
+    otel: OtelSettings = OtelSettings()
     token: SecretStr | None = None
     capacity: Annotated[tuple[Capacity, ...], Field(max_length=16)] = ()
 
@@ -236,4 +256,4 @@ def _hint(keys: Sequence[str | int]) -> str:
     return f"did you mean {close[0]}?" if close else "remove it or correct its spelling"
 
 
-__all__ = ["KafkaSettings", "ServeSettings", "Settings", "SettingsError", "load", "security"]
+__all__ = ["KafkaSettings", "OtelSettings", "OtelTrack", "ServeSettings", "Settings", "SettingsError", "load", "security"]

@@ -16,7 +16,7 @@ from starlette.responses import Response
 
 from pointsman.schemas import OUTPUTS, Reason, Sketch, encode, explain
 from pointsman.schemas.envelope import Attributes, Count, Identifier, ShortText
-from pointsman.schemas.settings import ServeSettings
+from pointsman.schemas.settings import OtelSettings, ServeSettings
 
 from .desk import Desk, Overloaded
 from .embedded import Optimizer, Recommended
@@ -25,6 +25,8 @@ from .http_bodies import NoSuchMediaType, split
 from .http_guard import App, Bucket, Guard, Problem, Receive, Scope, Send, read_body, too_fast
 from .http_metrics import Meter, Metered
 from .http_openapi import VERSION, describe, finish
+from .http_otlp import Traces
+from .http_otlp import place as traces_place
 
 JSON = "application/json"
 MOST_REJECTIONS = 1_000
@@ -65,7 +67,7 @@ class Taken(BaseModel):
 class Api:
     """The endpoints, on one desk, one stream and one meter; made on the loop that serves them."""
 
-    def __init__(self, optimizer: Optimizer, settings: ServeSettings) -> None:
+    def __init__(self, optimizer: Optimizer, settings: ServeSettings, otel: OtelSettings | None = None) -> None:
         self._settings = settings
         self.desk = Desk(optimizer, most_waiting=settings.max_waiting)
         last, _ = optimizer.last_output()
@@ -74,6 +76,7 @@ class Api:
         self.meter = Meter()
         self.meter.watch(lambda: (self.desk.waiting, self.stream.subscribers, self.stream.cut_off))
         self._bucket = Bucket(settings.events_per_s, settings.burst)
+        self._traces = Traces(self.desk, self._bucket, self.meter.registry, settings, otel or OtelSettings())
         optimizer.follow(self.stream.heard)
         optimizer.follow(self.meter.heard)
 
@@ -99,6 +102,10 @@ class Api:
             return Response(b'{"accepted":%d,"rejected":0,"rejections":[]}' % len(reasons), media_type=JSON)
         taken = Taken(accepted=len(reasons) - len(refused), rejected=len(refused), rejections=refused[:MOST_REJECTIONS])
         return Response(taken.model_dump_json(), 200 if taken.accepted else 422, media_type=JSON)
+
+    async def traces(self, request: Request) -> Response:
+        """Record what GenAI spans tell, sent by OTLP; docs/otel.md."""
+        return await self._traces.answer(request)
 
     async def recommendations(self, request: Request) -> Response:
         """The track for one request, by the policy in force: nothing is recorded."""
@@ -225,7 +232,7 @@ def _json(value: Mapping[str, Any]) -> Response:
 def create_app(api: Api) -> FastAPI:
     """The API as an application; it is served behind `guarded`."""
     app = FastAPI(title="Pointsman", version=VERSION, docs_url=None, redoc_url=None, openapi_url=None)
-    for place in describe(Taken, Ask):
+    for place in (*describe(Taken, Ask), traces_place()):
         app.add_api_route(place.path, getattr(api, place.method), methods=[place.verb], **place.fields)
     app.add_api_route("/openapi.json", lambda: _json(app.openapi()), methods=["GET"], include_in_schema=False)
     finish(app)
@@ -236,7 +243,7 @@ def create_app(api: Api) -> FastAPI:
 
 def guarded(app: FastAPI, api: Api, token: str) -> App:
     """The application as it is served: counted, and for whoever has the token."""
-    return Metered(Guard(_Direct(app, {"/v1/events": api.events, "/v1/recommendations": api.recommendations}), token), api.meter)
+    return Metered(Guard(_Direct(app, {"/v1/events": api.events, "/v1/recommendations": api.recommendations, "/v1/traces": api.traces}), token), api.meter)
 
 
 class _Direct:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pointsman.schemas.settings import ServeSettings, Settings
+from pointsman.schemas.settings import OtelSettings, ServeSettings, Settings
 
 from .embedded import Optimizer
 from .replay import stored_config
@@ -56,12 +56,20 @@ def run(database: Path, settings: Settings, *, has_config: bool, host: str | Non
                 if token.is_made:
                     say(f"token, made for this run: {token.text}")
                 with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-                    runner.run(serve(optimizer, serving, token.text, listening))
+                    runner.run(serve(optimizer, serving, token.text, listening, otel=settings.otel))
         finally:
             signal.signal(signal.SIGTERM, previous)
 
 
-async def serve(optimizer: Optimizer, settings: ServeSettings, token: str, listening: socket.socket, *, started: Callable[[Any], object] | None = None) -> None:
+async def serve(
+    optimizer: Optimizer,
+    settings: ServeSettings,
+    token: str,
+    listening: socket.socket,
+    *,
+    otel: OtelSettings | None = None,
+    started: Callable[[Any], object] | None = None,
+) -> None:
     """Serve on a socket until the server is told to stop; `started` is handed the server, whose `should_exit` tells it so."""
     import uvicorn
     from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -80,7 +88,7 @@ async def serve(optimizer: Optimizer, settings: ServeSettings, token: str, liste
             api.stream.end()
             await super().shutdown(sockets)
 
-    api = Api(optimizer, settings)
+    api = Api(optimizer, settings, otel)
     config = uvicorn.Config(
         guarded(create_app(api), api, token),
         http=Protocol,
