@@ -6,7 +6,6 @@ from collections import Counter
 from typing import Any
 
 from fastapi import Request
-from prometheus_client import CollectorRegistry
 from prometheus_client import Counter as Metric
 from starlette.responses import Response
 
@@ -17,6 +16,7 @@ from .desk import Desk, Overloaded
 from .http_bodies import Posted
 from .http_guard import Bucket, Problem, read_body, too_fast
 from .http_gzip import expanded
+from .http_metrics import Meter
 from .http_openapi import Place
 from .otel import Adapted, Adapter
 from .otlp import OtlpError, Spans
@@ -29,11 +29,11 @@ _CODES = {408: _DEADLINE, 413: _EXHAUSTED, 429: _EXHAUSTED, 503: _UNAVAILABLE}
 class Traces:
     """Takes spans through the same desk and limits as `/v1/events`."""
 
-    def __init__(self, desk: Desk, bucket: Bucket, registry: CollectorRegistry, settings: ServeSettings, otel: OtelSettings) -> None:
-        self._desk, self._bucket, self._settings = desk, bucket, settings
+    def __init__(self, desk: Desk, bucket: Bucket, meter: Meter, settings: ServeSettings, otel: OtelSettings) -> None:
+        self._desk, self._bucket, self._meter, self._settings = desk, bucket, meter, settings
         self._adapter = Adapter(otel)
         self._turn = asyncio.Lock()  # the adapter remembers requests: one thread at a time
-        self._spans = Metric("pointsman_otel_spans", "Spans received, by what became of them.", ("outcome",), registry=registry)
+        self._spans = Metric("pointsman_otel_spans", "Spans received, by what became of them.", ("outcome",), registry=meter.registry)
 
     async def answer(self, request: Request) -> Response:
         """Record what the spans of a body tell."""
@@ -55,6 +55,7 @@ class Traces:
             reasons = await self._desk.record([Posted(told.value) for told in made.events])
         except Overloaded:
             raise too_fast(1.0) from None
+        self._meter.recorded(reasons)
         places = {told.place: reason for told, reason in zip(made.events, reasons, strict=True) if reason is not None}
         self._count(made, len(places))
         return _success(made.refused, list(places.values()), kind)

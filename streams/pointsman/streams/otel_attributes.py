@@ -51,15 +51,8 @@ _OPENINFERENCE: Table = {
     "ttft_s": (),
     "cost_usd": ("llm.cost.total",),
 }
-VERSIONS: dict[str, Table] = {
-    "1.43": _1_43,
-    "1.37": _1_37,
-    "1.34": _1_34,
-    "1.27": _1_27,
-    "1.25": _1_25,
-    OPENLLMETRY: _OPENLLMETRY,
-    OPENINFERENCE: _OPENINFERENCE,
-}
+_CONVENTIONS: dict[str, Table] = {"1.43": _1_43, "1.37": _1_37, "1.34": _1_34, "1.27": _1_27, "1.25": _1_25}
+VERSIONS: dict[str, Table] = {**_CONVENTIONS, OPENLLMETRY: _OPENLLMETRY, OPENINFERENCE: _OPENINFERENCE}
 NEWEST, DEFAULT = "1.43", "1.27"
 _SINCE = tuple((tuple(int(part) for part in version.split(".")), version) for version in _CONVENTIONS)
 _MARKS = (
