@@ -70,6 +70,11 @@ class Adapter:
         self._settings = settings or OtelSettings()
         self._known: OrderedDict[str, Known] = OrderedDict()
 
+    @property
+    def remembered(self) -> int:
+        """How many requests' tracks are known."""
+        return len(self._known)
+
     def adapt(self, given: Spans) -> Adapted:
         """The events of the spans of one request to export."""
         made = Adapted(refused=Counter(given.flaws))
@@ -139,7 +144,8 @@ class Adapter:
                 fields["track"] = track
             if (assessor := _name(attributes.get(ASSESSOR))) is not None:
                 fields["assessor"] = assessor
-            _tell(made, place, "quality.assessed/1", f"{span.identity}/assessed/{number}", at_ns, fields)
+            after_ns = max(at_ns, span.end_ns) if request_id == span.identity else at_ns  # a judgement needs its request to be done
+            _tell(made, place, "quality.assessed/1", f"{span.identity}/assessed/{number}", after_ns, fields)
 
     def _judged(self, span: Span) -> str:
         if _no_request(span) is None:

@@ -1,0 +1,178 @@
+"""OTLP over HTTP: the real SDK with its real exporter against a running server, and what the server answers."""
+
+import gzip
+import json
+import re
+import threading
+import zlib
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from google.rpc.status_pb2 import Status
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from opentelemetry.exporter.otlp.proto.http import Compression
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExportResult
+from opentelemetry.trace import SpanKind
+from serving import CONFIG, TOKEN, serving
+from spans import CHAT, as_json, both, export, many, span
+
+from pointsman.schemas import OptimizationConfig
+from pointsman.schemas.settings import OtelSettings, OtelTrack
+
+OPEN = OptimizationConfig()
+PROTOBUF, JSON = {"content-type": "application/x-protobuf"}, {"content-type": "application/json"}
+
+
+def completed(client: httpx.Client, scope: str = "chat") -> int:
+    """How many requests of a scope are done."""
+    state = client.get("/v1/status").json().get(scope, {"tracks": {}})
+    return sum(track["completed"] for track in state["tracks"].values())
+
+
+@pytest.mark.parametrize("compression", [Compression.NoCompression, Compression.Gzip, Compression.Deflate])
+def test_the_sdks_exporter_reports_every_request(compression: Compression) -> None:
+    with serving(config=OPEN) as client:
+        exporter = OTLPSpanExporter(f"{client.base_url}/v1/traces", headers={"authorization": f"Bearer {TOKEN}"}, compression=compression)
+        provider = TracerProvider(resource=Resource.create({"service.name": "chat"}), shutdown_on_exit=False)
+        provider.add_span_processor(BatchSpanProcessor(exporter, max_export_batch_size=64))
+        tracer = provider.get_tracer("gateway")
+        for _ in range(200):
+            with tracer.start_as_current_span("chat gpt-4o", kind=SpanKind.CLIENT, attributes=CHAT), tracer.start_as_current_span("inner"):
+                pass
+        provider.shutdown()
+        assert completed(client) == 200
+        assert 'pointsman_otel_spans_total{outcome="not_genai"} 200.0' in client.get("/metrics").text
+
+
+def test_the_token_comes_from_the_exporters_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    with serving(config=OPEN) as client:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", str(client.base_url))
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", f"authorization=Bearer%20{TOKEN.replace(' ', '%20')}")
+        assert OTLPSpanExporter().export([]) is SpanExportResult.SUCCESS
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Bearer%20wrong")
+        assert OTLPSpanExporter().export([]) is SpanExportResult.FAILURE
+
+
+def test_both_encodings_are_answered_in_kind_and_a_span_sent_again_changes_nothing() -> None:
+    protobuf, plain = both(export(*many(10)))
+    with serving(config=OPEN) as client:
+        first = client.post("/v1/traces", content=protobuf, headers=PROTOBUF)
+        second = client.post("/v1/traces", content=plain, headers=JSON | {"content-type": "application/json; charset=utf-8"})
+        assert (first.status_code, first.content, first.headers["content-type"]) == (200, b"", "application/x-protobuf")
+        assert (second.status_code, second.json(), second.headers["content-type"]) == (200, {}, "application/json")
+        assert completed(client) == 10 and client.get("/v1/status").json()["chat"]["duplicates"] == 20
+
+
+def test_what_could_not_be_recorded_is_a_partial_success() -> None:
+    request = export(span(), span({**CHAT, "pointsman.track": "local"}), span({"gen_ai.operation.name": "execute_tool"}))
+    request.resource_spans[0].scope_spans[0].spans[1].span_id = b"short"
+    with serving() as client:  # has the tracks `local` and `api`: the first span's is unknown, the second has no id
+        answer = client.post("/v1/traces", content=request.SerializeToString(), headers=PROTOBUF)
+        partial = ExportTraceServiceResponse.FromString(answer.content).partial_success
+        plain = client.post("/v1/traces", content=as_json(export(span())), headers=JSON).json()
+        assert completed(client) == 0
+    assert (answer.status_code, partial.rejected_spans) == (200, 2)
+    assert partial.error_message.startswith("1 bad_id; unknown_track: track 'gpt-4o' is not configured")
+    assert plain["partialSuccess"]["rejectedSpans"] == "1"
+
+
+def test_the_settings_name_tracks() -> None:
+    with serving(config=CONFIG, otel=OtelSettings(tracks=(OtelTrack(track="api", provider="openai"),))) as client:
+        client.post("/v1/traces", content=both(export(span()))[0], headers=PROTOBUF).raise_for_status()
+        assert client.get("/v1/status").json()["chat"]["tracks"]["api"]["completed"] == 1
+
+
+@pytest.mark.parametrize("kind", [PROTOBUF, JSON])
+def test_what_is_no_otlp_is_told_as_a_status(kind: dict[str, str]) -> None:
+    with serving(config=OPEN) as client:
+        answer = client.post("/v1/traces", content=b"\xff{", headers=kind)
+    assert answer.status_code == 400 and answer.headers["content-type"] == kind["content-type"]
+    status = Status.FromString(answer.content) if kind is PROTOBUF else Status(**answer.json())
+    assert status.code == 3 and "ExportTraceServiceRequest" in status.message
+
+
+@pytest.mark.parametrize(
+    ("headers", "body", "status"),
+    [
+        (PROTOBUF | {"content-encoding": "gzip"}, b"not gzip", 400),
+        (PROTOBUF | {"content-encoding": "gzip"}, gzip.compress(b"\x00" * 5_000)[:-12], 400),
+        (PROTOBUF | {"content-encoding": "br"}, b"", 415),
+        ({"content-type": "text/plain"}, b"", 415),
+        (PROTOBUF | {"content-encoding": "gzip"}, gzip.compress(b"\x00" * 50_000_000), 413),
+        (PROTOBUF | {"content-encoding": "deflate"}, zlib.compress(b"\x00" * 50_000_000), 413),
+        (PROTOBUF, b"\x00" * 300_000, 413),
+    ],
+)
+def test_a_body_that_is_not_what_it_says_is_refused(headers: dict[str, str], body: bytes, status: int) -> None:
+    with serving(config=OPEN, max_body_bytes=200_000) as client:
+        assert client.post("/v1/traces", content=body, headers=headers).status_code == status
+
+
+def test_too_many_at_once_are_told_when_to_try_again() -> None:
+    body = both(export(*many(20)))[0]
+    with serving(config=OPEN, events_per_s=1.0, burst=50.0) as client:
+        answers = [client.post("/v1/traces", content=body, headers=PROTOBUF) for _ in range(2)]
+        large = client.post("/v1/traces", content=both(export(*many(20)))[0], headers=PROTOBUF)
+    assert [answer.status_code for answer in answers] == [200, 429] and int(answers[1].headers["retry-after"]) >= 25
+    assert Status.FromString(large.content).code == 8
+    with serving(config=OPEN, max_batch=30) as client:
+        assert client.post("/v1/traces", content=body, headers=PROTOBUF).status_code == 413
+
+
+def test_no_token_no_spans() -> None:
+    with serving(config=OPEN) as client:
+        assert client.post("/v1/traces", content=b"", headers=PROTOBUF | {"authorization": "Bearer wrong"}).status_code == 401
+
+
+def test_any_bytes_are_answered_and_never_by_a_server_error() -> None:
+    encodings = st.sampled_from(["", "gzip", "deflate", "identity", "zstd"])
+    kinds = st.sampled_from(["application/json", "application/x-protobuf", "text/html", ""])
+    valid = both(export(span()))
+    bodies = st.binary(max_size=300) | st.sampled_from([*valid, *(gzip.compress(one) for one in valid)])
+
+    with serving(config=OPEN) as client:
+
+        @settings(max_examples=150, deadline=None, database=None, derandomize=True)
+        @given(body=bodies, encoding=encodings, kind=kinds)
+        def fuzz(body: bytes, encoding: str, kind: str) -> None:
+            answer = client.post("/v1/traces", content=body, headers={"content-type": kind, "content-encoding": encoding})
+            assert answer.status_code in (200, 400, 413, 415)
+
+        fuzz()
+
+
+def test_exports_from_many_threads_are_all_recorded() -> None:
+    bodies = [both(export(*many(20), first=1 + 1000 * number))[0] for number in range(8)]
+    with serving(config=OPEN) as client:
+        threads = [threading.Thread(target=lambda body=body: client.post("/v1/traces", content=body, headers=PROTOBUF)) for body in bodies]  # type: ignore[misc]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert completed(client) == 160
+
+
+def test_the_example_of_the_documentation() -> None:
+    text = (Path(__file__).parent.parent / "docs" / "otel.md").read_text()
+    (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    assert len(code.splitlines()) <= 16
+    with serving(config=OPEN) as client:
+        names: dict[str, Any] = {"URL": str(client.base_url).rstrip("/"), "TOKEN": TOKEN}
+        exec(compile(code, "docs/otel.md", "exec"), names)
+        assert completed(client, "assistant") == 1
+
+
+def test_the_documentation_has_every_name_that_is_read() -> None:
+    from pointsman.streams.otel_attributes import INPUT, READ_EVENTS, VERSIONS
+
+    text = (Path(__file__).parent.parent / "docs" / "otel.md").read_text()
+    names = {name for table in VERSIONS.values() for of in table.values() for name in of} | set(READ_EVENTS) | set(INPUT) - {"content"}
+    assert [name for name in sorted(names) if f"`{name}`" not in text] == []
+    assert json.loads(re.findall(r"^name = (\".*?\")", text, re.MULTILINE)[0]) == OtelSettings().name
