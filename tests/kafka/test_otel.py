@@ -111,6 +111,17 @@ class Source:
         place = found.get(TopicPartition(self.topic, 0))
         return place.offset if place is not None else 0
 
+    def commit(self, offset: int) -> None:
+        """Set the group back, as if it had died before it committed more."""
+        asyncio.run(self._commit(offset))
+
+    async def _commit(self, offset: int) -> None:
+        consumer: Any = AIOKafkaConsumer(bootstrap_servers=self.bootstrap, group_id=self.group, enable_auto_commit=False)
+        await consumer.start()
+        consumer.assign([TopicPartition(self.topic, 0)])
+        await consumer.commit({TopicPartition(self.topic, 0): offset})
+        await consumer.stop()
+
     def await_committed(self, offset: int) -> None:
         """Wait until the group has committed so far."""
         end, pause = time.monotonic() + DEADLINE_S, threading.Event()
@@ -169,6 +180,19 @@ def test_sigterm_and_kill_at_any_moment_lose_nothing_and_count_nothing_twice(boo
     assert len({decode(line).event_id for line in lines}) == 61 * 20 * 2
     once = list({decode(line).event_id: line for line in reversed(lines)}.values())[::-1]
     assert folded(lines) == folded(once) and folded(lines)["tracks"]["gpt-4o"]["completed"] == 61 * 20
+
+
+def test_what_was_published_and_not_committed_comes_again_and_changes_nothing(bootstrap: str, tmp_path: Path) -> None:
+    source = Source(bootstrap, "otel-again", tmp_path)
+    source.send(exports(30, 20))
+    with source.reader() as reader:
+        source.await_committed(30)
+        reader.send_signal(signal.SIGTERM)
+        reader.wait(30)
+    source.commit(10)
+    with source.reader():
+        lines = source.written("events", 1200 + 800)
+    assert len(lines) == 2000 and folded(lines) == folded(lines[:1200])
 
 
 def test_two_readers_share_the_partitions(bootstrap: str, tmp_path: Path) -> None:
