@@ -14,8 +14,8 @@ from pointsman.schemas.settings import OtelSettings, ServeSettings
 
 from .desk import Desk, Overloaded
 from .http_bodies import Posted
-from .http_guard import Bucket, Problem, read_body, too_fast
-from .http_gzip import expanded
+from .http_guard import Bucket, Problem, too_fast
+from .http_gzip import read_unpacked
 from .http_metrics import Meter
 from .http_openapi import Place
 from .otel import Adapted, Adapter
@@ -39,8 +39,7 @@ class Traces:
         """Record what the spans of a body tell."""
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         try:
-            body = await read_body(request.scope, request.receive, self._settings.max_body_bytes, self._settings.body_s)
-            return await self._taken(expanded(body, request.headers.get("content-encoding", ""), self._settings.max_body_bytes), kind)
+            return await self._taken(await read_unpacked(request, self._settings.max_body_bytes, self._settings.body_s), kind)
         except Problem as problem:
             return _failed(problem, kind)
 
