@@ -34,6 +34,7 @@ from .otlp import CLIENT, INTERNAL, Span, Spans
 NO_SERVICE = "unknown_service"
 REMEMBERED = 16_384
 CALLERS = frozenset({0, INTERNAL, CLIENT})
+_JSON = json.JSONEncoder(separators=(",", ":"))
 _SCORES = {"pass": 1.0, "passed": 1.0, "fail": 0.0, "failed": 0.0}
 
 
@@ -246,7 +247,7 @@ def _counts(version: str, span: Span, *fields: Field) -> dict[Field, int]:
 def _tell(made: Adapted, place: int, kind: str, event_id: str, at_ns: int, fields: dict[str, Any]) -> None:
     at = round(at_ns / 1e9, 6)
     event = {"type": kind, "event_id": event_id, "occurred_at": at, **{name: value for name, value in fields.items() if value is not None}}
-    made.events.append(Told(at, json.dumps(event, separators=(",", ":")).encode(), place))
+    made.events.append(Told(at, _JSON.encode(event).encode(), place))
 
 
 __all__ = ["Adapted", "Adapter", "Told"]
