@@ -66,7 +66,7 @@ def export(*spans: dict[str, Any], resource: Mapping[str, Any] | None = None, sc
     for number, one in enumerate(spans):
         start = one.get("start", START_NS + number * 1000 * MS)
         around = set_span_in_context(begun[one["parent"]]) if "parent" in one else None
-        links = [Link(begun[place].get_span_context()) for place in one.get("links", ())]
+        links = [Link(to if isinstance(to, SpanContext) else begun[to].get_span_context()) for to in one.get("links", ())]
         made = tracer.start_span(one.get("name", "chat"), around, one.get("kind", SpanKind.CLIENT), one["attributes"], links, start_time=start)
         for name, after_ms, attributes in one.get("events", ()):
             made.add_event(name, attributes, timestamp=start + after_ms * MS)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from opentelemetry.trace import SpanKind
-from spans import CHAT, MS, START_NS, as_json, both, export, span
+from spans import CHAT, MS, START_NS, as_json, both, export, remote, span
 
 from pointsman.models.sketch import sketch
 from pointsman.schemas import AnyInput, EventRejected, OptimizationConfig, QualityAssessed, RequestCompleted, RequestStarted
@@ -213,7 +213,7 @@ def test_an_exceptions_type_names_the_failure_and_its_message_does_not() -> None
 
 def test_the_first_tokens_event_gives_the_ttft_where_no_attribute_does() -> None:
     attributes = {name: value for name, value in CHAT.items() if "first" not in name}
-    chunks = [("llm.content.completion.chunk", after, {}) for after in (120, 240)]
+    chunks: list[Any] = [("llm.content.completion.chunk", after, {}) for after in (120, 240)]
     assert request(span(attributes, events=chunks))[1].ttft_ms == 120.0
     assert request(span(attributes, events=[("first_token", 900, {})]))[1].ttft_ms is None
 
@@ -262,8 +262,13 @@ def test_an_evaluation_of_a_request_in_an_earlier_export_finds_its_track() -> No
 
 
 def test_an_evaluation_of_an_unknown_request_is_a_dead_letter() -> None:
-    (letter,) = of(span(evaluation(), kind=SpanKind.INTERNAL))
+    (letter,) = of(span(evaluation(), kind=SpanKind.INTERNAL, links=(remote(7, 7),)))
     assert isinstance(letter, EventRejected) and letter.reason.code == "missing_field" and "track" in letter.reason.message
+
+
+def test_an_evaluation_that_names_no_request_is_counted() -> None:
+    counts: Counter[str] = Counter()
+    assert of(span(evaluation(), kind=SpanKind.INTERNAL), counts=counts) == [] and counts["judges_no_request"] == 1
 
 
 def test_pass_and_fail_are_scores_and_other_labels_are_counted() -> None:
@@ -340,6 +345,19 @@ def test_a_span_that_cannot_be_read_is_a_dead_letter_with_its_place_and_without_
     (letter,) = told(body)
     assert (letter.reason.code, letter.place, letter.payload, letter.payload_bytes) == ("unreadable_spans", "spans", "", len(body))
     assert f"1 {code}" in letter.reason.message
+
+
+def test_an_attribute_that_is_no_finite_number_is_none() -> None:
+    huge = [{"key": "gen_ai.request.model", "value": {"stringValue": "m"}}, {"key": "gen_ai.system", "value": {"stringValue": "s"}}]
+    huge += [{"key": "gen_ai.usage.cost", "value": {"doubleValue": 10**400}}]
+    _, completed = told(changed(attributes=huge))
+    assert completed.cost_usd is None
+
+
+def test_ids_that_are_none_are_not_kept() -> None:
+    marks = [{"key": "gen_ai.evaluation.score.value", "value": {"doubleValue": 0.5}}]
+    body = changed(kind=1, attributes=marks, links=[{"traceId": "secret", "spanId": "secret"}], parentSpanId="secret")
+    assert told(body) == []
 
 
 def test_names_of_enums_and_upper_case_ids_are_understood() -> None:

@@ -1,8 +1,10 @@
 """OTLP over HTTP: the real SDK with its real exporter against a running server, and what the server answers."""
 
 import gzip
+import json
 import re
 import threading
+import time
 import zlib
 from pathlib import Path
 from typing import Any
@@ -13,18 +15,24 @@ import yaml
 from google.rpc.status_pb2 import Status
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from opentelemetry._logs import LogRecord
+from opentelemetry.context import get_current
 from opentelemetry.exporter.otlp.proto.http import Compression
+from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
+from opentelemetry.sdk._logs import LoggerProvider
+from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExportResult
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor, SpanExportResult
 from opentelemetry.trace import SpanKind
 from serving import CONFIG, TOKEN, serving
 from spans import CHAT, as_json, both, export, many, span
 
-from pointsman.schemas import OptimizationConfig
+from pointsman.schemas import OptimizationConfig, QualityAssessed, decode
 from pointsman.schemas.settings import OtelSettings, OtelTrack, load
+from pointsman.streams.record import record_database
 
 OPEN = OptimizationConfig()
 PROTOBUF, JSON = {"content-type": "application/x-protobuf"}, {"content-type": "application/json"}
@@ -151,12 +159,59 @@ def test_any_bytes_are_answered_and_never_by_a_server_error() -> None:
 def test_exports_from_many_threads_are_all_recorded() -> None:
     bodies = [both(export(*many(20), first=1 + 1000 * number))[0] for number in range(8)]
     with serving(config=OPEN) as client:
-        threads = [threading.Thread(target=lambda body=body: client.post("/v1/traces", content=body, headers=PROTOBUF)) for body in bodies]  # type: ignore[misc]
+        threads = [threading.Thread(target=lambda body=body: client.post("/v1/traces", content=body, headers=PROTOBUF)) for body in bodies]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
         assert completed(client) == 160
+
+
+def evaluated(client: httpx.Client, event: str = "gen_ai.evaluation.result") -> None:
+    """One request by the SDK, and a log record within its span, each by its exporter."""
+    place, headers = str(client.base_url).rstrip("/"), {"authorization": f"Bearer {TOKEN}"}
+    provider = TracerProvider(resource=Resource.create({"service.name": "chat"}), shutdown_on_exit=False)
+    provider.add_span_processor(SimpleSpanProcessor(OTLPSpanExporter(f"{place}/v1/traces", headers=headers)))
+    logs = LoggerProvider(resource=Resource.create({"service.name": "judge"}), shutdown_on_exit=False)
+    logs.add_log_record_processor(BatchLogRecordProcessor(OTLPLogExporter(f"{place}/v1/logs", headers=headers)))
+    with provider.get_tracer("gateway").start_as_current_span("chat", kind=SpanKind.CLIENT, attributes=CHAT):
+        context = get_current()
+    marks: dict[str, Any] = {"gen_ai.evaluation.name": "relevance", "gen_ai.evaluation.score.value": 0.25, "gen_ai.evaluation.explanation": "canaryzebra"}
+    logs.get_logger("judge").emit(LogRecord(event_name=event, context=context, timestamp=time.time_ns(), body="canaryzebra", attributes=marks))
+    logs.shutdown()
+    provider.shutdown()
+
+
+def test_an_evaluation_that_is_a_log_record_judges_the_request_of_its_context(tmp_path: Path) -> None:
+    with serving(tmp_path / "pointsman.db", OPEN) as client:
+        evaluated(client)
+        assert client.get("/v1/status").json()["chat"]["events"] == 3
+        evaluated(client, event="gen_ai.choice")
+        assert client.get("/v1/status").json()["chat"]["events"] == 5
+        assert 'pointsman_otel_spans_total{outcome="other_record"} 1.0' in client.get("/metrics").text
+    recording = tmp_path / "recording.jsonl"
+    record_database(tmp_path / "pointsman.db", recording)
+    (judged,) = [event for line in recording.read_bytes().splitlines() if isinstance(event := decode(line), QualityAssessed)]
+    assert (judged.scope, judged.track, judged.score, judged.assessor) == ("chat", "gpt-4o", 0.25, "relevance")
+    assert b"canaryzebra" not in b"".join(path.read_bytes() for path in tmp_path.iterdir())
+
+
+def record(**fields: Any) -> bytes:
+    """One log record of an evaluation as OTLP/JSON."""
+    marks = [{"key": "gen_ai.evaluation.score.value", "value": {"doubleValue": 0.5}}, {"key": "pointsman.track", "value": {"stringValue": "local"}}]
+    one = {"eventName": "gen_ai.evaluation.result", "traceId": "ab" * 16, "spanId": "cd" * 8, "timeUnixNano": str(time.time_ns()), "attributes": marks}
+    return json.dumps({"resourceLogs": [{"scopeLogs": [{"logRecords": [{**one, **fields}]}]}]}).encode()
+
+
+def test_log_records_are_answered_as_spans_are_and_a_record_sent_again_changes_nothing() -> None:
+    body = record()
+    with serving() as client:
+        answers = [client.post("/v1/logs", content=one, headers=JSON) for one in (body, body, record(spanId="x"), b"{", record(attributes=1))]
+        protobuf = client.post("/v1/logs", content=b"\xff", headers=PROTOBUF)
+        assert client.get("/v1/status").json()["unknown_service"]["duplicates"] == 1
+    assert [answer.status_code for answer in answers] == [200, 200, 200, 400, 200] and protobuf.status_code == 400
+    assert [answer.json() for answer in answers[:2]] == [{}, {}]
+    assert answers[2].json() == {"partialSuccess": {"rejectedLogRecords": "1", "errorMessage": "1 bad_id"}}
 
 
 def test_the_example_of_the_documentation() -> None:

@@ -19,6 +19,7 @@ CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance,
 OPERATIONS = [
     ("POST", "/v1/events"),
     ("POST", "/v1/traces"),
+    ("POST", "/v1/logs"),
     ("POST", "/v1/recommendations"),
     ("GET", "/v1/status"),
     ("GET", "/v1/policy"),

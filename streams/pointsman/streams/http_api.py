@@ -25,8 +25,8 @@ from .http_bodies import NoSuchMediaType, split
 from .http_guard import App, Bucket, Guard, Problem, Receive, Scope, Send, read_body, too_fast
 from .http_metrics import Meter, Metered
 from .http_openapi import VERSION, describe, finish
-from .http_otlp import Traces
-from .http_otlp import place as traces_place
+from .http_otlp import LOGS, TRACES, Otlp
+from .http_otlp import place as otlp_place
 
 JSON = "application/json"
 MOST_REJECTIONS = 1_000
@@ -76,7 +76,7 @@ class Api:
         self.meter = Meter()
         self.meter.watch(lambda: (self.desk.waiting, self.stream.subscribers, self.stream.cut_off))
         self._bucket = Bucket(settings.events_per_s, settings.burst)
-        self._traces = Traces(self.desk, self._bucket, self.meter, settings, otel or OtelSettings())
+        self._otlp = Otlp(self.desk, self._bucket, self.meter, settings, otel or OtelSettings())
         optimizer.follow(self.stream.heard)
         optimizer.follow(self.meter.heard)
 
@@ -105,7 +105,11 @@ class Api:
 
     async def traces(self, request: Request) -> Response:
         """Record what GenAI spans tell, sent by OTLP; docs/otel.md."""
-        return await self._traces.answer(request)
+        return await self._otlp.answer(request, TRACES)
+
+    async def logs(self, request: Request) -> Response:
+        """Record the evaluations among log records, sent by OTLP; docs/otel.md."""
+        return await self._otlp.answer(request, LOGS)
 
     async def recommendations(self, request: Request) -> Response:
         """The track for one request, by the policy in force: nothing is recorded."""
@@ -232,7 +236,7 @@ def _json(value: Mapping[str, Any]) -> Response:
 def create_app(api: Api) -> FastAPI:
     """The API as an application; it is served behind `guarded`."""
     app = FastAPI(title="Pointsman", version=VERSION, docs_url=None, redoc_url=None, openapi_url=None)
-    for place in (*describe(Taken, Ask), traces_place()):
+    for place in (*describe(Taken, Ask), otlp_place(TRACES), otlp_place(LOGS)):
         app.add_api_route(place.path, getattr(api, place.method), methods=[place.verb], **place.fields)
     app.add_api_route("/openapi.json", lambda: _json(app.openapi()), methods=["GET"], include_in_schema=False)
     finish(app)

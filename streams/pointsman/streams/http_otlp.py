@@ -1,9 +1,13 @@
-"""`POST /v1/traces`: OTLP over HTTP, JSON and protobuf. Answers and errors are OTLP's: a partial success, or a `Status`, in the encoding that was sent."""
+"""`POST /v1/traces` and `/v1/logs`: OTLP over HTTP, JSON and protobuf.
+
+Answers and errors are OTLP's: a partial success, or a `Status`, in the encoding that was sent.
+"""
 
 import asyncio
 import json
 from collections import Counter
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 from fastapi import Request
 from prometheus_client import Counter as Metric
@@ -20,14 +24,32 @@ from .http_metrics import Meter
 from .http_openapi import Place
 from .otel import Adapted, Adapter
 from .otlp import OtlpError, Spans
+from .otlp_json import decode_json, decode_logs_json
+from .otlp_protobuf import decode_logs_protobuf, decode_protobuf
 
 JSON, PROTOBUF = "application/json", "application/x-protobuf"
-_INVALID, _NOT_FOUND, _EXHAUSTED, _UNAVAILABLE, _DEADLINE = 3, 5, 8, 14, 4  # google.rpc.Code
+_INVALID, _DEADLINE, _EXHAUSTED, _UNAVAILABLE = 3, 4, 8, 14  # google.rpc.Code
 _CODES = {408: _DEADLINE, 413: _EXHAUSTED, 429: _EXHAUSTED, 503: _UNAVAILABLE}
 
 
-class Traces:
-    """Takes spans through the same desk and limits as `/v1/events`."""
+class Signal(NamedTuple):
+    """One kind of telemetry: how it is decoded, and what its answer calls that which was rejected."""
+
+    path: str
+    summary: str
+    method: str
+    json: Callable[[bytes], Spans]
+    protobuf: Callable[[bytes], Spans]
+    levels: str
+    rejected: str
+
+
+TRACES = Signal("/v1/traces", "Record GenAI spans (OTLP)", "traces", decode_json, decode_protobuf, "resourceSpans", "rejectedSpans")
+LOGS = Signal("/v1/logs", "Record evaluations (OTLP log records)", "logs", decode_logs_json, decode_logs_protobuf, "resourceLogs", "rejectedLogRecords")
+
+
+class Otlp:
+    """Takes spans and log records through the same desk and limits as `/v1/events`."""
 
     def __init__(self, desk: Desk, bucket: Bucket, meter: Meter, settings: ServeSettings, otel: OtelSettings) -> None:
         self._desk, self._bucket, self._meter, self._settings = desk, bucket, meter, settings
@@ -35,17 +57,17 @@ class Traces:
         self._turn = asyncio.Lock()  # the adapter remembers requests: one thread at a time
         self._spans = Metric("pointsman_otel_spans", "Spans received, by what became of them.", ("outcome",), registry=meter.registry)
 
-    async def answer(self, request: Request) -> Response:
-        """Record what the spans of a body tell."""
+    async def answer(self, request: Request, signal: Signal) -> Response:
+        """Record what the spans or log records of a body tell."""
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         try:
-            return await self._taken(await read_unpacked(request, self._settings.max_body_bytes, self._settings.body_s), kind)
+            return await self._taken(await read_unpacked(request, self._settings.max_body_bytes, self._settings.body_s), kind, signal)
         except Problem as problem:
             return _failed(problem, kind)
 
-    async def _taken(self, body: bytes, kind: str) -> Response:
+    async def _taken(self, body: bytes, kind: str, signal: Signal) -> Response:
         async with self._turn:
-            made = await asyncio.to_thread(self._adapted, body, kind)
+            made = await asyncio.to_thread(self._adapted, body, kind, signal)
         if len(made.events) > self._settings.max_batch:
             raise Problem(413, "too_large", f"a body becomes at most {self._settings.max_batch} events, two a span: lower send_batch_max_size")
         if wait := self._bucket.take(max(len(made.events), 1)):
@@ -57,11 +79,11 @@ class Traces:
         self._meter.recorded(reasons)
         places = {told.place: reason for told, reason in zip(made.events, reasons, strict=True) if reason is not None}
         self._count(made, len(places))
-        return _success(made.refused, list(places.values()), kind)
+        return _success(made.refused, list(places.values()), kind, signal)
 
-    def _adapted(self, body: bytes, kind: str) -> Adapted:
+    def _adapted(self, body: bytes, kind: str, signal: Signal) -> Adapted:
         try:
-            return self._adapter.adapt(_decoded(body, kind))
+            return self._adapter.adapt(_decoded(body, kind, signal))
         except OtlpError as error:
             raise Problem(400, "malformed_otlp", str(error)) from None
 
@@ -73,30 +95,26 @@ class Traces:
             self._spans.labels(outcome).inc(count)
 
 
-def _decoded(body: bytes, kind: str) -> Spans:
+def _decoded(body: bytes, kind: str, signal: Signal) -> Spans:
     if kind == JSON:
-        from .otlp_json import decode_json
-
-        return decode_json(body)
+        return signal.json(body)
     if kind != PROTOBUF:
         raise Problem(415, "unknown_media_type", f"content-type {kind[:100]!r}: send {PROTOBUF} or {JSON}")
     try:
-        from .otlp_protobuf import decode_protobuf
-
-        return decode_protobuf(body)
+        return signal.protobuf(body)
     except ModuleNotFoundError:
         raise Problem(415, "no_protobuf", f"protobuf is not installed here: pip install 'pointsman[otel]', or send {JSON}") from None
 
 
-def _success(flaws: Counter[str], reasons: list[Reason], kind: str) -> Response:
-    """`ExportTraceServiceResponse`: empty where every span was taken or is of no concern."""
+def _success(flaws: Counter[str], reasons: list[Reason], kind: str, signal: Signal) -> Response:
+    """`ExportTraceServiceResponse`, or that of logs, whose fields have the same numbers: empty where all was taken or is of no concern."""
     rejected = flaws.total() + len(reasons)
     said = [f"{count} {code}" for code, count in sorted(flaws.items())] + [f"{reason.code}: {reason.message}" for reason in reasons[:5]]
     message = "; ".join(said)[:2000]
     if kind == PROTOBUF:
         inner = b"\x08" + _varint(rejected) + _field(2, message.encode("utf-8", "replace"))
         return Response(_field(1, inner) if rejected else b"", media_type=PROTOBUF)
-    found = {"partialSuccess": {"rejectedSpans": str(rejected), "errorMessage": message}} if rejected else {}
+    found = {"partialSuccess": {signal.rejected: str(rejected), "errorMessage": message}} if rejected else {}
     return Response(json.dumps(found), media_type=JSON)
 
 
@@ -120,10 +138,10 @@ def _varint(value: int) -> bytes:
     return found + bytes([value])
 
 
-def place() -> Place:
-    """The route, for the OpenAPI document."""
+def place(signal: Signal) -> Place:
+    """The route of a signal, for the OpenAPI document."""
     status = {"type": "object", "required": ["code", "message"], "properties": {"code": {"type": "integer"}, "message": {"type": "string"}}}
-    partial = {"type": "object", "properties": {"rejectedSpans": {"type": "string"}, "errorMessage": {"type": "string"}}}
+    partial = {"type": "object", "properties": {signal.rejected: {"type": "string"}, "errorMessage": {"type": "string"}}}
     reason = {"schema": {"$ref": "#/components/schemas/Reason"}}
     said = {
         400: "No OTLP, or not compressed as it says.",
@@ -140,13 +158,13 @@ def place() -> Place:
     responses |= {code: {"description": text, "content": _both(status)} for code, text in said.items()}
     for code in (429, 503):
         responses[code]["headers"] = {"Retry-After": {"schema": {"type": "string"}}}
-    body = _both({"type": "object", "properties": {"resourceSpans": {"type": "array", "items": {"type": "object"}}}})
-    fields = {"summary": "Record GenAI spans (OTLP)", "responses": responses, "openapi_extra": {"requestBody": {"required": True, "content": body}}}
-    return Place("/v1/traces", "POST", "traces", fields | {"response_model": None})
+    body = _both({"type": "object", "properties": {signal.levels: {"type": "array", "items": {"type": "object"}}}})
+    fields = {"summary": signal.summary, "responses": responses, "openapi_extra": {"requestBody": {"required": True, "content": body}}}
+    return Place(signal.path, "POST", signal.method, fields | {"response_model": None})
 
 
 def _both(schema: dict[str, Any]) -> dict[str, Any]:
     return {JSON: {"schema": schema}, PROTOBUF: {"schema": {"type": "string", "format": "binary"}}}
 
 
-__all__ = ["Traces", "place"]
+__all__ = ["LOGS", "TRACES", "Otlp", "place"]

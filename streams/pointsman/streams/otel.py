@@ -78,7 +78,7 @@ class Adapter:
 
     def adapt(self, given: Spans) -> Adapted:
         """The events of the spans of one request to export."""
-        made = Adapted(refused=Counter(given.flaws))
+        made = Adapted(refused=Counter(given.flaws), skipped=Counter(given.skipped))
         judged: list[tuple[int, Span]] = []
         for place, span in enumerate(given.spans):
             is_judged = _is_judged(span)
@@ -132,6 +132,9 @@ class Adapter:
         if SCORE in span.attributes or LABEL in span.attributes:
             moments.append((len(span.moments), span.end_ns, span.attributes))
         request_id = self._judged(span)
+        if request_id is None:
+            made.skipped["judges_no_request"] += 1
+            return
         known = self._known.get(request_id)
         for number, at_ns, attributes in moments:
             score = _score(attributes)
@@ -148,12 +151,13 @@ class Adapter:
             after_ns = max(at_ns, span.end_ns) if request_id == span.identity else at_ns  # a judgement needs its request to be done
             _tell(made, place, "quality.assessed/1", f"{span.identity}/assessed/{number}", after_ns, fields)
 
-    def _judged(self, span: Span) -> str:
+    def _judged(self, span: Span) -> str | None:
         if _no_request(span) is None:
             return span.identity
-        if span.links:
-            return "-".join(span.links[0])
-        return f"{span.trace_id}-{span.parent_id}"
+        link = next((link for link in span.links if all(link)), None)
+        if link is not None:
+            return "-".join(link)
+        return f"{span.trace_id}-{span.parent_id}" if span.parent_id else None
 
 
 def _start(version: str, span: Span, tokens: dict[Field, int], model: str | None, provider: str | None) -> dict[str, Any]:

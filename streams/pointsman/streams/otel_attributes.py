@@ -95,6 +95,7 @@ ERROR_TYPE, EXCEPTION, EXCEPTION_TYPE = "error.type", "exception", "exception.ty
 STATUS_CODES = ("http.response.status_code", "http.status_code")
 SERVER, PORT = "server.address", "server.port"
 EVALUATION, SCORE, LABEL, ASSESSOR = "gen_ai.evaluation.result", "gen_ai.evaluation.score.value", "gen_ai.evaluation.score.label", "gen_ai.evaluation.name"
+EVENT_NAME = "event.name"
 FIRST_TOKEN = frozenset({"first_token", "gen_ai.first_token", "gen_ai.content.chunk", "llm.content.completion.chunk", "First Token Stream Event"})
 MESSAGES = frozenset({"gen_ai.content.prompt", "gen_ai.user.message", "gen_ai.client.inference.operation.details"})
 
@@ -106,6 +107,7 @@ _READ = frozenset(
     | {*DECISION, *INPUT[:3]}
 )
 _READ_OF_EVENTS = frozenset({EXCEPTION_TYPE, TRACK, SCORE, LABEL, ASSESSOR, *INPUT})
+_READ_OF_RECORDS = frozenset({EVENT_NAME, TRACK, SCOPE, SCORE, LABEL, ASSESSOR})
 READ_EVENTS = FIRST_TOKEN | MESSAGES | {EXCEPTION, EVALUATION}
 
 
@@ -117,6 +119,11 @@ def is_read(name: str) -> bool:
 def is_read_of_event(name: str) -> bool:
     """Whether an attribute of a span event is looked at."""
     return name in _READ_OF_EVENTS
+
+
+def is_read_of_record(name: str) -> bool:
+    """Whether an attribute of a log record is looked at."""
+    return name in _READ_OF_RECORDS
 
 
 def recognised(schema_url: str, attributes: Iterable[str]) -> str:
@@ -153,4 +160,4 @@ def provider_of(value: Any) -> str | None:
     return _PROVIDERS.get(value.lower(), value.lower())
 
 
-__all__ = ["DEFAULT", "NAMES", "NEWEST", "VERSIONS", "Field", "found", "is_read", "is_read_of_event", "provider_of", "recognised"]
+__all__ = ["DEFAULT", "NAMES", "NEWEST", "VERSIONS", "Field", "found", "is_read", "is_read_of_event", "is_read_of_record", "provider_of", "recognised"]

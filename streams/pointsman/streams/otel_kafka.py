@@ -10,6 +10,7 @@ import signal
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
+from importlib import import_module
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -105,6 +106,7 @@ async def _until_stopped(reader: SpanReader) -> None:
 
 def run(kafka: KafkaSettings, otel: OtelSettings, topic: str, group: str) -> Counter[str]:
     """Read until SIGTERM or an interrupt; what became of the spans."""
+    import_module("opentelemetry.proto.collector.trace.v1.trace_service_pb2")  # missing, it is said now and not with the first record
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("pointsman").setLevel(logging.INFO)
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)

@@ -6,9 +6,10 @@ Specification: OTLP 1.x, `ExportTraceServiceRequest`. In JSON names are camelCas
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from typing import Any, NamedTuple
 
-from .otel_attributes import FIRST_TOKEN, READ_EVENTS
+from .otel_attributes import ASSESSOR, EVALUATION, EVENT_NAME, FIRST_TOKEN, LABEL, READ_EVENTS, SCORE
 
 INTERNAL, CLIENT = 1, 3
 ERROR = 2
@@ -25,6 +26,10 @@ class OtlpError(ValueError):
 
 class Flaw(ValueError):
     """One span that cannot be read; the message is a code."""
+
+
+class Skipped(ValueError):
+    """One record that is of no concern; the message is a code."""
 
 
 class Moment(NamedTuple):
@@ -53,7 +58,7 @@ class Span:
     schema_url: str
 
     def __post_init__(self) -> None:
-        if not (_is_id(self.trace_id, 32) and _is_id(self.span_id, 16)):
+        if not (is_id(self.trace_id, 32) and is_id(self.span_id, 16)):
             raise Flaw("bad_id")
         if self.start_ns <= 0 or self.end_ns < self.start_ns:
             raise Flaw("bad_time")
@@ -66,10 +71,11 @@ class Span:
 
 @dataclass(slots=True)
 class Spans:
-    """What one request to export has: spans in their order, and how many could not be read, by code."""
+    """What one request to export has: spans in their order, how many could not be read, and how many are of no concern, by code."""
 
     spans: list[Span] = field(default_factory=list)
     flaws: Counter[str] = field(default_factory=Counter)
+    skipped: Counter[str] = field(default_factory=Counter)
 
     def add(self, make: Callable[[Any, Attributes, str], Span], given: Any, resource: Attributes, schema_url: str) -> None:
         """Add a span, or count why it cannot be one."""
@@ -77,6 +83,22 @@ class Spans:
             self.spans.append(make(given, resource, schema_url))
         except Flaw as flaw:
             self.flaws[str(flaw)] += 1
+        except Skipped as skipped:
+            self.skipped[str(skipped)] += 1
+
+
+def judgement(trace_id: str, span_id: str, at_ns: int, attributes: Attributes, resource: Attributes, schema_url: str) -> Span:
+    """A log record that is the event of an evaluation, as a span without duration below the one that it judges; raises `Flaw` and `Skipped`.
+
+    Its id follows from what it says, so that a record that is sent again is the same.
+    """
+    if attributes.get(EVENT_NAME) != EVALUATION:
+        raise Skipped("other_record")
+    if not is_id(span_id, 16):
+        raise Flaw("bad_id")
+    said = repr([trace_id, span_id, at_ns, *(attributes.get(name) for name in (ASSESSOR, SCORE, LABEL))])
+    identity = blake2b(said.encode("utf-8", "replace"), digest_size=8).hexdigest()
+    return Span(trace_id, identity, span_id, INTERNAL, at_ns, at_ns, False, attributes, (), (), resource, schema_url)
 
 
 class Picked:
@@ -108,8 +130,26 @@ def decode(body: bytes) -> Spans:
     return decode_protobuf(body)
 
 
-def _is_id(text: str, length: int) -> bool:
+def is_id(text: str, length: int) -> bool:
+    """Whether this is the identifier of a trace (32 digits) or a span (16), and not all zeros."""
     return len(text) == length and _HEX.issuperset(text) and text.strip("0") != ""
 
 
-__all__ = ["CLIENT", "DEEPEST", "ERROR", "INTERNAL", "MOST_LINKS", "Attributes", "Flaw", "Moment", "OtlpError", "Picked", "Span", "Spans", "decode"]
+__all__ = [
+    "CLIENT",
+    "DEEPEST",
+    "ERROR",
+    "INTERNAL",
+    "MOST_LINKS",
+    "Attributes",
+    "Flaw",
+    "Moment",
+    "OtlpError",
+    "Picked",
+    "Skipped",
+    "Span",
+    "Spans",
+    "decode",
+    "is_id",
+    "judgement",
+]

@@ -1,30 +1,40 @@
 """OTLP/JSON to neutral spans. What is outside a span and wrong refuses the whole; a span that is wrong is counted alone."""
 
 import json
-import math
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from .otel_attributes import is_read, is_read_of_event
-from .otlp import DEEPEST, ERROR, MOST_LINKS, Attributes, Flaw, Moment, OtlpError, Picked, Span, Spans
+from .otel_attributes import EVENT_NAME, is_read, is_read_of_event, is_read_of_record
+from .otlp import DEEPEST, ERROR, MOST_LINKS, Attributes, Flaw, Moment, OtlpError, Picked, Span, Spans, is_id, judgement
 
+LARGEST = sys.float_info.max
 _KINDS = {f"SPAN_KIND_{name}": number for number, name in enumerate(("UNSPECIFIED", "INTERNAL", "SERVER", "CLIENT", "PRODUCER", "CONSUMER"))}
 _STATUSES = {"STATUS_CODE_UNSET": 0, "STATUS_CODE_OK": 1, "STATUS_CODE_ERROR": ERROR}
 
 
 def decode_json(body: bytes) -> Spans:
     """The spans of an `ExportTraceServiceRequest` as JSON; raises `OtlpError`."""
+    return _decoded(body, "ExportTraceServiceRequest", ("resourceSpans", "scopeSpans", "spans"), _span)
+
+
+def decode_logs_json(body: bytes) -> Spans:
+    """The evaluations among the log records of an `ExportLogsServiceRequest` as JSON; raises `OtlpError`."""
+    return _decoded(body, "ExportLogsServiceRequest", ("resourceLogs", "scopeLogs", "logRecords"), _record)
+
+
+def _decoded(body: bytes, message: str, levels: tuple[str, str, str], make: Callable[[Any, Attributes, str], Span]) -> Spans:
     try:
         document = json.loads(body)
     except (ValueError, RecursionError):
-        raise OtlpError("not JSON: send an ExportTraceServiceRequest as OTLP/JSON") from None
+        raise OtlpError(f"not JSON: send an {message} as OTLP/JSON") from None
     found = Spans()
-    for whole in _objects(_object(document, "the body"), "resourceSpans"):
+    for whole in _objects(_object(document, "the body"), levels[0]):
         resource = _resource(_object(whole.get("resource") or {}, "resource"))
-        for scoped in _objects(whole, "scopeSpans"):
+        for scoped in _objects(whole, levels[1]):
             url = _text(scoped.get("schemaUrl")) or _text(whole.get("schemaUrl"))
-            for span in _list(scoped, "spans"):
-                found.add(_span, span, resource, url)
+            for one in _list(scoped, levels[2]):
+                found.add(make, one, resource, url)
     return found
 
 
@@ -52,19 +62,35 @@ def _span(span: Any, resource: Attributes, schema_url: str) -> Span:
         raise Flaw("not_an_object")
     status = span.get("status")
     return Span(
-        _text(span.get("traceId")).lower(),
-        _text(span.get("spanId")).lower(),
-        _text(span.get("parentSpanId")).lower(),
+        _identity(span, "traceId", 32),
+        _identity(span, "spanId", 16),
+        _identity(span, "parentSpanId", 16),
         _enum(span.get("kind"), _KINDS),
         _integer(span.get("startTimeUnixNano")),
         _integer(span.get("endTimeUnixNano")),
         _enum(status.get("code"), _STATUSES) == ERROR if isinstance(status, dict) else False,
         _attributes(span.get("attributes"), is_read),
         _moments(_dicts(span.get("events"))),
-        tuple((_text(link.get("traceId")).lower(), _text(link.get("spanId")).lower()) for link in _dicts(span.get("links"))[:MOST_LINKS]),
+        tuple((_identity(link, "traceId", 32), _identity(link, "spanId", 16)) for link in _dicts(span.get("links"))[:MOST_LINKS]),
         resource,
         schema_url,
     )
+
+
+def _record(record: Any, resource: Attributes, schema_url: str) -> Span:
+    if not isinstance(record, dict):
+        raise Flaw("not_an_object")
+    attributes = _attributes(record.get("attributes"), is_read_of_record)
+    name = _text(record.get("eventName")) or attributes.get(EVENT_NAME)
+    at_ns = _integer(record.get("timeUnixNano")) or _integer(record.get("observedTimeUnixNano"))
+    identity = (_identity(record, "traceId", 32), _identity(record, "spanId", 16))
+    return judgement(*identity, at_ns, {**attributes, EVENT_NAME: name}, resource, schema_url)
+
+
+def _identity(whole: dict[str, Any], name: str, length: int) -> str:
+    """An id in lower case; anything else is empty, since it may be any text."""
+    text = _text(whole.get(name)).lower()
+    return text if is_id(text, length) else ""
 
 
 def _resource(resource: dict[str, Any]) -> Attributes:
@@ -105,7 +131,7 @@ def _value(value: Any, depth: int = 0) -> Any:
         if kind == "intValue":
             return _integer(content)
         if kind == "doubleValue" and isinstance(content, int | float):
-            return content if math.isfinite(content) else None
+            return float(content) if abs(content) <= LARGEST else None
         if kind == "arrayValue" and isinstance(content, dict):
             return [_value(element, depth + 1) for element in _dicts(content.get("values"))]
         if kind == "kvlistValue" and isinstance(content, dict):
@@ -134,4 +160,4 @@ def _enum(value: Any, names: Mapping[str, int]) -> int:
     return names.get(value, 0) if isinstance(value, str) else value if isinstance(value, int) else 0
 
 
-__all__ = ["decode_json"]
+__all__ = ["decode_json", "decode_logs_json"]

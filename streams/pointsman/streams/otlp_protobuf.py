@@ -4,8 +4,8 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from .otel_attributes import is_read, is_read_of_event
-from .otlp import DEEPEST, ERROR, MOST_LINKS, Attributes, Moment, OtlpError, Picked, Span, Spans
+from .otel_attributes import EVENT_NAME, is_read, is_read_of_event, is_read_of_record
+from .otlp import DEEPEST, ERROR, MOST_LINKS, Attributes, Moment, OtlpError, Picked, Span, Spans, judgement
 
 
 def decode_protobuf(body: bytes) -> Spans:
@@ -25,6 +25,31 @@ def decode_protobuf(body: bytes) -> Spans:
             for span in scoped.spans:
                 found.add(_span, span, resource, url)
     return found
+
+
+def decode_logs_protobuf(body: bytes) -> Spans:
+    """The evaluations among the log records of an `ExportLogsServiceRequest` as protobuf; raises as `decode_protobuf`."""
+    from google.protobuf.message import DecodeError
+    from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+
+    try:
+        request = ExportLogsServiceRequest.FromString(body)
+    except DecodeError:
+        raise OtlpError("not protobuf: send an ExportLogsServiceRequest") from None
+    found = Spans()
+    for whole in request.resource_logs:
+        resource = _pairs(whole.resource.attributes, is_read)
+        for scoped in whole.scope_logs:
+            for record in scoped.log_records:
+                found.add(_record, record, resource, scoped.schema_url or whole.schema_url)
+    return found
+
+
+def _record(record: Any, resource: Attributes, schema_url: str) -> Span:
+    attributes = _pairs(record.attributes, is_read_of_record)
+    named = {**attributes, EVENT_NAME: record.event_name or attributes.get(EVENT_NAME)}
+    at_ns = record.time_unix_nano or record.observed_time_unix_nano
+    return judgement(record.trace_id.hex(), record.span_id.hex(), at_ns, named, resource, schema_url)
 
 
 def _span(span: Any, resource: Attributes, schema_url: str) -> Span:
@@ -68,4 +93,4 @@ def _content(value: Any, depth: int = 0) -> Any:
     return None
 
 
-__all__ = ["decode_protobuf"]
+__all__ = ["decode_logs_protobuf", "decode_protobuf"]
