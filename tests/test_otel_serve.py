@@ -3,6 +3,7 @@
 import gzip
 import json
 import re
+import sys
 import threading
 import time
 import zlib
@@ -132,6 +133,15 @@ def test_too_many_at_once_are_told_when_to_try_again() -> None:
     assert Status.FromString(large.content).code == 8
     with serving(config=OPEN, max_batch=30) as client:
         assert client.post("/v1/traces", content=body, headers=PROTOBUF).status_code == 413
+
+
+def test_without_protobuf_json_is_taken_and_what_to_install_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    protobuf, plain = both(export(span()))
+    monkeypatch.setitem(sys.modules, "opentelemetry.proto.collector.trace.v1.trace_service_pb2", None)
+    with serving(config=OPEN) as client:
+        answer = client.post("/v1/traces", content=protobuf, headers=PROTOBUF)
+        assert answer.status_code == 415 and "pip install 'pointsman[otel]'" in Status.FromString(answer.content).message
+        assert client.post("/v1/traces", content=plain, headers=JSON).status_code == 200
 
 
 def test_no_token_no_spans() -> None:

@@ -203,3 +203,13 @@ def test_two_readers_share_the_partitions(bootstrap: str, tmp_path: Path) -> Non
             source.send([value], partition=number % 2)
         lines = source.written("events", 400)
     assert len({decode(line).event_id for line in lines}) == 400
+
+
+def test_a_worker_folds_what_was_read_as_a_replay_does(bootstrap: str, tmp_path: Path) -> None:
+    source = Source(bootstrap, "otel-worker", tmp_path)
+    source.send(exports(5, 20))
+    with source.deployment as deployment, source.reader():
+        lines = source.written("events", 200)
+        deployment.start("one")
+        expected = deployment.expected(decode(line) for line in lines)
+        assert deployment.outputs(sum(map(len, expected.values()))) == expected
