@@ -76,7 +76,7 @@ class Api:
         self.meter = Meter()
         self.meter.watch(lambda: (self.desk.waiting, self.stream.subscribers, self.stream.cut_off))
         self._bucket = Bucket(settings.events_per_s, settings.burst)
-        self._otlp = Otlp(self.desk, self._bucket, self.meter, settings, otel or OtelSettings())
+        self._otlp = Otlp(self.desk.record, self._bucket, self.meter, settings, otel or OtelSettings())
         optimizer.follow(self.stream.heard)
         optimizer.follow(self.meter.heard)
 

@@ -6,7 +6,7 @@ Answers and errors are OTLP's: a partial success, or a `Status`, in the encoding
 import asyncio
 import json
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, NamedTuple
 
 from fastapi import Request
@@ -16,7 +16,7 @@ from starlette.responses import Response
 from pointsman.schemas import Reason
 from pointsman.schemas.settings import OtelSettings, ServeSettings
 
-from .desk import Desk, Overloaded
+from .desk import Overloaded
 from .http_bodies import Posted
 from .http_guard import Bucket, Problem, too_fast
 from .http_gzip import read_unpacked
@@ -30,6 +30,7 @@ from .otlp_protobuf import decode_logs_protobuf, decode_protobuf
 JSON, PROTOBUF = "application/json", "application/x-protobuf"
 _INVALID, _DEADLINE, _EXHAUSTED, _UNAVAILABLE = 3, 4, 8, 14  # google.rpc.Code
 _CODES = {408: _DEADLINE, 413: _EXHAUSTED, 429: _EXHAUSTED, 503: _UNAVAILABLE}
+Record = Callable[[Sequence[Posted]], Awaitable[list[Reason | None]]]
 
 
 class Signal(NamedTuple):
@@ -49,10 +50,10 @@ LOGS = Signal("/v1/logs", "Record evaluations (OTLP log records)", "logs", decod
 
 
 class Otlp:
-    """Takes spans and log records through the same desk and limits as `/v1/events`."""
+    """Takes spans and log records the same way and within the same limits as `/v1/events`."""
 
-    def __init__(self, desk: Desk, bucket: Bucket, meter: Meter, settings: ServeSettings, otel: OtelSettings) -> None:
-        self._desk, self._bucket, self._meter, self._settings = desk, bucket, meter, settings
+    def __init__(self, record: Record, bucket: Bucket, meter: Meter, settings: ServeSettings, otel: OtelSettings) -> None:
+        self._record, self._bucket, self._meter, self._settings = record, bucket, meter, settings
         self._adapter = Adapter(otel)
         self._turn = asyncio.Lock()  # the adapter remembers requests: one thread at a time
         self._spans = Metric("pointsman_otel_spans", "Spans received, by what became of them.", ("outcome",), registry=meter.registry)
@@ -73,7 +74,7 @@ class Otlp:
         if wait := self._bucket.take(max(len(made.events), 1)):
             raise too_fast(wait)
         try:
-            reasons = await self._desk.record([Posted(told.value) for told in made.events])
+            reasons = await self._record([Posted(told.value) for told in made.events])
         except Overloaded:
             raise too_fast(1.0) from None
         self._meter.recorded(reasons)
