@@ -360,6 +360,11 @@ def test_ids_that_are_none_are_not_kept() -> None:
     assert told(body) == []
 
 
+def test_every_dead_letter_has_a_place_and_so_an_id_of_its_own() -> None:
+    letters = of(span({**CHAT, "pointsman.track": "t" * 300}))
+    assert [(letter.place, letter.event_id) for letter in letters] == [("spans#0", "rejected/spans#0"), ("spans#1", "rejected/spans#1")]
+
+
 def test_names_of_enums_and_upper_case_ids_are_understood() -> None:
     identity = json.loads(as_json(export(span())))["resourceSpans"][0]["scopeSpans"][0]["spans"][0]["traceId"]
     assert told(changed(kind="SPAN_KIND_CLIENT", traceId=identity.upper())) == told(changed())

@@ -21,7 +21,7 @@ def events_of(adapter: Adapter, value: bytes, place: str, counts: Counter[str]) 
     except OtlpError as error:
         counts["malformed_otlp"] += 1
         return [_withheld(place, value, "malformed_otlp", str(error))]
-    found = [accept(told.value, place=f"{place}#{told.place}") for told in made.events]
+    found = [accept(told.value, place=f"{place}#{number}") for number, told in enumerate(made.events)]
     counts.update({"requests": made.requests, "evaluations": made.evaluations, **made.skipped, **made.refused})
     counts["dead_letters"] += sum(isinstance(event, EventRejected) for event in found)
     if made.refused:
