@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 
 from pointsman.schemas import OptimizationConfig, Track
-from pointsman.schemas.settings import ServeSettings
+from pointsman.schemas.settings import OtelSettings, ServeSettings
 from pointsman.streams import Optimizer
 from pointsman.streams.serve import address, listen, serve
 
@@ -21,7 +21,13 @@ TOKEN = "a token for tests"
 
 @contextmanager
 def serving(
-    database: Path | str = ":memory:", config: OptimizationConfig = CONFIG, *, token: str = TOKEN, port: int = 0, **settings: Any
+    database: Path | str = ":memory:",
+    config: OptimizationConfig = CONFIG,
+    *,
+    otel: OtelSettings | None = None,
+    token: str = TOKEN,
+    port: int = 0,
+    **settings: Any,
 ) -> Iterator[httpx.Client]:
     """A running server, as a client that has its token; it is stopped in order at the end."""
     listening = listen("127.0.0.1", port)
@@ -34,7 +40,7 @@ def serving(
 
     with listening, Optimizer.open(str(database), config) as optimizer:
         place = address(listening)
-        work = serve(optimizer, ServeSettings(**settings), token, listening, started=started)
+        work = serve(optimizer, ServeSettings(**settings), token, listening, otel=otel, started=started)
         thread = threading.Thread(target=lambda: asyncio.run(work), daemon=True)
         thread.start()
         is_started.wait(20)

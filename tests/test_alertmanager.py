@@ -30,7 +30,7 @@ class Database:
 
     def write(self, *events: Event) -> None:
         """Outputs, in this order."""
-        self._journal.add_outputs([(1, event.event_id, encode(event)) for event in events])
+        self._journal.emitted.add([(1, event.event_id, encode(event)) for event in events], [])
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 import pytest
-from benchmarks import closed_loop, engine, failover, policies, routing, workload
+from benchmarks import closed_loop, engine, failover, otel, policies, routing, workload
 from benchmarks.policies import Outcome, Request
 
 
@@ -82,3 +82,9 @@ def test_the_workload_benchmark_scores_what_the_core_published(tmp_path: Path, c
 def test_the_workload_benchmark_says_which_data_is_missing(tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match="servegen"):
         workload.main(["--data", str(tmp_path)])
+
+
+def test_the_adapter_of_spans_is_measured_beside_parsing_alone() -> None:
+    rows = otel.run(1)
+    assert [row["encoding"] for row in rows] == ["protobuf", "JSON"] * 3
+    assert all(row["parse_spans_per_s"] > 0 < row["adapt_spans_per_s"] for row in rows)

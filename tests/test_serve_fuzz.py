@@ -18,6 +18,8 @@ EXAMPLES = int(os.environ.get("POINTSMAN_FUZZ_EXAMPLES", "25"))
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
 OPERATIONS = [
     ("POST", "/v1/events"),
+    ("POST", "/v1/traces"),
+    ("POST", "/v1/logs"),
     ("POST", "/v1/recommendations"),
     ("GET", "/v1/status"),
     ("GET", "/v1/series"),

@@ -17,7 +17,7 @@ from collections import Counter
 from collections.abc import Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import psutil
 from browsing import chromium, opened
@@ -27,8 +27,10 @@ from serving import TOKEN
 
 from pointsman.schemas import AnyInput, Event, OptimizationConfig, RequestCompleted, RequestStarted, ResourceSampled, Track, WindowClosed, encode
 from pointsman.schemas.settings import ServeSettings
-from pointsman.sinks.board import Board
 from pointsman.streams import Optimizer
+from pointsman.streams.backend_embedded import Embedded
+from pointsman.streams.database_history import heard
+from pointsman.streams.emitted import Emitted
 from pointsman.streams.serve import address, listen, serve
 
 TRACKS = tuple(f"track-{number:02}" for number in range(20))
@@ -104,17 +106,17 @@ def outputs(seconds: float, *, is_asked: bool) -> list[Timed]:
     return sorted(found, key=lambda row: row[0])
 
 
-def publish(stream: Any, board: Board, rows: list[Timed], go: threading.Event, stop: threading.Event) -> None:
+def publish(back: Embedded, rows: list[Timed], go: threading.Event, stop: threading.Event) -> None:
     """Hand the outputs on at the pace at which they came about."""
     go.wait()
     began, place = time.monotonic(), 0
     while place < len(rows) and not stop.wait(STEP_S):
         first, until = place, time.monotonic() - began
         while place < len(rows) and rows[place][0] <= until:
-            board.hear(rows[place][1])
+            back.board.hear(rows[place][1])
             place += 1
         if place > first:
-            stream.heard(place, [(event, line) for _, event, line in rows[first:place]])
+            heard(back.ring, Emitted(place, 0), [(event, line) for _, event, line in rows[first:place]])
 
 
 def wait_for_it(port: Connection, go: threading.Event) -> None:
@@ -133,9 +135,10 @@ def serve_here(seconds: float, is_asked: bool, port: Connection) -> None:
     plain = http_api.create_app
 
     def create_app(api: http_api.Api) -> Any:
+        back = cast(Embedded, api.back)
         for window in history():
-            api.board.hear(window)
-        threading.Thread(target=publish, args=(api.stream, api.board, rows, go, stop), daemon=True).start()
+            back.board.hear(window)
+        threading.Thread(target=publish, args=(back, rows, go, stop), daemon=True).start()
         return plain(api)
 
     http_api.create_app = create_app

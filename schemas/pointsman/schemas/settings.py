@@ -11,6 +11,7 @@ from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSetti
 from pydantic_settings import SettingsError as SourceError
 
 from .config import Capacity, OptimizationConfig
+from .envelope import Identifier
 
 DEFAULT_FILE = Path("pointsman.toml")
 
@@ -113,6 +114,24 @@ class LiteLLMSettings(BaseModel):
     close_s: Annotated[float, Field(ge=0, le=60)] = 2.0
 
 
+class OtelTrack(BaseModel):
+    """Spans whose model, provider and server match every pattern given here (`*` and `?` stand for anything) belong to this track."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    track: Identifier
+    model: Identifier | None = None
+    provider: Identifier | None = None
+    server_address: Identifier | None = None
+
+
+class OtelSettings(BaseModel):
+    """How spans find their track: the first rule that matches, else their model's name, or provider and model."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    tracks: Annotated[tuple[OtelTrack, ...], Field(max_length=256)] = ()
+    name: Literal["model", "provider/model"] = "model"
+
+
 def security(settings: KafkaSettings) -> dict[str, Any]:
     """The client's TLS and SASL arguments, by `security_protocol`; raises `SettingsError` where what it needs is missing or cannot be read."""
     given: dict[str, Any] = {"security_protocol": settings.security_protocol}
@@ -166,6 +185,7 @@ class Settings(BaseSettings, OptimizationConfig):  # pyright: ignore[reportIncom
     serve: ServeSettings = ServeSettings()
     alertmanager: AlertmanagerSettings = AlertmanagerSettings()
     litellm: LiteLLMSettings = LiteLLMSettings()
+    otel: OtelSettings = OtelSettings()
     token: SecretStr | None = None
     capacity: Annotated[tuple[Capacity, ...], Field(max_length=16)] = ()
 
@@ -290,4 +310,15 @@ def _hint(keys: Sequence[str | int]) -> str:
     return f"did you mean {close[0]}?" if close else "remove it or correct its spelling"
 
 
-__all__ = ["AlertmanagerSettings", "KafkaSettings", "LiteLLMSettings", "ServeSettings", "Settings", "SettingsError", "load", "security"]
+__all__ = [
+    "AlertmanagerSettings",
+    "KafkaSettings",
+    "LiteLLMSettings",
+    "OtelSettings",
+    "OtelTrack",
+    "ServeSettings",
+    "Settings",
+    "SettingsError",
+    "load",
+    "security",
+]

@@ -41,6 +41,10 @@ class Board:
         with self._lock:
             return list(reversed(self._scopes))
 
+    def __contains__(self, scope: str) -> bool:
+        with self._lock:
+            return scope in self._scopes
+
     def view(self, scope: str) -> dict[str, Any]:
         """The numbers of now, as plain values; raises `LookupError` where nothing was heard of the scope."""
         with self._lock:

@@ -25,18 +25,18 @@ class Embedded:
 
     def __init__(self, optimizer: Optimizer, settings: ServeSettings) -> None:
         self.desk = Desk(optimizer, most_waiting=settings.max_waiting)
-        self._board = Board()
-        self._ring = Ring(optimizer.emitted(lambda log: log.end()).total, int(settings.kept_mb * 1e6))
-        self.stream = EventStream(self._ring, DatabaseHistory(self.desk), most=settings.max_subscribers, heartbeat_s=settings.heartbeat_s)
+        self.board = Board()
+        self.ring = Ring(optimizer.emitted(lambda log: log.end()).total, int(settings.kept_mb * 1e6))
+        self.stream = EventStream(self.ring, DatabaseHistory(self.desk), most=settings.max_subscribers, heartbeat_s=settings.heartbeat_s)
         self.meter = Meter()
         self.meter.watch(lambda: (self.desk.waiting, self.stream.subscribers, self.stream.cut_off, self.desk.is_open))
         optimizer.follow(self._heard)
-        optimizer.witness(self._board.hear, RECALLED)
+        optimizer.witness(self.board.hear, RECALLED)
         optimizer.witness(self.meter.gauges.add, REMEMBERED)
         optimizer.witness(self.meter.traffic.add)
 
     def _heard(self, end: Emitted, outputs: Sequence[tuple[Event, bytes]]) -> None:
-        heard(self._ring, end, outputs)
+        heard(self.ring, end, outputs)
         self.meter.heard(outputs)
 
     async def record(self, posted: Sequence[Posted]) -> list[Reason | None]:
@@ -49,11 +49,11 @@ class Embedded:
 
     async def status(self, scope: str | None) -> tuple[dict[str, Any], int]:
         """See `Backend.status`."""
-        return await self.desk.ask(lambda optimizer: statuses(optimizer, self._board, scope))
+        return await self.desk.ask(lambda optimizer: statuses(optimizer, self.board, scope))
 
     async def series(self, scope: str) -> dict[str, Any]:
         """See `Backend.series`."""
-        return await self.desk.ask(lambda _: self._board.series(scope))
+        return await self.desk.ask(lambda _: self.board.series(scope))
 
     async def policy(self, scope: str) -> PolicyPublished | None:
         """See `Backend.policy`."""

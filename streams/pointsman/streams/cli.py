@@ -39,6 +39,7 @@ SECTIONS = {
     "Kafka": {
         "topics": "Make the topics, or check them.",
         "worker": "Take in events from Kafka, fold the journal and publish what follows, until SIGTERM.",
+        "otel": "Turn the GenAI spans of a Kafka topic into events on our topics, until SIGTERM.",
         "allocate": "Divide the capacity of tracks that several scopes use between them, until SIGTERM.",
     },
 }

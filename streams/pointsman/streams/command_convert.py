@@ -10,7 +10,7 @@ import click
 
 from .cli_errors import failure
 from .cli_group import Group
-from .cli_options import FILE, INPUT
+from .cli_options import CONFIG, FILE, INPUT, SET, settings_of
 
 
 @click.group(cls=Group)
@@ -57,6 +57,20 @@ def load(series: Path, output: Path, requests_per_row: float, column: str | None
     from .convert_load import convert_load, read_rates
 
     _write(convert_load(read_rates(series, column)[:rows], requests_per_row, latency_s, track, seed), series, output)
+
+
+@convert.command()
+@click.argument("source", type=FILE, metavar="FILE")
+@click.option("--output", type=FILE, required=True, help="The recording to write; .gz and .zst are compressed.")
+@click.option("--rejected", type=FILE, help="Dead letters, where there are any; OUTPUT with .rejected.jsonl unless told.")
+@CONFIG
+@SET
+def otel(source: Path, output: Path, rejected: Path | None, config: Path | None, flags: tuple[str, ...]) -> None:
+    """GenAI spans in a file of OTLP JSON lines, as the OpenTelemetry Collector's file exporter writes it, in the order of their times."""
+    from .convert_otel import convert_otel
+    from .replay import rejected_beside
+
+    click.echo(str(convert_otel(source, output, rejected or rejected_beside(output), settings_of(config, flags).otel)))
 
 
 def _write(events: Iterable[dict[str, Any]], source: object, output: Path) -> None:

@@ -16,7 +16,7 @@ from starlette.responses import Response
 
 from pointsman.schemas import OUTPUTS, Reason, Sketch, encode, explain
 from pointsman.schemas.envelope import Attributes, Count, Identifier, ShortText
-from pointsman.schemas.settings import ServeSettings
+from pointsman.schemas.settings import OtelSettings, ServeSettings
 from pointsman.sinks.page import add_page
 
 from .backend import AWAY_AFTER_S, Away, Backend
@@ -28,6 +28,8 @@ from .http_guard import App, Bucket, Guard, Problem, Receive, Scope, Send, too_f
 from .http_gzip import read_unpacked
 from .http_metrics import Metered
 from .http_openapi import VERSION, describe, finish
+from .http_otlp import LOGS, TRACES, Otlp
+from .http_otlp import place as otlp_place
 
 JSON = "application/json"
 MOST_REJECTIONS = 1_000
@@ -69,12 +71,13 @@ class Taken(BaseModel):
 class Api:
     """The endpoints on one back end; made on the loop that serves them."""
 
-    def __init__(self, back: Backend, settings: ServeSettings) -> None:
+    def __init__(self, back: Backend, settings: ServeSettings, otel: OtelSettings | None = None) -> None:
         self._settings = settings
         self.back = back
         self.stream = back.stream
         self.meter = back.meter
         self._bucket = Bucket(settings.events_per_s, settings.burst)
+        self._otlp = Otlp(back.record, self._bucket, self.meter, settings, otel or OtelSettings())
 
     async def events(self, request: Request) -> Response:
         """Record the events of a body; those that are refused become dead letters."""
@@ -98,6 +101,14 @@ class Api:
             return Response(b'{"accepted":%d,"rejected":0,"rejections":[]}' % len(reasons), media_type=JSON)
         taken = Taken(accepted=len(reasons) - len(refused), rejected=len(refused), rejections=refused[:MOST_REJECTIONS])
         return Response(taken.model_dump_json(), 200 if taken.accepted else 422, media_type=JSON)
+
+    async def traces(self, request: Request) -> Response:
+        """Record what GenAI spans tell, sent by OTLP; docs/otel.md."""
+        return await self._otlp.answer(request, TRACES)
+
+    async def logs(self, request: Request) -> Response:
+        """Record the evaluations among log records, sent by OTLP; docs/otel.md."""
+        return await self._otlp.answer(request, LOGS)
 
     async def recommendations(self, request: Request) -> Response:
         """The track for one request, by the policy in force: nothing is recorded."""
@@ -233,7 +244,7 @@ def _json(value: Mapping[str, Any], headers: Mapping[str, str] | None = None) ->
 def create_app(api: Api) -> FastAPI:
     """The API as an application; it is served behind `guarded`."""
     app = FastAPI(title="Pointsman", version=VERSION, docs_url=None, redoc_url=None, openapi_url=None)
-    for place in describe(Taken, Ask):
+    for place in (*describe(Taken, Ask), otlp_place(TRACES), otlp_place(LOGS)):
         app.add_api_route(place.path, getattr(api, place.method), methods=[place.verb], **place.fields)
     app.add_api_route("/openapi.json", lambda: _json(app.openapi()), methods=["GET"], include_in_schema=False)
     add_page(app)
@@ -245,7 +256,7 @@ def create_app(api: Api) -> FastAPI:
 
 def guarded(app: FastAPI, api: Api, token: str) -> App:
     """The application as it is served: counted, and for whoever has the token."""
-    return Metered(Guard(_Direct(app, {"/v1/events": api.events, "/v1/recommendations": api.recommendations}), token), api.meter)
+    return Metered(Guard(_Direct(app, {"/v1/events": api.events, "/v1/recommendations": api.recommendations, "/v1/traces": api.traces}), token), api.meter)
 
 
 class _Direct:

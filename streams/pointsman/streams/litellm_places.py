@@ -8,12 +8,15 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import AsyncExitStack
 from importlib import import_module
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
 
 from pointsman.schemas import AnyInput, Event, encode
 from pointsman.schemas.settings import KafkaSettings, Settings, SettingsError
 from pointsman.sinks.router_view import RouterView, View
+
+if TYPE_CHECKING:
+    from .emitted import Emitted
 
 log = logging.getLogger(__name__)
 REQUEST_S = 5.0
@@ -56,8 +59,11 @@ class EmbeddedPlace(Place):
         self.rejected = 0
         self.view = View()
         self._optimizer = Optimizer.open(path, settings.optimization())
-        self._optimizer.follow(self._heard)
-        self._remember()
+        for scope in self._optimizer.scopes():
+            if (policy := self._optimizer.policy(scope)) is not None:
+                self.view.hear(policy)
+        self._optimizer.witness(self.view.hear, REMEMBERED)
+        self._optimizer.follow(self._count)
 
     def send(self, events: Sequence[AnyInput]) -> None:
         """Fold these; a burst is folded in one transaction."""
@@ -72,21 +78,9 @@ class EmbeddedPlace(Place):
         """Leave a snapshot and close the database."""
         self._optimizer.close()
 
-    def _remember(self) -> None:
-        """Take up what stood at the last end: the policies, and the recommendations among the last outputs."""
-        for scope in self._optimizer.status():
-            if (policy := self._optimizer.policy(scope)) is not None:
-                self.view.hear(policy)
-        last, _ = self._optimizer.last_output()
-        for _, line in self._optimizer.outputs_page(max(last - REMEMBERED, 0), REMEMBERED):
-            if b'"recommendation.issued/1"' in line:
-                self.view.add(line)
-
-    def _heard(self, last: int, heard: Sequence[tuple[Event, bytes]]) -> None:
-        del last
-        for event, _ in heard:
-            self.view.hear(event)
-            self.rejected += event.TYPE == "event.rejected/1"
+    def _count(self, end: "Emitted", heard: Sequence[tuple[Event, bytes]]) -> None:
+        del end
+        self.rejected += sum(event.TYPE == "event.rejected/1" for event, _ in heard)
 
 
 class HttpPlace(Place):
