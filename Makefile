@@ -19,7 +19,7 @@ page: $(VENV)/.done ## Serve a live page and play recorded traffic into it, unti
 	$(BIN)/pointsman serve --demo
 
 test: $(VENV)/.done ## Run all tests
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses auto --dist loadfile
 
 lint: $(VENV)/.done ## Check style
 	$(BIN)/ruff check .
