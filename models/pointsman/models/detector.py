@@ -20,17 +20,22 @@ SINGLES: tuple[tuple[Kind, float], ...] = (
     ("stuck", 1.0),
     ("gap", 1.0),
 )
-LONGEST = 15
-HALF = 2.8
+STATISTICS = IN_MEAN + len(SINGLES)
+LONGEST, DRIFT = 15, 10
+HALF, SILENCE = 2.8, 100
 LARGEST = 1e100
 BITS = 30
 USUAL_GAP, STEADY = 3.0, 20
 BAND_RATE, BAND_MISSED = 0.05, 0.1
+_PLAIN = ("_unit", "_size", "_first", "_last", "_step_s", "_rows", "_since", "_previous", "_fast", "_slow", "_moves", "_all_moves", "_band")
 
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """What a row was: `score` in 0..1, `surprise` on the scale of -log10 of a probability, what had been expected with a 90 % band, and what gave it away."""
+    """What a row is: its `surprise` on the scale of -log10 of a probability, what had been expected with a 90 % band, and what gives it away.
+
+    `score` is surprise / (surprise + 2.8), and 0 for the 100 rows that follow one above 0.5: an anomaly is told once. `surprises` are those of the statistics.
+    """
 
     score: float
     surprise: float
@@ -38,6 +43,25 @@ class Scored:
     lower: float
     upper: float
     kind: Kind
+    surprises: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """A row on its way: what was asked, what it makes of the running means, and its statistics."""
+
+    at: float
+    given: float
+    value: float
+    unit: float
+    elapsed: float
+    gap: float
+    mixture: float
+    by_day: float
+    fast: float
+    moves: float
+    statistics: tuple[float, ...]
+    scored: Scored
 
 
 class SeriesDetector:
@@ -53,101 +77,137 @@ class SeriesDetector:
     True
     """
 
-    __slots__ = ("_all_moves", "_band", "_fast", "_first", "_last", "_moves", "_normal", "_previous", "_residuals", "_rows", "_shape", "_size", "_slow", "_step_s", "_tails", "_unit")
-
     def __init__(self) -> None:
         self._unit = self._size = 0.0
         self._first = self._last = self._step_s = 0.0
         self._rows = 0
+        self._since = SILENCE
         self._previous = 0.0
+        self._fast = self._slow = self._moves = self._all_moves = self._band = 0.0
         self._normal = Normal()
         self._shape = Shape()
-        self._residuals = ([0.0] * LONGEST, [0.0] * LONGEST)
-        self._fast = self._slow = self._moves = self._all_moves = self._band = 0.0
-        self._tails = [Surprise() for _ in range(IN_MEAN + len(SINGLES))]
+        self._mixed, self._daily = [0.0] * LONGEST, [0.0] * LONGEST
+        self._tails = [Surprise() for _ in range(STATISTICS)]
+        self._row: _Row | None = None
 
     def step(self, at: float, value: float) -> Scored:
         """Score a row, then learn it; `at` in epoch seconds, a time before the last row's counts as the last row's. The value is finite."""
-        scaled = self._scaled(value)
+        scored = self.score(at, value)
+        self.learn(at, value)
+        return scored
+
+    def score(self, at: float, value: float) -> Scored:
+        """What a row would be, were it the next; nothing changes."""
+        row = self._row = self._look(at, value)
+        return row.scored
+
+    def learn(self, at: float, value: float) -> None:
+        """Take in a row."""
+        row = self._row
+        if row is None or (row.at, row.given) != (at, value):
+            row = self._look(at, value)
+        self._row = None
         if self._rows == 0:
             self._first = self._last = at
-            self._previous = scaled
-        gap = max(at - self._last, 0.0)
-        elapsed = self._last + gap - self._first
-        mixture, day, level = self._normal.expect(elapsed, scaled)
-        residual = scaled - mixture
-        statistics = self._statistics(scaled, residual, scaled - day, scaled - level, gap)
-        quantum = self._quantum()
-        surprise, kind = together([tail.update(_rounded(one, quantum)) for tail, one in zip(self._tails, statistics, strict=True)])
-        unit, band = self._unit or 1.0, self._band
-        found = Scored(surprise / (surprise + HALF), surprise, mixture * unit, (mixture - band) * unit, (mixture + band) * unit, kind)
-        self._normal.learn(elapsed, scaled, mixture, self._step_s)
-        self._learn(scaled, residual, gap)
-        return found
+            self._previous = row.value
+        self._since = 0 if self._since >= SILENCE and row.scored.surprise > HALF else self._since + 1
+        for tail, one in zip(self._tails, row.statistics, strict=True):
+            tail.learn(one)
+        self._normal.learn(row.elapsed, row.value, row.mixture, self._step_s)
+        self._shape.learn(row.value)
+        self._follow(row)
 
-    def _scaled(self, value: float) -> float:
-        """The value over the size of the first one that is not 0: a power of two, so that nothing is rounded."""
-        if self._unit == 0.0:
-            if value == 0.0:
-                return 0.0
-            self._unit = math.ldexp(1.0, min(max(math.frexp(value)[1], -1000), 1000))
-        return min(max(value / self._unit, -LARGEST), LARGEST)
+    def snapshot(self) -> dict[str, Any]:
+        """The state as plain values."""
+        parts = {"normal": self._normal.snapshot(), "shape": self._shape.snapshot(), "tails": [tail.snapshot() for tail in self._tails]}
+        return {"plain": [getattr(self, name) for name in _PLAIN], "mixed": list(self._mixed), "daily": list(self._daily), **parts}
 
-    def _quantum(self) -> float:
-        """What is too little to count, beside the size that the values have had of late: a power of two."""
-        return math.ldexp(1.0, math.frexp(self._size)[1] - BITS) if self._size > 0.0 else 0.0
+    @classmethod
+    def restore(cls, state: dict[str, Any]) -> "SeriesDetector":
+        """The state of a snapshot."""
+        made = cls()
+        for name, value in zip(_PLAIN, state["plain"], strict=True):
+            setattr(made, name, value)
+        made._mixed, made._daily = list(state["mixed"]), list(state["daily"])
+        made._normal.restore(state["normal"])
+        made._shape.restore(state["shape"])
+        made._tails = [Surprise.restore(tail) for tail in state["tails"]]
+        return made
 
-    def _statistics(self, value: float, residual: float, by_day: float, by_level: float, gap: float) -> tuple[float, ...]:
-        mixed, daily = self._residuals
-        del mixed[0], daily[0]
-        mixed.append(residual)
-        daily.append(by_day)
-        move = abs(value - self._previous)
-        self._fast += (abs(residual) - self._fast) / 15.0
-        self._moves += (move - self._moves) / 30.0
-        return (
+    def _look(self, at: float, given: float) -> _Row:
+        unit = self._unit or _unit(given)
+        value = min(max(given / unit, -LARGEST), LARGEST)
+        gap = max(at - self._last, 0.0) if self._rows else 0.0
+        elapsed = self._last + gap - self._first if self._rows else 0.0
+        mixture, by_day, level = self._normal.expect(elapsed, value)
+        residual = value - mixture
+        move = abs(value - self._previous) if self._rows else 0.0
+        fast = self._fast + (abs(residual) - self._fast) / 15.0
+        moves = self._moves + (move - self._moves) / 30.0
+        statistics = self._statistics(value, residual, value - by_day, value - level, move, fast, moves, gap)
+        surprises = [tail.say(one) for tail, one in zip(self._tails, statistics, strict=True)]
+        surprise, kind = together(surprises)
+        score = surprise / (surprise + HALF) if self._since >= SILENCE else 0.0
+        band = self._band
+        scored = Scored(score, surprise, mixture * unit, (mixture - band) * unit, (mixture + band) * unit, kind, tuple(surprises))
+        return _Row(at, given, value, unit, elapsed, gap, mixture, by_day, fast, moves, statistics, scored)
+
+    def _statistics(
+        self, value: float, residual: float, by_day: float, by_level: float, move: float, fast: float, moves: float, gap: float
+    ) -> tuple[float, ...]:
+        mixed, daily, size = self._mixed, self._daily, self._size
+        quantum = math.ldexp(1.0, math.frexp(size)[1] - BITS) if size > 0.0 else 0.0
+        found = (
             abs(residual),
-            abs(mixed[-1] + mixed[-2] + mixed[-3]) / 3.0,
+            abs(mixed[-2] + mixed[-1] + residual) / 3.0,
             abs(by_day),
-            abs(daily[-1] + daily[-2] + daily[-3]) / 3.0,
+            abs(daily[-2] + daily[-1] + by_day) / 3.0,
             abs(by_level),
-            abs(_sum(daily)) / LONGEST,
+            abs(_sum(daily[1:]) + by_day) / LONGEST,
             move,
-            self._shape.step(value),
-            abs(_sum(mixed[-10:])) / 10.0,
-            self._size * self._fast / self._slow if self._slow > 0.0 else 0.0,
-            self._size * self._all_moves / (self._moves + 0.05 * self._all_moves) if self._all_moves > 0.0 else 0.0,
-            self._size * max(gap / self._step_s - USUAL_GAP, 0.0) if self._step_s > 0.0 else 0.0,
+            self._shape.error(value),
+            abs(_sum(mixed[1 - DRIFT :]) + residual) / DRIFT,
+            size * fast / self._slow if self._slow > 0.0 else 0.0,
+            size * self._all_moves / (moves + 0.05 * self._all_moves) if self._all_moves > 0.0 else 0.0,
+            size * max(gap / self._step_s - USUAL_GAP, 0.0) if self._step_s > 0.0 else 0.0,
         )
+        most = 1e15 * quantum
+        return tuple([round(one / quantum) * quantum if 0.0 < one < most else one for one in found])
 
-    def _learn(self, value: float, residual: float, gap: float) -> None:
+    def _follow(self, row: _Row) -> None:
+        """The running means."""
         self._rows += 1
-        rows, move, size = self._rows, abs(value - self._previous), abs(residual)
+        rows, value, move, size = self._rows, row.value, abs(row.value - self._previous), abs(row.value - row.mixture)
+        if value != 0.0:
+            self._unit = row.unit
+        self._fast, self._moves = row.fast, row.moves
         self._size += max(1.0 / rows, 0.002) * (abs(value) - self._size)
         self._slow += max(1.0 / rows, 1.0 / 600.0) * (size - self._slow)
         self._all_moves += max(1.0 / rows, 1.0 / 1500.0) * (move - self._all_moves)
         self._band = max(self._band + BAND_RATE * self._slow * (1.0 - BAND_MISSED if size > self._band else -BAND_MISSED), 0.0)
         if rows > 1:
-            self._step_s += max(1.0 / (rows - 1), 0.01) * (min(gap, USUAL_GAP * self._step_s if rows > STEADY else gap) - self._step_s)
-        self._last += gap
+            usual = min(row.gap, USUAL_GAP * self._step_s) if rows > STEADY else row.gap
+            self._step_s += max(1.0 / (rows - 1), 0.01) * (usual - self._step_s)
+        self._last += row.gap
         self._previous = value
+        for kept, residual in ((self._mixed, value - row.mixture), (self._daily, value - row.by_day)):
+            del kept[0]
+            kept.append(residual)
 
 
-def together(said: list[float]) -> tuple[float, Kind]:
-    """The surprise of a row from those of its statistics, and which kind gave it away."""
-    total = 0.0
-    for one in said[:IN_MEAN]:
-        total += one
-    surprise, kind = total / IN_MEAN, "residual"
-    for one, (name, off) in zip(said[IN_MEAN:], SINGLES, strict=True):
+def together(surprises: list[float]) -> tuple[float, Kind]:
+    """The surprise of a row from those of its statistics, and which kind gives it away."""
+    surprise = _sum(surprises[:IN_MEAN]) / IN_MEAN
+    kind: Kind = "residual"
+    for one, (name, off) in zip(surprises[IN_MEAN:], SINGLES, strict=True):
         if one - off > surprise:
             surprise, kind = one - off, name
     return max(surprise, 0.0), kind
 
 
-def _rounded(value: float, quantum: float) -> float:
-    """A statistic without what rounding errors have made of it, so that ties stay ties when all values are scaled."""
-    return round(value / quantum) * quantum if 0.0 < value < 1e15 * quantum else value
+def _unit(value: float) -> float:
+    """The size of a value as a power of two, so that dividing by it rounds nothing; 1 for 0."""
+    return math.ldexp(1.0, min(max(math.frexp(value)[1], -1000), 1000)) if value else 1.0
 
 
 def _sum(values: list[float]) -> float:

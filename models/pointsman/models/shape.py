@@ -19,18 +19,21 @@ class Shape:
         self._mean = self._variance = 0.0
         self._rows = 0
 
-    def step(self, value: float) -> float:
-        """How far a value is from what its eight predecessors make expect, in its own unit; then learn it."""
-        spread, error = math.sqrt(self._variance) + 1e-12 * abs(self._mean) + 1e-300, 0.0
+    def error(self, value: float) -> float:
+        """How far a value is from what its eight predecessors make expect, in its own unit; nothing changes."""
+        if self._rows <= LAGS or self._variance <= 0.0:
+            return 0.0
+        row, spread = self._row()
+        return abs(self._miss(row, spread, value)) * spread
+
+    def learn(self, value: float) -> None:
+        """Take in a value."""
         if self._rows > LAGS and self._variance > 0.0:
-            mean = self._mean
-            row = [(lag - mean) / spread for lag in self._lags]
-            row.append(1.0)
-            error, power = (value - mean) / spread, 1.0
-            for weight, one in zip(self._weights, row, strict=True):
-                error -= weight * one
+            row, spread = self._row()
+            power = 0.0
+            for one in row:
                 power += one * one
-            step = RATE * min(max(error, -CLIP), CLIP) / power
+            step = RATE * min(max(self._miss(row, spread, value), -CLIP), CLIP) / power
             self._weights = [weight + step * one for weight, one in zip(self._weights, row, strict=True)]
         self._lags.insert(0, value)
         del self._lags[LAGS]
@@ -39,7 +42,19 @@ class Shape:
         away = value - self._mean
         self._mean += rate * away
         self._variance = (1.0 - rate) * (self._variance + rate * away * away)
-        return abs(error) * spread
+
+    def _row(self) -> tuple[list[float], float]:
+        """The standardised lags and a one, and the standard deviation."""
+        mean, spread = self._mean, math.sqrt(self._variance) + 1e-12 * abs(self._mean) + 1e-300
+        row = [(lag - mean) / spread for lag in self._lags]
+        row.append(1.0)
+        return row, spread
+
+    def _miss(self, row: list[float], spread: float, value: float) -> float:
+        miss = (value - self._mean) / spread
+        for weight, one in zip(self._weights, row, strict=True):
+            miss -= weight * one
+        return miss
 
     def snapshot(self) -> list[Any]:
         """The state as plain values."""

@@ -19,8 +19,9 @@ class Surprise:
     (Hill 1975), k = 0.4 % of the rows. Ties count as at least as large. The first 100 values are no surprise.
 
     >>> surprise = Surprise()
-    >>> said = [surprise.update(float(value % 10)) for value in range(1000)]
-    >>> max(said) < 1.1, surprise.update(1000.0) > 4.0
+    >>> for value in range(1000):
+    ...     surprise.learn(float(value % 10))
+    >>> surprise.say(5.0) < 1.0, surprise.say(1000.0) > 4.0
     (True, True)
     """
 
@@ -37,13 +38,16 @@ class Surprise:
         self._tail, self._bound, self._slope, self._exact_from = 0, 0.0, LEAST_SLOPE, 0.0
         self._is_stale = True
 
-    def update(self, value: float) -> float:
-        """How surprising a value is, which then counts for those after it."""
-        place = self._place(value)
-        said = self._said(value, place) if self._seen >= WARM_UP else 0.0
-        self._count(place)
+    def say(self, value: float) -> float:
+        """How surprising a value would be; nothing changes."""
+        return self._said(value) if self._seen >= WARM_UP else 0.0
+
+    def learn(self, value: float) -> None:
+        """Count a value."""
+        if self._unit == 0.0 and value > 0.0:
+            self._unit = value
+        self._count(self._place(value))
         self._keep(value)
-        return said
 
     def snapshot(self) -> list[Any]:
         """The state as plain values."""
@@ -61,13 +65,11 @@ class Surprise:
 
     def _place(self, value: float) -> int:
         """The bin of the body that a value belongs to; the first is for zeros."""
-        if value <= 0.0:
+        if value <= 0.0 or self._unit == 0.0:
             return 0
-        if self._unit == 0.0:
-            self._unit = value
         return min(max(int(PER_OCTAVE * math.log2(value / self._unit)) + BINS // 2, 1), BINS - 1)
 
-    def _said(self, value: float, place: int) -> float:
+    def _said(self, value: float) -> float:
         largest, seen = self._largest, self._seen
         tail = min(max(int(TAIL_SHARE * seen), FEWEST), len(largest) - 1)
         if self._is_stale or tail != self._tail:
@@ -76,7 +78,7 @@ class Surprise:
             return math.log10((seen + 1.0) / (tail + 1.0)) + math.log(value / self._bound) / self._slope * _LOG10
         if value >= self._exact_from:
             return math.log10((seen + 1.0) / (len(largest) - bisect_left(largest, value) + 1.0))
-        above = 1.0 + sum(self._body[place:])  # exact in any order: counts and their halves
+        above = 1.0 + sum(self._body[self._place(value) :])  # exact in any order: counts and their halves
         return -math.log10(max(above / (self._weight + 1.0), (tail + 1.0) / (seen + 1.0)))
 
     def _fit(self, tail: int) -> None:
