@@ -1,7 +1,8 @@
 """The scoring of the Numenta Anomaly Benchmark (Lavin and Ahmad 2015), from its definition: what an alarm at each row is worth, and its protocol.
 
-A window's worth is that of the first alarm in it, from 1 at its start towards 0 at its end; an alarm outside costs up to `fp`, less shortly after a window; a window without an
-alarm costs `fn`. Rows of the first 15 % (of 5,000 at most) count for nothing. 0 is what silence gets, 100 what the first row of every window gets.
+A window's worth is that of the first alarm in it, from 1 at its start towards 0 at its end; an alarm outside costs up to `fp`, less shortly after a window;
+a window without an alarm costs `fn`. Rows of the first 15 % (of 5,000 at most) count for nothing. 0 is what silence gets, 100 what the first row of every
+window gets.
 """
 
 import gzip
@@ -121,7 +122,8 @@ class Judge:
     def normalised(self, curve: Floats, chosen: Sequence[int], profile: Profile) -> Floats:
         """The sum over the chosen series on the scale where silence is 0 and perfection 100."""
         windows = self._windows[list(chosen)].sum()
-        return 100.0 * (curve[list(chosen)].sum(0) + profile.fn * windows) / ((profile.tp + profile.fn) * windows)
+        found: Floats = 100.0 * (curve[list(chosen)].sum(0) + profile.fn * windows) / ((profile.tp + profile.fn) * windows)
+        return found
 
 
 def _reached(scores: Floats, weights: Floats, rows: NDArray[np.bool_], thresholds: Floats, accumulate: Callable[[Floats], Floats], none: float) -> Floats:

@@ -18,7 +18,7 @@ SINGLES: tuple[tuple[Kind, float], ...] = (
     ("drift", 0.5),
     ("variance", 1.0),
     ("stuck", 1.0),
-    ("gap", 1.0),
+    ("gap", 0.5),
 )
 STATISTICS = IN_MEAN + len(SINGLES)
 LONGEST, DRIFT = 15, 10
@@ -67,9 +67,9 @@ class _Row:
 class SeriesDetector:
     """Scores one row after the other; rows may come at any distance, twice, or late, and a gap shows at the row that ends it.
 
-    Twelve statistics, each calibrated by `Surprise`: the residuals from what is normal (mixture, and time of day; one row, and three), from the level, of the last fifteen
-    rows, of ten rows, of an autoregression; the jump; the residuals' variance, stillness, and the gap. The surprise of a row is the mean of the first four, or the largest of
-    the others less 0.5 (variance, stillness and gaps less 1), whichever is more.
+    Twelve statistics, each calibrated by `Surprise`: the residuals from what is normal (mixture, and time of day; one row, and three), from the level, of the
+    last fifteen rows, of ten rows, of an autoregression; the jump; the residuals' variance, stillness, and the gap. The surprise of a row is the mean of the
+    first four, or the largest of the others less 0.5 (variance and stillness less 1), whichever is more.
 
     >>> detector = SeriesDetector()
     >>> said = [detector.step(300.0 * row, float(row % 12)) for row in range(2000)]

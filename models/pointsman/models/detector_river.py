@@ -1,17 +1,18 @@
 """The detector of a series as one of river's: for its pipelines, metrics and evaluations."""
 
+import math
 from typing import Any
 
-from river import anomaly
+from river import base
 
 from .detector import SeriesDetector
 
 
-class Detector(anomaly.base.AnomalyDetector):
+class Detector(base.AnomalyDetector):
     """Pointsman's detector behind river's interface: `score_one` says how anomalous a value is (0..1), `learn_one` takes it in.
 
-    `x` has the value under `feature` (its only other entry where that is not given), and its time in epoch seconds under `timestamp`; without a time, rows are
-    `step_s` apart.
+    `x` has the value under `feature` (where that is not given, under the first other name), and its time in epoch seconds under `timestamp`; without a time,
+    rows are `step_s` apart. Without a finite value there is nothing to score or to learn.
 
     >>> detector = Detector()
     >>> for row in range(1000):
@@ -29,17 +30,21 @@ class Detector(anomaly.base.AnomalyDetector):
 
     def score_one(self, x: dict[str, Any]) -> float:
         """How anomalous the value is, before it is learned."""
-        return self._detector.score(*self._row(x)).score
+        row = self._row(x)
+        return self._detector.score(*row).score if row is not None else 0.0
 
     def learn_one(self, x: dict[str, Any]) -> None:
         """Take in the value."""
-        self._detector.learn(*self._row(x))
-        self._rows += 1
+        if (row := self._row(x)) is not None:
+            self._detector.learn(*row)
+            self._rows += 1
 
-    def _row(self, x: dict[str, Any]) -> tuple[float, float]:
-        at = float(x.get(self.timestamp, self._rows * self.step_s))
-        name = self.feature if self.feature is not None else next(key for key in x if key != self.timestamp)
-        return at, float(x[name])
+    def _row(self, x: dict[str, Any]) -> tuple[float, float] | None:
+        """Time and value, where there is one."""
+        name = self.feature if self.feature is not None else next((key for key in sorted(x) if key != self.timestamp), None)
+        if name is None or name not in x or not math.isfinite(x[name]):
+            return None
+        return float(x.get(self.timestamp, self._rows * self.step_s)), float(x[name])
 
 
 __all__ = ["Detector"]

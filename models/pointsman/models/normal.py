@@ -3,6 +3,10 @@
 import math
 from typing import Any
 
+import numpy as np
+
+from .packing import pack, unpack
+
 DAY_S, WEEK_S = 86_400.0, 604_800.0
 DAY_BINS, WEEK_BINS = 48, 336
 DAY_RATE, WEEK_RATE, LEVEL_RATE = 0.1, 0.5, 0.005
@@ -38,11 +42,11 @@ class Profile:
 
     def snapshot(self) -> list[Any]:
         """The state as plain values."""
-        return [list(self._levels), list(self._counts)]
+        return [pack(np.array(self._levels)), pack(np.array(self._counts), "<i4")]
 
     def restore(self, state: list[Any]) -> None:
         """Take up the state of a snapshot."""
-        self._levels, self._counts = list(state[0]), list(state[1])
+        self._levels, self._counts = unpack(state[0], "<f8").tolist(), unpack(state[1], "<i4").tolist()
 
 
 class Normal:

@@ -4,6 +4,10 @@ import math
 from bisect import bisect_left, insort
 from typing import Any
 
+import numpy as np
+
+from .packing import pack, unpack
+
 BLOCKS, ROWS, KEPT = 12, 500, 24
 WARM_UP = 100
 TAIL_SHARE, FEWEST = 0.004, 5
@@ -15,8 +19,8 @@ _LOG10 = 1.0 / math.log(10.0)
 class Surprise:
     """-log10 of the probability of a value at least as large, for values from 0 on.
 
-    Exact among the largest, of which each block of 500 rows keeps 24; by a histogram of half octaves in the body; beyond the k-th largest by Hill's estimate of a Pareto tail
-    (Hill 1975), k = 0.4 % of the rows. Ties count as at least as large. The first 100 values are no surprise.
+    Exact among the largest, of which each block of 500 rows keeps 24; by a histogram of half octaves in the body; beyond the k-th largest by Hill's estimate
+    of a Pareto tail (Hill 1975), k = 0.4 % of the rows. Ties count as at least as large. The first 100 values are no surprise.
 
     >>> surprise = Surprise()
     >>> for value in range(1000):
@@ -51,13 +55,13 @@ class Surprise:
 
     def snapshot(self) -> list[Any]:
         """The state as plain values."""
-        return [[list(block) for block in self._blocks], list(self._rows), list(self._body), self._weight, self._unit]
+        return [[pack(np.array(block)) for block in self._blocks], list(self._rows), pack(np.array(self._body)), self._weight, self._unit]
 
     @classmethod
     def restore(cls, state: list[Any]) -> "Surprise":
         """The state of a snapshot."""
         made = cls()
-        made._blocks, made._rows, made._body = [list(block) for block in state[0]], list(state[1]), list(state[2])
+        made._blocks, made._rows, made._body = [unpack(block, "<f8").tolist() for block in state[0]], list(state[1]), unpack(state[2], "<f8").tolist()
         made._weight, made._unit = state[3], state[4]
         made._largest = sorted(value for block in made._blocks for value in block)
         made._seen = sum(made._rows)
@@ -76,7 +80,7 @@ class Surprise:
             self._fit(tail)
         if value > self._bound > 0.0:
             return math.log10((seen + 1.0) / (tail + 1.0)) + math.log(value / self._bound) / self._slope * _LOG10
-        if value >= self._exact_from:
+        if value > self._exact_from:
             return math.log10((seen + 1.0) / (len(largest) - bisect_left(largest, value) + 1.0))
         above = 1.0 + sum(self._body[self._place(value) :])  # exact in any order: counts and their halves
         return -math.log10(max(above / (self._weight + 1.0), (tail + 1.0) / (seen + 1.0)))
