@@ -1,4 +1,4 @@
-"""Which entity is the cause of a trouble: by how far its metrics are from their normal, how well they go with the trouble, and where it stands among the calls."""
+"""Which entity is the cause of a trouble: how far its metrics are from normal, how well they go with the trouble, and where it stands among the calls."""
 
 import math
 from collections.abc import Sequence
@@ -54,7 +54,7 @@ class Measured:
 def rank(measured: Measured, at: float, edges: Sequence[tuple[str, str]] = (), target: Column | None = None) -> Ranking:
     """Rank by effect, agreement and place in the graph; `at` is when the trouble was noticed, `target` where (entity, metric). It depends on no name."""
     deviations, middle = deviations_of(measured)
-    place = list(measured.columns).index(target) if target in measured.columns else None
+    place = list(measured.columns).index(target) if target is not None and target in measured.columns else None
     trouble, is_troubled, sign = _trouble(measured.times, deviations[:, place] if place is not None else None, at)
     strengths, agreements, sizes = _strengths(measured.columns, deviations, trouble, is_troubled, sign, target[1] if target and place is not None else None)
     found = [
@@ -87,7 +87,8 @@ def _quantiles(values: Floats, levels: Sequence[float]) -> Floats:
 
 
 def _largest(values: Floats) -> Floats:
-    return np.max(np.where(np.isfinite(values), np.abs(values), 0.0), axis=0, initial=0.0)
+    found: Floats = np.max(np.where(np.isfinite(values), np.abs(values), 0.0), axis=0, initial=0.0)
+    return found
 
 
 def _mean(values: Floats) -> float:
