@@ -85,7 +85,7 @@ def worth(series: Labelled) -> tuple[Floats, NDArray[np.int64]]:
     """Per row what an alarm there is worth, and the window it is in; -1 outside."""
     rows = len(series.values)
     found, inside = np.full(rows, -1.0), np.full(rows, -1)
-    ends = [first for first, _ in series.windows[1:]] + [rows]
+    ends = [*(first for first, _ in series.windows[1:]), rows][: len(series.windows)]
     for place, ((first, last), end) in enumerate(zip(series.windows, ends, strict=True)):
         width = last - first + 1
         found[first : last + 1] = sigmoid((np.arange(first, last + 1) - last - 1) / width) / sigmoid(np.array(-1.0))
