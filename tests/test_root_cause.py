@@ -66,8 +66,8 @@ def test_the_text_names_the_cause_and_its_evidence(tmp_path: Path) -> None:
 def measured(found: dict[str, list[float]], scale: float = 1.0) -> Measured:
     """The trouble's last rows beside the normal ones."""
     columns = [(entity, "latency") for entity in found]
-    values = np.array([values for values in found.values()]).T * scale
-    return Measured(columns, 300.0 * np.arange(45, ROWS), values[45:], values[:45])
+    values = np.asarray(np.array(list(found.values())).T * scale, np.float64)
+    return Measured(columns, np.asarray(300.0 * np.arange(45, ROWS), np.float64), values[45:], values[:45])
 
 
 @settings(max_examples=25, deadline=None)

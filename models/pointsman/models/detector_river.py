@@ -1,6 +1,7 @@
 """The detector of a series as one of river's: for its pipelines, metrics and evaluations."""
 
 import math
+from collections.abc import Hashable
 from typing import Any
 
 from river import base
@@ -28,20 +29,20 @@ class Detector(base.AnomalyDetector):
         self._detector = SeriesDetector()
         self._rows = 0
 
-    def score_one(self, x: dict[str, Any]) -> float:
+    def score_one(self, x: dict[Hashable, Any]) -> float:
         """How anomalous the value is, before it is learned."""
         row = self._row(x)
         return self._detector.score(*row).score if row is not None else 0.0
 
-    def learn_one(self, x: dict[str, Any]) -> None:
+    def learn_one(self, x: dict[Hashable, Any]) -> None:
         """Take in the value."""
         if (row := self._row(x)) is not None:
             self._detector.learn(*row)
             self._rows += 1
 
-    def _row(self, x: dict[str, Any]) -> tuple[float, float] | None:
+    def _row(self, x: dict[Hashable, Any]) -> tuple[float, float] | None:
         """Time and value, where there is one."""
-        name = self.feature if self.feature is not None else next((key for key in sorted(x) if key != self.timestamp), None)
+        name = self.feature if self.feature is not None else next((key for key in sorted(x, key=str) if key != self.timestamp), None)
         if name is None or name not in x or not math.isfinite(x[name]):
             return None
         return float(x.get(self.timestamp, self._rows * self.step_s)), float(x[name])

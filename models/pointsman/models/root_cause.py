@@ -13,7 +13,7 @@ Floats = NDArray[np.float64]
 Column = tuple[str, str]
 FEWEST_NORMAL = 10
 CLOSEST = 0.0003
-LEAST, LARGEST = 3.0, 10.0
+LEAST, LARGEST, BEYOND = 3.0, 10.0, 100.0
 AFTER = 3
 TROUBLED = 0.3
 OTHER_METRIC, UNREACHED, EXPLAINED = 0.1, 0.3, 0.8
@@ -116,7 +116,10 @@ def _trouble(times: Floats, target: Floats | None, at: float) -> tuple[Floats, N
 def _strengths(
     columns: Sequence[Column], deviations: Floats, trouble: Floats, is_troubled: NDArray[np.bool_], sign: float, metric: str | None
 ) -> tuple[Floats, Floats, Floats]:
-    """Per column strength, agreement and size; a metric other than the target's counts a tenth, in either direction."""
+    """Per column strength, agreement and size; a metric other than the target's counts a tenth, in either direction.
+
+    An effect of ten standard deviations is a whole one; what is beyond only weighs by the root of its logarithm, beside the largest.
+    """
     same = np.array([name == metric for _, name in columns], bool)
     signed = np.where(same & (sign != 0.0), sign * deviations, deviations)
     inside, outside = np.where(is_troubled[:, None], signed, np.nan), np.where(is_troubled[:, None], np.nan, signed)
@@ -127,8 +130,10 @@ def _strengths(
     size = np.nan_to_num(size)
     agreement = _agreement(signed, trouble)
     counted = np.where(oriented, np.maximum(agreement, 0.0), np.abs(agreement))
-    saturated = np.minimum(np.log1p(np.maximum(size - LEAST, 0.0)) / math.log1p(LARGEST - LEAST), 1.0)
-    return saturated * counted**3 * np.where(same | (metric is None), 1.0, OTHER_METRIC), agreement, size
+    effect = np.log1p(np.maximum(np.minimum(size, BEYOND) - LEAST, 0.0))
+    strength = np.minimum(effect / math.log1p(LARGEST - LEAST), 1.0) * counted**3 * np.where(same | (metric is None), 1.0, OTHER_METRIC)
+    most = effect[strength > 0.0].max(initial=0.0)
+    return strength * np.sqrt(effect / most) if most > 0.0 else strength, agreement, size
 
 
 def _over(values: Floats, reduce: object) -> Floats:
