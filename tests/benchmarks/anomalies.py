@@ -1,7 +1,7 @@
 """Anomaly scores on the Numenta Anomaly Benchmark's development files, nested: constants and threshold from half of the files, scored on the other half.
 
 Beside ours a windowed Gaussian, an EWMA z-score, river's half-space trees, and random scores, under the same protocol (windows and rates are chosen on the
-training half, too); `chosen` is the best threshold in hindsight. Then what nothing wrong raises: alarms per 1,000 rows of made-up noise at each level of
+training half, too); `chosen` is the best in hindsight. Then what nothing wrong raises: alarms per 1,000 rows of made-up noise at each level of
 surprise, told once per 100 rows, and what a month's wish gets.
 Run: PYTHONPATH=tests python -m benchmarks.anomalies [--data FOLDER] [--splits N] [--json FILE] [--quick]
 """
@@ -105,13 +105,13 @@ BASELINES: dict[str, list[Callable[[nab.Labelled], Floats]]] = {
 
 
 def crossed(judge: nab.Judge, variants: Sequence[Sequence[Floats]], profile: nab.Profile, splits: int) -> tuple[list[float], float]:
-    """Scores on the test halves, variant and threshold chosen on the training halves; and the best of the first variant in hindsight."""
+    """Scores on the test halves, variant and threshold chosen on the training halves; and the best of both in hindsight."""
     curves = [judge.curves(scores, profile)[1] for scores in variants]
     found = []
     for train, test in nab.halves(judge.series, splits):
         best = max(curves, key=lambda curve: float(curve[train].sum(0).max()))
         found.append(float(judge.normalised(best, test, profile)[int(best[train].sum(0).argmax())]))
-    return found, float(judge.normalised(curves[0], range(len(judge.series)), profile).max())
+    return found, max(float(judge.normalised(curve, range(len(judge.series)), profile).max()) for curve in curves)
 
 
 def labelled(folder: Path, splits: int, pool: ProcessPoolExecutor) -> Iterator[dict[str, Any]]:
