@@ -53,7 +53,11 @@ bench-predict: $(VENV)/.done ## Measure predictions, their intervals, forecasts 
 	$(BIN)/python ops/bench/worker.py --only throughput --learners light
 	$(BIN)/python ops/bench/worker.py --only throughput --learners full
 
+bench-signals: $(VENV)/.done ## Measure anomaly scores and the ranking of causes beside their baselines
+	PYTHONPATH=tests $(BIN)/python -m benchmarks.anomalies --json build/bench-anomalies.json
+	PYTHONPATH=tests $(BIN)/python -m benchmarks.causes --json build/bench-causes.json
+
 kafka: $(VENV)/.done ## Run a real single-node Kafka without Docker, until Ctrl-C
 	$(BIN)/python ops/kafka/broker.py --port 9092
 
-.PHONY: help demo page test lint types docs bench bench-routing bench-predict kafka
+.PHONY: help demo page test lint types docs bench bench-routing bench-predict bench-signals kafka

@@ -34,6 +34,8 @@ FILES = {
     "convert routing": ["convert", "routing", "{}", "--output", "out.jsonl"],
     "convert load": ["convert", "load", "{}", "--output", "out.jsonl", "--requests-per-row", "3"],
     "forecast": ["forecast", "{}", "--output", "out.csv", "--step", "10m"],
+    "detect": ["detect", "{}", "--output", "out.csv"],
+    "diagnose": ["diagnose", "{}", "--at", "600"],
     "scale": ["scale", "{}", "--output", "out.csv", "--step", "10m", "--start-delay", "10m"],
     "evaluate": ["evaluate", "{}"],
     "explain": ["explain", "r1", "{}"],

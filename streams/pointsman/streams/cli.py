@@ -32,6 +32,8 @@ SECTIONS = {
         "evaluate": "Estimate what other policies would have done, with confidence intervals.",
         "shadow": "Say what another configuration would have gained, as a shadow that watches the same events.",
         "forecast": "Forecast a series: after every row a median and a 90 % interval for each horizon.",
+        "detect": "Score a series: after every row how anomalous it is, 0 to 1.",
+        "diagnose": "Rank entities and metrics by how likely they are the cause of a trouble, the most suspected first.",
         "scale": "Say, row by row, how much capacity to have after the start delay so that only a share of the demand is unserved.",
         "convert": "Make recordings from measurements: the demo's anew, or one of your own load.",
         "bench": "Measure throughput, decision time and state size on this machine.",

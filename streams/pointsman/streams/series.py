@@ -72,11 +72,12 @@ def time_of(text: str) -> float:
         return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
 
 
-def read_series(path: Path, step: float = 0.0) -> Iterator[SeriesRow]:
+def read_series(path: Path, step: float = 0.0, *, is_sorted: bool = True) -> Iterator[SeriesRow]:
     """The rows of `timestamp,value` (.gz and .zst too), one after the other; a header is optional, further columns are ignored, blank lines are skipped.
 
     With a header, the columns named `timestamp` and `value` are taken wherever they stand, else the first two. A row that cannot be read, that is not after the
-    one before it, or that follows it within half a `step`, ends the reading with an error; what came before it has been yielded.
+    one before it, or that follows it within half a `step`, ends the reading with an error; what came before it has been yielded. Unless the series must be
+    sorted, rows may come in any order, and more than once, and a row without a value (empty, or nan) is yielded as nan.
     """
     places, last = (0, 1), -math.inf
     for count, (line, text) in enumerate(read_lines(path)):
@@ -84,7 +85,10 @@ def read_series(path: Path, step: float = 0.0) -> Iterator[SeriesRow]:
         if count == 0 and _is_header(cells):
             places = _columns(cells)
             continue
-        row = _row(path, line, cells, places)
+        row = _row(path, line, cells, places, may_lack=not is_sorted)
+        if not is_sorted:
+            yield row
+            continue
         if row.at <= last:
             raise SeriesError(f"{path}:{line}: {row.written} is not after the row before it: sort the rows by time, one for each timestamp")
         if row.at - last < 0.5 * step:
@@ -115,7 +119,7 @@ def _columns(names: list[str]) -> tuple[int, int]:
     return (lower.index("timestamp"), lower.index("value")) if {"timestamp", "value"} <= set(lower) else (0, 1)
 
 
-def _row(path: Path, line: int, cells: list[str], places: tuple[int, int]) -> SeriesRow:
+def _row(path: Path, line: int, cells: list[str], places: tuple[int, int], *, may_lack: bool = False) -> SeriesRow:
     if len(cells) <= max(places):
         raise SeriesError(f"{path}:{line}: {len(cells)} columns: timestamp,value is needed")
     written, said = (cells[place] for place in places)
@@ -129,7 +133,7 @@ def _row(path: Path, line: int, cells: list[str], places: tuple[int, int]) -> Se
         value = float(said)
     except ValueError:
         value = math.nan
-    if not math.isfinite(value):
+    if not math.isfinite(value) and not (may_lack and said.lower() in ("", "nan", "null", "none")):
         raise SeriesError(f"{path}:{line}: {said!r} is no finite number: mend or leave out the row")
     return SeriesRow(line, written, at, value)
 

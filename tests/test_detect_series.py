@@ -1,0 +1,85 @@
+"""`pointsman detect`: rows in, scores out, nothing read ahead, whatever the order of the rows."""
+
+import csv
+import os
+import threading
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from pointsman.models.detector import SeriesDetector
+from pointsman.streams.cli import main
+
+
+def run(tmp_path: Path, text: str) -> tuple[Result, list[dict[str, str]]]:
+    """The command on a series of this text, and the rows it wrote."""
+    source, output = tmp_path / "series.csv", tmp_path / "out" / "scores.csv"
+    source.write_text(text)
+    result = CliRunner().invoke(main, ["detect", str(source), "--output", str(output)])
+    return result, list(csv.DictReader(output.open())) if output.exists() else []
+
+
+def grid(count: int, odd: int = -1) -> str:
+    """Rows of five minutes, one of them far off."""
+    return "timestamp,value\n" + "".join(f"{300 * row},{100 if row == odd else row % 12}\n" for row in range(count))
+
+
+def test_every_row_has_a_score_and_the_odd_one_the_highest(tmp_path: Path) -> None:
+    result, rows = run(tmp_path, grid(1000, 900))
+    scores = [float(row["anomaly_score"]) for row in rows]
+    assert result.exit_code == 0 and result.output == "1000 rows\n" and list(rows[0]) == ["timestamp", "value", "anomaly_score"]
+    assert scores.index(max(scores)) == 900 and max(scores) > 0.5 and all(0.0 <= score <= 1.0 for score in scores)
+
+
+def test_it_is_the_detector_itself(tmp_path: Path) -> None:
+    _, rows = run(tmp_path, grid(400, 350))
+    detector = SeriesDetector()
+    for row, written in enumerate(rows):
+        assert written["anomaly_score"] == f"{detector.step(300.0 * row, 100.0 if row == 350 else float(row % 12)).score:.9g}"
+
+
+def test_rows_that_are_missing_repeated_late_or_without_a_value_are_normal(tmp_path: Path) -> None:
+    lines = ["timestamp,value", *(f"{300 * row},{row % 12 + 7919 * row % 13 / 3!r}" for row in range(600))]
+    lines[300:303] = [lines[301], lines[300], lines[300], lines[302], "90000,", "90000,NaN"]
+    del lines[400]
+    result, rows = run(tmp_path, "\n".join(lines))
+    assert result.exit_code == 0 and result.output == "602 rows, 2 without a value\n" and len(rows) == 602
+    assert {row["anomaly_score"] for row in rows if not row["value"]} == {"0"} and max(float(row["anomaly_score"]) for row in rows) < 0.5
+
+
+@pytest.mark.parametrize("text", ["0,5\n", "".join(f"{row},0\n" for row in range(300)), "0,0\n300,1e300\n600,-1e300\n900,1e-300\n"])
+def test_one_row_all_zeros_and_huge_values_are_scored(tmp_path: Path, text: str) -> None:
+    result, rows = run(tmp_path, text)
+    assert result.exit_code == 0 and len(rows) == len(text.splitlines()) and all(0.0 <= float(row["anomaly_score"]) <= 1.0 for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("0,1\n600,abc\n", "series.csv:2: 'abc' is no finite number"),
+        ("0,1\n600,inf\n", "series.csv:2: 'inf' is no finite number"),
+        ("0,1\nyesterday,2\n", "series.csv:2: 'yesterday' is no timestamp"),
+        ("0,1\n600\n", "series.csv:2: 1 columns"),
+        ("timestamp,value\n", "no rows"),
+    ],
+)
+def test_a_bad_row_is_named_and_what_came_before_it_is_kept(tmp_path: Path, text: str, said: str) -> None:
+    result, rows = run(tmp_path, text)
+    assert result.exit_code == 2 and said in result.output and len(result.output.strip().splitlines()) == 1
+    assert len(rows) == (0 if said == "no rows" else 1)
+
+
+def test_a_row_is_read_only_after_the_score_of_the_one_before_it_is_written(tmp_path: Path) -> None:
+    source, output = tmp_path / "pipe", tmp_path / "s.csv"
+    os.mkfifo(source)
+    worker = threading.Thread(target=CliRunner().invoke, args=(main, ["detect", str(source), "--output", str(output)]), daemon=True)
+    worker.start()
+    with source.open("w") as pipe:
+        for row in range(3):
+            pipe.write(f"{600 * row},5\n")
+            pipe.flush()
+            while not output.exists() or len(output.read_text().splitlines()) < 2 + row:
+                pass
+    worker.join()
+    assert len(output.read_text().splitlines()) == 4
