@@ -16,6 +16,7 @@ import httpx
 import pytest
 from deployment import Deployment
 from events import stream
+from fuzzing import CASES, document_of, fuzz
 from serving import CONFIG, TOKEN, caught_up, events_of, node
 from spans import CHAT, both, export, span
 
@@ -159,6 +160,18 @@ def test_what_a_crashed_worker_published_twice_is_told_and_counted_once(deployme
         newest = until(lambda: found if "chat/99999/0" in ids(found := caught_up(client, "0")) else None)
         assert len(newest) == len(rows) + 1 == len(live) + 1 and completed > 0
         assert f'pointsman_outputs_total{{type="window.closed/1"}} {len(rows) + 1}.0' in client.get("/metrics").text
+
+
+def test_no_input_makes_the_server_fail(deployment: Deployment) -> None:
+    deployment.start("w1")
+    with server(deployment.settings) as client:
+        until(lambda: is_ready(client))
+        post(client, stream(6, 20))
+        until(lambda: client.get("/v1/policy", params={"scope": "chat"}).status_code == 200)
+        document = document_of(client.base_url)
+        for method, path, is_valid in CASES:
+            fuzz(document, method, path, is_valid=is_valid, examples=4)
+        assert is_ready(client) and deployment.workers[0].poll() is None
 
 
 def test_spans_posted_to_the_server_reach_the_worker(deployment: Deployment) -> None:

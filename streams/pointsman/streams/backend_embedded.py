@@ -8,8 +8,8 @@ from pointsman.schemas import Event, PolicyPublished, Reason
 from pointsman.schemas.settings import ServeSettings
 from pointsman.sinks.board import Board
 
-from .backend import Away
 from . import boards
+from .backend import Away
 from .boards import RECALLED
 from .database_history import DatabaseHistory, heard
 from .desk import Desk
