@@ -176,7 +176,7 @@ def test_no_input_makes_the_server_fail(deployment: Deployment) -> None:
 
 def test_spans_posted_to_the_server_reach_the_worker(deployment: Deployment) -> None:
     model = {"gen_ai.request.model": "local", "gen_ai.response.model": "local"}
-    protobuf, _ = both(export(span(CHAT | model)))
+    protobuf, _ = both(export(span({**CHAT, **model})))
     deployment.start("w1")
     with server(deployment.settings) as client:
         until(lambda: is_ready(client))

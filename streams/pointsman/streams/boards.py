@@ -18,7 +18,7 @@ def newest(optimizer: Optimizer, board: Board) -> tuple[list[str], int]:
 
 def status(optimizer: Optimizer, board: Board, name: str) -> dict[str, Any]:
     """What the core says of a scope and its `board`; raises `LookupError` where it has had no event."""
-    said = optimizer.status(name)[name]
+    said: dict[str, Any] = optimizer.status(name)[name]
     return said | {"board": _board(board, name, said)}
 
 
