@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 BACKLOG = 2048
 GRACE_S = 5
+GONE_S = 15.0  # a reader that has only stopped is found and counted before that
 OTHER_FILES = 256
 TOKEN_BYTES = 24
 Started = Callable[[Any], object]
@@ -146,7 +147,7 @@ async def serve_backend(
     api = Api(back, settings, otel)
     config = uvicorn.Config(
         guarded(create_app(api), api, token),
-        http=protocol(settings.head_s, settings.stall_s, settings.max_connections),
+        http=protocol(settings.head_s, settings.stall_s + GONE_S, settings.max_connections),
         ws="none",
         lifespan="off",
         log_config=None,
