@@ -152,5 +152,5 @@ def test_whoever_leaves_without_a_word_is_let_go_by_the_system_after_the_time_of
     assert asyncio.run(timeout()) == 7_000
 
 
-async def _nothing(*_: Any) -> None:
+async def _nothing(scope: Any, receive: Any, send: Any) -> None:
     return None
