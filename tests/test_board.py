@@ -37,7 +37,7 @@ from pointsman.schemas import (
 from pointsman.schemas.outputs import Reason
 from pointsman.sinks.board import Board
 from pointsman.streams import Optimizer
-from pointsman.streams.boards import RECALLED, statuses
+from pointsman.streams.boards import RECALLED, newest, status
 from pointsman.streams.core import Core
 from pointsman.streams.demo import CONFIG, RECORDING
 from pointsman.streams.recording import read_lines
@@ -192,11 +192,12 @@ def test_it_is_the_same_from_an_embedded_optimizer_and_after_a_restart(tmp_path:
             other.hear(heard)
     with Optimizer.open(str(tmp_path / "demo.db"), CONFIG, clock=lambda: START) as optimizer:
         optimizer.witness(again.hear, RECALLED)
-        found, left_out = statuses(optimizer, again, None)
+        (name,), left_out = newest(optimizer, again)
+        found = status(optimizer, again, name)
     assert live.view("demo") == again.view("demo")
     assert live.series("demo") == again.series("demo") == other.series("demo")
     assert live.view("demo") | {"dead_letters": 0} == other.view("demo")
-    assert (found["demo"]["board"]["outputs"], left_out) == (live.view("demo")["outputs"], 0)
+    assert (found["board"]["outputs"], left_out) == (live.view("demo")["outputs"], 0)
 
 
 def test_refused_inputs_are_dead_letters_and_nothing_else(tmp_path: Path) -> None:
@@ -216,7 +217,7 @@ def test_budgets_objectives_and_what_is_in_flight_come_from_the_core() -> None:
         optimizer.witness(board.hear)
         optimizer.record_many(event for event in stream(1, 100) if event.scope == "chat")
         said = optimizer.status("chat")["chat"]
-        view = statuses(optimizer, board, "chat")[0]["chat"]["board"]
+        view = status(optimizer, board, "chat")["board"]
     assert {track["track"]: track["in_flight"] for track in view["tracks"]} == {name: track["in_flight"] for name, track in said["tracks"].items()}
     by_hour = next(row for row in view["budgets"] if row["name"] == "usd_per_hour")
     assert by_hour["limit"] == 2.0

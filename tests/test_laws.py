@@ -5,10 +5,11 @@ import sys
 from pathlib import Path
 
 from events import stream, streams
+from extremes import extremes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pointsman.schemas import AnyInput, Forecasts, OptimizationConfig, Origin, Track, decode, encode
+from pointsman.schemas import AnyInput, Forecasts, OptimizationConfig, Origin, Strategy, Track, decode, decode_output, encode
 from pointsman.streams.core import Core
 
 CONFIG = OptimizationConfig(strategy="adaptive", tracks=(Track(name="local"), Track(name="api", cost_per_1k_output_tokens=0.6)))
@@ -59,6 +60,15 @@ def test_a_snapshot_and_the_tail_equal_the_whole(events: list[AnyInput], share: 
 def test_events_that_come_again_change_nothing(events: list[AnyInput], seed: int) -> None:
     again = [event for number, event in enumerate(events) for event in [event] * (1 + (seed >> number % 32 & 1))]
     assert fold(Core(CONFIG), again) == fold(Core(CONFIG), events)
+
+
+@settings(deadline=None, max_examples=12)
+@given(st.integers(0, 2**32), st.sampled_from(("balanced", "cost", "adaptive")))
+def test_no_valid_event_raises_and_every_output_is_valid(seed: int, strategy: Strategy) -> None:
+    core, events = Core(OptimizationConfig(strategy=strategy)), extremes(seed, 120)
+    assert [decode(encode(event)) for event in events] == events
+    assert all(decode_output(encode(output)) == output for event in events for output in core.step(event))
+    assert Core(OptimizationConfig(strategy=strategy)).restore(events[0].scope, core.snapshot(events[0].scope))
 
 
 def test_what_an_intake_forwards_again_after_a_crash_changes_nothing() -> None:

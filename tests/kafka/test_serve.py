@@ -16,7 +16,9 @@ import httpx
 import pytest
 from deployment import Deployment
 from events import stream
-from serving import CONFIG, TOKEN, caught_up, events_of
+from fuzzing import CASES, document_of, fuzz
+from serving import CONFIG, TOKEN, caught_up, events_of, node
+from spans import CHAT, both, export, span
 
 from pointsman.schemas import AnyInput, encode
 from pointsman.schemas.settings import KafkaSettings
@@ -144,6 +146,44 @@ def test_what_is_invalid_is_422_and_on_the_dead_letter_topic(deployment: Deploym
         assert caught_up(client, letter[0]) == []
 
 
+def test_what_a_crashed_worker_published_twice_is_told_and_counted_once(deployment: Deployment) -> None:
+    outputs = [json.loads(line) for lines in deployment.expected(stream(5, 40)).values() for line in lines]
+    windows = [output for output in outputs if output["type"] == "window.closed/1" and output["scope"] == "chat"]
+    rows = [(b"chat", json.dumps(window).encode(), [("ce_type", b"window.closed/1")]) for window in windows]
+    with server(deployment.settings) as client:
+        until(lambda: is_ready(client))
+        deployment.publish_raw("windows", rows)
+        live = until(lambda: found if len(found := caught_up(client, "0")) >= len(rows) > 0 else None)
+        completed = until(lambda: client.get("/v1/status").json()["chat"]["board"]["completed"])
+        deployment.publish_raw("windows", rows)
+        deployment.publish_raw("windows", [(b"chat", json.dumps(windows[-1] | {"event_id": "chat/99999/0"}).encode(), [("ce_type", b"window.closed/1")])])
+        newest = until(lambda: found if "chat/99999/0" in ids(found := caught_up(client, "0")) else None)
+        assert len(newest) == len(rows) + 1 == len(live) + 1 and completed > 0
+        assert f'pointsman_outputs_total{{type="window.closed/1"}} {len(rows) + 1}.0' in client.get("/metrics").text
+
+
+def test_no_input_makes_the_server_fail(deployment: Deployment) -> None:
+    deployment.start("w1")
+    with server(deployment.settings) as client:
+        until(lambda: is_ready(client))
+        post(client, stream(6, 20))
+        until(lambda: client.get("/v1/policy", params={"scope": "chat"}).status_code == 200)
+        document = document_of(client.base_url)
+        for method, path, is_valid in CASES:
+            fuzz(document, method, path, is_valid=is_valid, examples=4)
+        assert is_ready(client) and deployment.workers[0].poll() is None
+
+
+def test_spans_posted_to_the_server_reach_the_worker(deployment: Deployment) -> None:
+    model = {"gen_ai.request.model": "local", "gen_ai.response.model": "local"}
+    protobuf, _ = both(export(span({**CHAT, **model})))
+    deployment.start("w1")
+    with server(deployment.settings) as client:
+        until(lambda: is_ready(client))
+        client.post("/v1/traces", content=protobuf, headers={"content-type": "application/x-protobuf"}).raise_for_status()
+        until(lambda: any(data["type"] == "prediction.issued/1" for *_, data in caught_up(client, "0")))
+
+
 def test_the_examples_run_in_front_of_kafka(deployment: Deployment) -> None:
     deployment.start("w1")
     with server(deployment.settings) as client:
@@ -151,7 +191,11 @@ def test_the_examples_run_in_front_of_kafka(deployment: Deployment) -> None:
         env = os.environ | {"POINTSMAN_URL": str(client.base_url).rstrip("/"), "POINTSMAN_TOKEN": TOKEN}
         post(client, stream(3, 20))
         until(lambda: client.get("/v1/policy", params={"scope": "chat"}).status_code == 200)
-        until(lambda: subprocess.run(["sh", str(DOCS / "examples" / "serve.sh")], capture_output=True, env=env, check=False, timeout=60).returncode == 0)
+        shell, typescript = ["sh", str(DOCS / "examples" / "serve.sh")], [node(), str(DOCS / "examples" / "router.ts")]
+        until(lambda: subprocess.run(shell, capture_output=True, env=env, check=False, timeout=60).returncode == 0)
+        said = subprocess.run(typescript, capture_output=True, text=True, env=env, check=False, timeout=60)
+        assert said.stdout.count("routed to") == 10 and "outputs {" in said.stdout, said.stderr
+        until(lambda: any(data["type"] == "prediction.issued/1" and data["request_id"] == "ts-9" for *_, data in caught_up(client, "0")))
 
 
 def test_a_broker_that_is_away_is_503_and_it_comes_back_by_itself(own_broker: Any, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """How a model stands: measured by what it said before the outcome, put to rest where it fails, back once it has proved itself in shadow."""
 
+from math import inf
 from typing import Any
 
 FADING = 0.02
@@ -56,8 +57,9 @@ class Standing:
 
     @property
     def wape(self) -> float | None:
-        """Σ |prediction - outcome| ÷ Σ |outcome| over all outcomes of this version."""
-        return self.deviations / self.totals if self.totals > 0.0 else None
+        """Σ |prediction - outcome| ÷ Σ |outcome| over all outcomes of this version; None where that is no finite number."""
+        share = self.deviations / self.totals if self.totals > 0.0 else inf
+        return share if share < inf else None
 
     def observe(self, error: float, actual: float, said: float, in_flight: float = 0.0) -> None:
         """An outcome with the |ln ratio| to what was said, both in the metric's unit, and how many ran beside it.

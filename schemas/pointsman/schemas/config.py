@@ -11,7 +11,7 @@ Metric = Literal["latency_ms", "ttft_ms", "success", "quality_score", "cost_usd"
 PredictedMetric = Literal["latency_ms", "ttft_ms", "output_tokens", "cost_usd", "quality_score"]
 Learners = Literal["light", "full", "auto"]
 ScalingUnit = Literal["replicas", "concurrency"]
-_Name = Annotated[str, Field(min_length=1, max_length=128)]
+_Name = Annotated[str, Field(min_length=1, max_length=256)]
 _Price = Annotated[float, Field(ge=0, le=1e6)]
 
 

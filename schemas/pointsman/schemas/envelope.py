@@ -36,6 +36,7 @@ ShortText = Annotated[str, Field(max_length=256)]
 Time = Annotated[float, BeforeValidator(_epoch_seconds), Field(ge=EARLIEST, le=LATEST)]
 Duration = Annotated[float, Field(ge=0, le=1e10)]
 Count = Annotated[int, Field(ge=0, le=10**12)]
+Sum = Annotated[int, Field(ge=0)]  # of counts: of events that are all valid, so with no limit of its own
 Money = Annotated[float, Field(ge=0, le=1e9)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Percent = Annotated[float, Field(ge=0, le=100)]

@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from .config import Learners, Mode, PredictedMetric, ScalingUnit, Strategy
-from .envelope import Count, Event, Identifier, OutputEvent, Share, ShortText
+from .envelope import Count, Event, Identifier, OutputEvent, Share, ShortText, Sum
 
 AlertKind = Literal["anomaly", "constraint", "slo_burn", "drift", "forecast", "budget"]
 Severity = Literal["info", "warning", "critical"]
@@ -266,8 +266,8 @@ class WindowClosed(OutputEvent):
     latency_p50_ms: float | None = None
     latency_p95_ms: float | None = None
     latency_p99_ms: float | None = None
-    input_tokens: Count = 0
-    output_tokens: Count = 0
+    input_tokens: Sum = 0
+    output_tokens: Sum = 0
     cost_usd: float = 0.0
     quality_mean: float | None = None
     late: Count = 0

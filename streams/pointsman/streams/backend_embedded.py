@@ -1,14 +1,16 @@
 """The API on an embedded optimizer: a desk, its board, and its stream."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from pointsman.schemas import Event, PolicyPublished, Reason
 from pointsman.schemas.settings import ServeSettings
 from pointsman.sinks.board import Board
 
+from . import boards
 from .backend import Away
-from .boards import RECALLED, statuses
+from .boards import RECALLED
 from .database_history import DatabaseHistory, heard
 from .desk import Desk
 from .embedded import Bounds, Optimizer, Recommended
@@ -48,8 +50,9 @@ class Embedded:
         return await self.desk.ask(lambda optimizer: optimizer.recommend(**fields))
 
     async def status(self, scope: str | None) -> tuple[dict[str, Any], int]:
-        """See `Backend.status`."""
-        return await self.desk.ask(lambda optimizer: statuses(optimizer, self.board, scope))
+        """See `Backend.status`; a question for each scope, so that events are recorded meanwhile."""
+        names, left_out = await self.desk.ask(lambda optimizer: boards.newest(optimizer, self.board)) if scope is None else ([scope], 0)
+        return {name: await self.desk.ask(partial(boards.status, board=self.board, name=name)) for name in names}, left_out
 
     async def series(self, scope: str) -> dict[str, Any]:
         """See `Backend.series`."""

@@ -98,7 +98,12 @@ class Deployment:
     async def status(self, scope: str | None) -> tuple[dict[str, Any], int]:
         """See `Backend.status`: the board, which is what the topics say."""
         names = [scope] if scope is not None else self._board.scopes()[:MOST_SCOPES]
-        return {name: {"board": self._board.view(name)} for name in names}, self._board.evicted
+        found = {}
+        for name in names:
+            if scope is not None or name in self._board:  # it may have gone by now
+                found[name] = {"board": self._board.view(name)}
+            await asyncio.sleep(0)  # others have their turn between two scopes
+        return found, self._board.evicted
 
     async def series(self, scope: str) -> dict[str, Any]:
         """See `Backend.series`."""

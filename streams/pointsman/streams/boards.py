@@ -10,17 +10,16 @@ RECALLED = 30_000
 MOST_SCOPES = 64
 
 
-def statuses(optimizer: Optimizer, board: Board, scope: str | None) -> tuple[dict[str, Any], int]:
-    """Per scope what the core says and its `board`, and how many scopes are left out: one scope, or the 64 that were heard of last.
+def newest(optimizer: Optimizer, board: Board) -> tuple[list[str], int]:
+    """The 64 scopes that were heard of last, and how many others there are."""
+    names = list(dict.fromkeys([*board.scopes(), *reversed(optimizer.scopes())]))
+    return names[:MOST_SCOPES], max(len(names) - MOST_SCOPES, 0)
 
-    Raises `LookupError` where the scope has had no event.
-    """
-    names = [scope] if scope is not None else list(dict.fromkeys([*board.scopes(), *reversed(optimizer.scopes())]))
-    found = {}
-    for name in names[:MOST_SCOPES]:
-        said = optimizer.status(name)[name]
-        found[name] = said | {"board": _board(board, name, said)}
-    return found, max(len(names) - MOST_SCOPES, 0)
+
+def status(optimizer: Optimizer, board: Board, name: str) -> dict[str, Any]:
+    """What the core says of a scope and its `board`; raises `LookupError` where it has had no event."""
+    said: dict[str, Any] = optimizer.status(name)[name]
+    return said | {"board": _board(board, name, said)}
 
 
 def _board(board: Board, name: str, said: dict[str, Any]) -> dict[str, Any] | None:
@@ -49,4 +48,4 @@ def _budget(name: str, figures: dict[str, float]) -> dict[str, Any]:
     return {"name": name, "limit": figures["limit_usd"], "spent": spent, "pace": figures["projected_share"]}
 
 
-__all__ = ["MOST_SCOPES", "RECALLED", "filled", "statuses"]
+__all__ = ["MOST_SCOPES", "RECALLED", "filled", "newest", "status"]

@@ -15,6 +15,7 @@ from .backend import Away
 from .event_stream import frame, letter_line
 from .http_metrics import Meter
 from .offsets import Offsets, Partition
+from .repeats import Repeats
 from .ring import Frame, Ring
 from .topic_reader import TopicReader, partitions_of, reading
 from .topics import OUTPUT_TOPICS, TopicError
@@ -42,6 +43,7 @@ class Feed:
         self._missing: dict[Partition, int] = {}
         self._recalled_until: dict[Partition, int] = {}
         self._why = "the topics are being read"
+        self._repeats = Repeats()
         self.offsets = Offsets({})
         self.count = 0
         self.policies: OrderedDict[tuple[str, int], PolicyPublished] = OrderedDict()
@@ -123,7 +125,7 @@ class Feed:
             is_new = record.offset >= recalled_until
             if is_new:
                 self.offsets.advance(topic, number, record.offset + 1)
-            if record.value is None or (event := _decoded(record.value)) is None:
+            if record.value is None or self._repeats.has(record.value) or (event := _decoded(record.value)) is None:
                 continue
             self._hear(event)
             self._meter.gauges.add(event)

@@ -194,7 +194,7 @@ class _EventSource(Response):
     """A response that never ends by itself: chunks as they come, until the reader is gone or has stopped reading."""
 
     def __init__(self, first: bytes, chunks: AsyncGenerator[bytes, None], stall_s: float, stream: EventStream) -> None:
-        super().__init__(media_type="text/event-stream", headers={"cache-control": "no-store", "x-accel-buffering": "no"})
+        super().__init__(media_type="text/event-stream", headers={"x-accel-buffering": "no"})
         del self.headers["content-length"]
         self._first, self._chunks, self._stall_s, self._stream = first, chunks, stall_s, stream
 

@@ -15,7 +15,9 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-OPEN = frozenset({"/health", "/ready"}) | page.paths()
+PAGE = page.paths()
+OPEN = frozenset({"/health", "/ready"}) | PAGE
+PRIVATE = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
 DRAINED_BYTES = 64_000_000
 DRAINED_S = 5.0
 
@@ -61,7 +63,7 @@ def too_fast(wait_s: float) -> Problem:
 
 
 class Guard:
-    """Lets through what carries the token; `open_paths` need none."""
+    """Lets through what carries the token while there is room; `open_paths` need none. No cache keeps an answer, but for the page's files."""
 
     def __init__(self, app: App, token: str, open_paths: frozenset[str] = OPEN) -> None:
         self._app = app
@@ -69,12 +71,25 @@ class Guard:
         self._open = open_paths
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on, or answer 401."""
-        if scope["type"] != "http" or scope["path"] in self._open or self._has_token(scope):
+        """Pass a request on, or answer 401, or 503 where there are too many connections."""
+        if scope["type"] != "http" or scope["path"] in PAGE:
             await self._app(scope, receive, send)
             return
-        said = "give the token as `Authorization: Bearer TOKEN`; the server showed it when it started, or was given it in POINTSMAN_TOKEN"
-        await answer(send, Problem(401, "wrong_token", said, {"www-authenticate": "Bearer"}))
+
+        async def private(message: MutableMapping[str, Any]) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], *PRIVATE]
+            await send(message)
+
+        is_open = scope["path"] in self._open
+        if not is_open and scope.get("pointsman.crowded"):
+            said = "there are too many connections: close those that are idle, and try again in a moment"
+            await answer(private, Problem(503, "too_many_connections", said, {"retry-after": "1", "connection": "close"}))
+        elif is_open or self._has_token(scope):
+            await self._app(scope, receive, private)
+        else:
+            said = "give the token as `Authorization: Bearer TOKEN`; the server showed it when it started, or was given it in POINTSMAN_TOKEN"
+            await answer(private, Problem(401, "wrong_token", said, {"www-authenticate": "Bearer"}))
 
     def _has_token(self, scope: Scope) -> bool:
         given = next((value for name, value in scope["headers"] if name == b"authorization"), b"")

@@ -71,7 +71,7 @@ def describe(taken: type[BaseModel], ask: type[BaseModel]) -> list[Place]:
         Place("/v1/policy", "GET", "policy", _fields("The policy in force", (401, 404, 422, 429, 503), _content(_ref("PolicyPublished")))),
         Place("/v1/requests/{request_id:path}", "GET", "explanation", _fields("Explain a request", (401, 404, 422, 429, 503), anything)),
         Place("/v1/stream", "GET", "outputs", stream),
-        Place("/metrics", "GET", "metrics", _fields("Prometheus metrics", (401,), text)),
+        Place("/metrics", "GET", "metrics", _fields("Prometheus metrics", (401, 503), text)),
         Place("/health", "GET", "health", _fields("Does the server answer?", (), anything, is_open=True)),
         Place("/ready", "GET", "ready", _fields("Does it take events?", (503,), anything, is_open=True)),
     ]

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 BACKLOG = 2048
 GRACE_S = 5
+GONE_S = 15.0  # a reader that has only stopped is found and counted before that
+OTHER_FILES = 256
 TOKEN_BYTES = 24
 Started = Callable[[Any], object]
 
@@ -83,6 +85,7 @@ def _begun(settings: Settings, host: str | None, port: int | None) -> Iterator[t
     if token.is_made and not is_loopback(serving.host):
         raise ServeError(f"{serving.host} is not loopback: set POINTSMAN_TOKEN, or token in the settings, to listen there")
     _known()
+    _room_for(serving.max_connections)
     with suppress(KeyboardInterrupt), listen(serving.host, serving.port) as listening:
         previous = signal.signal(signal.SIGTERM, signal.default_int_handler)  # until the server minds it
         try:
@@ -144,14 +147,13 @@ async def serve_backend(
     api = Api(back, settings, otel)
     config = uvicorn.Config(
         guarded(create_app(api), api, token),
-        http=protocol(settings.head_s),
+        http=protocol(settings.head_s, settings.stall_s + GONE_S, settings.max_connections),
         ws="none",
         lifespan="off",
         log_config=None,
         access_log=False,
         server_header=False,
         proxy_headers=False,
-        limit_concurrency=settings.max_connections,
         timeout_graceful_shutdown=GRACE_S,
     )
     logging.getLogger("uvicorn").setLevel(logging.ERROR)
@@ -217,6 +219,18 @@ def address(listening: socket.socket) -> str:
     """Where a socket is reached, as a URL."""
     host, port = listening.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _room_for(connections: int) -> None:
+    """Let the process have as many files open: many systems give 1,024 at first, and more to whoever asks."""
+    try:
+        import resource
+    except ModuleNotFoundError:  # Windows, which has no such limit
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = connections + OTHER_FILES
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted if hard == resource.RLIM_INFINITY else min(wanted, hard), hard))
 
 
 def _known() -> None:

@@ -12,6 +12,7 @@ from .backend import Away
 from .event_stream import BEGINNING, MOST_RESUMED, RETRY, Filter, Reached, chunks, frame, here, letter_line, told
 from .feed import Feed
 from .offsets import Offsets, Partition
+from .repeats import Repeats
 from .topic_reader import TopicReader, reading
 
 AHEAD_S, AHEAD_TRIES = 0.05, 40
@@ -73,14 +74,14 @@ class TopicHistory:
             left = {partition: end for partition, end in wants.items() if begin[partition] < end}
             if left:
                 reader.seek({partition: begin[partition] for partition in left})
-            quiet = 0
+            quiet, repeats = 0, Repeats()
             while left:
                 batches = await reader.records(QUIET_MS)
                 quiet = 0 if batches else quiet + 1
                 if quiet > MOST_QUIET:
                     raise Away
                 for partition, records in batches:
-                    for chunk in chunks(_frames(partition, records, wants[partition], behind, wanted)):
+                    for chunk in chunks(_frames(partition, records, wants[partition], behind, wanted, repeats)):
                         yield chunk
                 for partition in list(left):
                     if await reader.position(partition) >= left[partition]:
@@ -104,7 +105,7 @@ async def _begin(reader: TopicReader, start: Offsets, wants: dict[Partition, int
     return begin, sum(begin[partition] - (first[partition] if is_whole else offset) for partition, offset in asked.items())
 
 
-def _frames(partition: Partition, records: Sequence[Any], end: int, behind: Offsets, wanted: Filter) -> Iterator[bytes]:
+def _frames(partition: Partition, records: Sequence[Any], end: int, behind: Offsets, wanted: Filter, repeats: Repeats) -> Iterator[bytes]:
     """Records as frames, each with the place behind it."""
     topic, number = partition
     for record in records:
@@ -113,7 +114,7 @@ def _frames(partition: Partition, records: Sequence[Any], end: int, behind: Offs
         behind.advance(topic, number, record.offset + 1)
         scope = (record.key or b"").decode("utf-8", "replace")
         kind = next((value.decode("utf-8", "replace") for name, value in record.headers if name == "ce_type"), "")
-        if record.value is None or not wanted.wants(scope, kind):
+        if record.value is None or not wanted.wants(scope, kind) or repeats.has(record.value):
             continue
         line = record.value
         if kind == EventRejected.TYPE:
