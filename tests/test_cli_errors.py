@@ -230,3 +230,14 @@ def test_ctrl_c_ends_with_130_and_without_a_traceback(folder: Path) -> None:
         process.send_signal(signal.SIGINT)
         _, said = process.communicate(timeout=60)
     assert process.returncode == 130 and b"Traceback" not in said
+
+
+@pytest.mark.parametrize("command", ["status", "history", "alertmanager"])
+def test_a_missing_package_is_named_with_its_extra(command: str, tmp_path: Path) -> None:
+    more = {"history": ["h.db"], "alertmanager": ["--url", "http://127.0.0.1:9"]}.get(command, [])
+    without = "import sys; sys.modules['aiokafka'] = None; from pointsman.streams.cli import main; main()"
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    words = [sys.executable, "-c", without, command, "kafka://127.0.0.1:9", *more]
+    found = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=60)
+    assert found.returncode == 2 and found.stderr.startswith("Error: aiokafka")
+    assert found.stderr.endswith("is not installed: pip install 'pointsman[kafka]'\n")
