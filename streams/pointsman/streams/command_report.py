@@ -42,7 +42,8 @@ def report(
     from .weekly import period_of
     from .weekly import report as write
 
-    own = None if config or flags or is_history(Path(history.removeprefix("sqlite:///"))) else stored_config(history)
+    is_asked = not (config or flags or is_history(Path(history.removeprefix("sqlite:///"))))
+    own = stored_config(history) if is_asked else None
     settings = own or optimization_of(config, flags)
     wanted = period_of(week, since, until)
     kafka = kafka_of(config, flags, prefix=prefix)
