@@ -20,6 +20,11 @@ def test_every_command_has_help(command: str) -> None:
     assert result.exit_code == 0 and "Usage:" in result.output
 
 
+@pytest.mark.parametrize("group", ["config", "convert"])
+def test_the_help_of_a_group_does_not_cut_a_sentence(group: str) -> None:
+    assert "..." not in CliRunner().invoke(main, [group, "--help"]).output.partition("Commands:")[2]
+
+
 def test_replay_says_what_it_did(tmp_path: Path) -> None:
     source = tmp_path / "in.jsonl"
     source.write_bytes(b"".join(encode(event) + b"\n" for event in stream(2, 5)) + b"{}\n")

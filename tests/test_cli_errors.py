@@ -21,6 +21,9 @@ from pointsman.streams.cli import main
 
 CONFIG = OptimizationConfig(tracks=(Track(name="local"), Track(name="api")), learners="light")
 DATABASE_ONLY = {
+    "alertmanager": ["alertmanager", "{}", "--url", "http://127.0.0.1:9"],
+    "history": ["history", "{}", "history.db"],
+    "report": ["report", "{}", "--output", "report.html"],
     "promote": ["promote", "{}", "--set", "budget.usd_per_hour=2"],
     "record": ["record", "--database", "{}", "--output", "out.jsonl"],
     "serve": ["serve", "--database", "{}", "--port", "0"],
@@ -47,7 +50,7 @@ FILES = {
     "scaler": ["scaler", "{}", "--port", "0"],
 }
 TAKEN_AS_IT_IS = {("replay", "binary"), ("scaler", "binary")}  # lines that are no events become dead letters, and outputs without advice are no error
-MADE = {("serve", "missing.db")}
+NO_ERROR = {("serve", "missing.db"), ("alertmanager", "binary"), ("history", "binary"), ("report", "binary")}  # made; lines that are no events are passed over
 
 
 @pytest.fixture(scope="module")
@@ -86,8 +89,8 @@ def assert_is_said(result: Result, *said: str) -> None:
 @pytest.mark.parametrize("bad", ["missing.db", "folder", "binary", "other.db", "newer.db", "cut.db"])
 @pytest.mark.parametrize("command", DATABASE_ONLY)
 def test_a_database_that_cannot_be_used_is_named(command: str, bad: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    if (command, bad) in MADE:
-        pytest.skip("is made")
+    if (command, bad) in NO_ERROR:
+        pytest.skip("no error")
     reason = {"other.db": "another program", "newer.db": "newer Pointsman", "cut.db": "damaged", "folder": "", "binary": "not an SQLite file"}.get(bad, "")
     words = [word.format(bad) for word in DATABASE_ONLY[command]]
     assert_is_said(run(folder, monkeypatch, *words), bad, reason)
@@ -102,13 +105,13 @@ def test_a_file_that_cannot_be_used_is_named(command: str, bad: str, folder: Pat
 
 
 def test_the_tables_are_of_every_command_that_reads_a_file() -> None:
-    without = {"demo", "bench", "completion", "schema", "topics", "worker", "allocate"}
+    without = {"demo", "bench", "completion", "schema", "topics", "worker", "allocate", "otel"}
     tried = {name.split()[0] for name in (*DATABASE_ONLY, *FILES)}
     missing = {name for section in main.sections.values() for name in section} - tried - without
     assert not missing, f"add {sorted(missing)} to the tables above"
 
 
-@pytest.mark.parametrize("command", [*DATABASE_ONLY, *FILES, "topics", "worker", "allocate"])
+@pytest.mark.parametrize("command", [*DATABASE_ONLY, *FILES, "topics", "worker", "allocate", "otel"])
 def test_an_unknown_option_and_an_unknown_setting_are_named(command: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = "good.db" if command in DATABASE_ONLY else "good.toml" if command.startswith("config") else "good.jsonl"
     words = [word.format(file) for word in {**DATABASE_ONLY, **FILES}.get(command, [command])]
@@ -227,3 +230,14 @@ def test_ctrl_c_ends_with_130_and_without_a_traceback(folder: Path) -> None:
         process.send_signal(signal.SIGINT)
         _, said = process.communicate(timeout=60)
     assert process.returncode == 130 and b"Traceback" not in said
+
+
+@pytest.mark.parametrize("command", ["status", "history", "alertmanager"])
+def test_a_missing_package_is_named_with_its_extra(command: str, tmp_path: Path) -> None:
+    more = {"history": ["h.db"], "alertmanager": ["--url", "http://127.0.0.1:9"]}.get(command, [])
+    without = "import sys; sys.modules['aiokafka'] = None; from pointsman.streams.cli import main; main()"
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    words = [sys.executable, "-c", without, command, "kafka://127.0.0.1:9", *more]
+    found = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=60)
+    assert found.returncode == 2 and found.stderr.startswith("Error: aiokafka")
+    assert found.stderr.endswith("is not installed: pip install 'pointsman[kafka]'\n")

@@ -1,25 +1,22 @@
 """The example of docs/litellm.md does what it says."""
 
 import os
-import re
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
 
+from documents import ROOT, blocks
 from gateway import journaled
 
 from pointsman.schemas.settings import LiteLLMSettings
 
-PAGE = (Path(__file__).parent.parent / "docs" / "litellm.md").read_text()
+PAGE = ROOT / "docs" / "litellm.md"
 
 
 def block(language: str) -> str:
     """The page's first code in this language."""
-    found = re.search(rf"```{language}\n(.*?)```", PAGE, re.DOTALL)
-    if found is None:
-        raise LookupError(f"no {language} on the page")
-    return found[1]
+    return blocks(language, PAGE)[0].text
 
 
 def test_the_example_of_the_page_runs(tmp_path: Path) -> None:

@@ -253,6 +253,23 @@ def test_hostile_names_are_text(browser: Browser) -> None:
         assert page.locator("main script, main b:not([data-metric])").count() == 0
 
 
+@pytest.mark.parametrize("width", [360, 390, 768])
+def test_a_request_can_be_typed_on_a_phone(browser: Browser, client: httpx.Client, width: int) -> None:
+    with opened(browser, viewport={"width": width, "height": 800}) as page:
+        visit(page, client)
+        box = page.locator("#request-id").bounding_box()
+    assert box is not None and box["width"] > width * 0.8
+
+
+def test_a_chart_below_the_window_does_not_say_that_it_has_no_data(browser: Browser, client: httpx.Client) -> None:
+    with opened(browser, viewport={"width": 390, "height": 400}) as page:
+        visit(page, client)
+        expect(page.locator("#latency .plot")).to_have_count(2)
+        assert page.locator("#latency canvas").count() == 0  # nothing is drawn that cannot be seen
+        expect(page.locator("#latency .nothing").filter(visible=True)).to_have_count(0)
+        expect(page.locator('#latency .plot:not([aria-label="no data yet"])')).to_have_count(2)
+
+
 @pytest.mark.parametrize(("width", "scheme"), [(1440, "light"), (1440, "dark"), (820, "light"), (360, "light"), (360, "dark")])
 def test_it_is_accessible_fits_and_breaks_no_rule_of_its_policy(browser: Browser, client: httpx.Client, width: int, scheme: Any) -> None:
     said: list[str] = []

@@ -21,7 +21,7 @@ async function route(scope: string, id: string, query: string, call: (track: str
   try {
     outcome = { success: true, output_tokens: await call(track, AbortSignal.timeout(decision.timeout_ms)) };
   } catch (error) {
-    outcome = { success: false, error_type: String(error).slice(0, 200), failure_class: "provider" };
+    outcome = { success: false, error_type: String(error).slice(0, 200), failure_class: (error as Error).name === "TimeoutError" ? "timeout" : "provider" };
   }
   const end = { ...about, ...outcome, type: "request.completed/1", event_id: `${id}/completed`, occurred_at: Date.now() / 1000, latency_ms: performance.now() - began };
   await post("/v1/events", [propensity > 0 ? { ...start, propensity } : start, end]); // off the request's path in a real router

@@ -60,6 +60,6 @@ def test_a_newcomer_can_follow_the_page_on_kafka(bootstrap: str, tmp_path: Path,
 
 
 def test_the_programs_of_the_page_on_clients_run(bootstrap: str, tmp_path: Path, environment: dict[str, str]) -> None:
-    run(["pointsman", "topics", "--set", f"kafka.bootstrap_servers={bootstrap}"], tmp_path, environment)
+    run(["pointsman", "topics", "--kafka", bootstrap], tmp_path, environment)
     for block in blocks("python", ROOT / "docs" / "clients.md"):
         run([sys.executable, "-c", prefixed(block.text.replace(ADDRESS, bootstrap), environment["POINTSMAN_KAFKA__TOPIC_PREFIX"])], tmp_path, environment)

@@ -3,6 +3,7 @@
 import html
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 
 from .bars import intervals
 from .plot import table
@@ -114,14 +115,14 @@ def _short(value: float, sign: str) -> str:
 def dollars(value: float) -> str:
     """US dollars with as many digits as tell something.
 
-    >>> dollars(1234.5), dollars(2.346), dollars(0.001234), dollars(0.0)
-    ('$1,234', '$2.35', '$0.0012', '$0')
+    >>> dollars(1234.5), dollars(2.346), dollars(0.001234), dollars(0.0000163), dollars(0.0)
+    ('$1,234', '$2.35', '$0.0012', '$0.000016', '$0')
     """
     if value == 0.0:
         return "$0"
     sign, size = ("−" if value < 0.0 else ""), abs(value)
     digits = 0 if size >= 1000.0 else 2 if size >= 0.1 else 4
-    return f"{sign}${size:,.{digits}f}" if size >= 0.0001 else f"{sign}${size:.2g}"
+    return f"{sign}${size:,.{digits}f}" if size >= 0.0001 else f"{sign}${Decimal(f'{size:.2g}'):f}"
 
 
 def _note(found: Savings) -> str:

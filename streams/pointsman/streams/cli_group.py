@@ -24,6 +24,11 @@ class Group(click.Group):
                 error.message += f" Did you mean {near[0]}?"
             raise
 
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The commands with their whole first sentence."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, command.get_short_help_str(200)) for name, command in sorted(self.commands.items())])
+
 
 class LazyGroup(Group):
     """The commands of `sections`: title → name → short help. `NAME` is the attribute `NAME` of the module `command_NAME` beside this one."""

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 @click.argument("place", type=PLACE, required=False)
 @click.option("--database", type=FILE, help="The database of an embedded optimizer: fold all of it and print what its core knows, as JSON.")
 @click.option("--watch", "is_watching", is_flag=True, help="Stay, and draw it again every second: q ends, n and p change the scope.")
-@click.option("--once", is_flag=True, help="Print it once, as without --watch.")
 @click.option("--json", "as_json", is_flag=True, help="Print it once, as JSON.")
 @click.option("--scope", help="This scope; unless told the first one with --watch, else all.")
 @CONFIG
@@ -27,7 +26,6 @@ def status(
     place: str | None,
     database: Path | None,
     is_watching: bool,
-    once: bool,
     as_json: bool,
     scope: str | None,
     config: Path | None,
@@ -48,7 +46,7 @@ def status(
     settings = settings_of(config, flags)
     token = settings.token.get_secret_value().strip() if settings.token is not None else None
     with closing(source_of(place, settings.kafka, token)) as source:
-        is_live = is_watching and not once and not as_json and sys.stdout.isatty() and sys.stdin.isatty()
+        is_live = is_watching and not as_json and sys.stdout.isatty() and sys.stdin.isatty()
         _watch(source, scope) if is_live else _print(source, scope, as_json)
 
 

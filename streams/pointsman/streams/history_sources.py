@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 from pointsman.schemas.access import Patience
 from pointsman.schemas.settings import KafkaSettings, security
 
+from .journal import reading
 from .recording import lines_of, open_read
 from .replay import Placed, ReplayError, is_database
 
@@ -49,11 +50,8 @@ class DatabaseSource:
     def __init__(self, path: Path) -> None:
         self._uri = f"{path.absolute().as_uri()}?mode=ro"
         self._path = path
-        try:
-            with closing(sqlite3.connect(self._uri, uri=True)) as connection:
-                first = connection.execute("SELECT line FROM journal ORDER BY position LIMIT 1").fetchone()
-        except sqlite3.DatabaseError as error:
-            raise ReplayError(f"{path}: not the database of an embedded optimizer ({error}): give the file that Optimizer.open was given") from None
+        with reading(path) as connection:
+            first = connection.execute("SELECT line FROM journal ORDER BY position LIMIT 1").fetchone()
         self.name = _name(path, first[0] if first else b"")
 
     def pieces(self, positions: Mapping[str, int]) -> Iterator[Piece]:

@@ -45,7 +45,7 @@ class Play:
 
     def announced(self) -> str:
         """What is played, and how long that takes, as a sentence."""
-        takes = f"in {self.lasts_s / 60.0:.1f} minutes" if self.speed else "as fast as it is learned from"
+        takes = f"in {self.lasts_s:.0f} seconds" if self.speed else "as fast as it is learned from"
         return f"playing {self.span_s / 60.0:.0f} minutes of recorded traffic {takes}; then the server stays up"
 
     def clock(self) -> float:

@@ -177,6 +177,8 @@ class KafkaSource:
     def look(self) -> list[str]:
         """The first time wait until what stood there at the start is read."""
         self._ready.wait()
+        if isinstance(self._failed, ModuleNotFoundError):
+            raise self._failed
         if self._failed is not None:
             raise StatusError(str(self._failed))
         return sorted(self._heard.board.scopes())

@@ -61,19 +61,20 @@ export class Chart {
     this.#dirty = true;
     if (shape !== this.#shape) this.#drop();
     this.#shape = shape;
+    shown(this.nothing, this.#isEmpty);
+    attr(this.holder, "aria-label", this.#isEmpty ? "no data yet" : this.summary(data));
     this.draw();
   }
+
+  get #isEmpty() { return this.#data[0].length < 2; }
 
   draw() {
     if (!this.isVisible || !this.#dirty || this.#data === null || !this.#width) return;
     this.#dirty = false;
-    const empty = this.#data[0].length < 2;
-    shown(this.nothing, empty);
-    if (empty) this.#drop();
+    if (this.#isEmpty) this.#drop();
     else if (this.#plot) this.#plot.setData(this.#data);
     else this.#make();
     this.#say(null);
-    attr(this.holder, "aria-label", empty ? "no data yet" : this.summary(this.#data));
     if (!this.values.hidden) this.#fill();
   }
 
