@@ -36,11 +36,14 @@ def report(
     embedded optimizer, a recording (which is replayed) or kafka://HOST:PORT. Without a period it is the seven days that end with the newest outcome.
     The configuration says what the best single track is best in.
     """
+    from pointsman.sinks.history_sqlite import is_history
+
     from .replay import stored_config
     from .weekly import period_of
     from .weekly import report as write
 
-    own = None if config or flags else stored_config(history)
+    is_asked = not (config or flags or is_history(Path(history.removeprefix("sqlite:///"))))
+    own = stored_config(history) if is_asked else None
     settings = own or optimization_of(config, flags)
     wanted = period_of(week, since, until)
     kafka = kafka_of(config, flags, prefix=prefix)
