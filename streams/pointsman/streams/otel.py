@@ -29,6 +29,7 @@ from .otel_attributes import (
 )
 from .otel_content import input_text
 from .otel_failure import error_type, failure_class
+from .otel_nesting import Call, Nesting, inner_first
 from .otlp import CLIENT, INTERNAL, Span, Spans
 
 NO_SERVICE = "unknown_service"
@@ -62,6 +63,7 @@ class Known(NamedTuple):
 
     scope: str
     track: str
+    request_id: str
 
 
 class Adapter:
@@ -70,6 +72,7 @@ class Adapter:
     def __init__(self, settings: OtelSettings | None = None) -> None:
         self._settings = settings or OtelSettings()
         self._known: OrderedDict[str, Known] = OrderedDict()
+        self._nesting = Nesting()
 
     @property
     def remembered(self) -> int:
@@ -80,13 +83,17 @@ class Adapter:
         """The events of the spans of one request to export."""
         made = Adapted(refused=Counter(given.flaws), skipped=Counter(given.skipped))
         judged: list[tuple[int, Span]] = []
-        for place, span in enumerate(given.spans):
+        for place in inner_first(given.spans):
+            span = given.spans[place]
             is_judged = _is_judged(span)
             if is_judged:
                 judged.append((place, span))
             if (reason := _no_request(span)) is None:
                 self._request(span, place, made)
-            elif not is_judged:
+                continue
+            if reason != "other_operation":  # a call below a tool or an agent is none of the model that asked for it
+                self._nesting.passed(span)
+            if not is_judged:
                 made.skipped[reason] += 1
         for place, span in judged:
             self._judgements(span, place, made)
@@ -101,9 +108,17 @@ class Adapter:
         if track is None:
             made.skipped["no_model"] += 1
             return
-        made.requests += 1
         request_id, scope = span.identity, _scope(span)
-        self._remember(request_id, Known(scope, track))
+        call = Call.of(REQUESTS.get(_operation(span, version), "chat"), model or track)
+        inner = self._nesting.below(span, call)
+        self._nesting.counted(span, call, inner or request_id)
+        if inner is not None:
+            made.skipped["described_below"] += 1
+            if (known := self._known.get(inner)) is not None:  # a judgement of this span is one of the request below it
+                self._remember(request_id, known)
+            return
+        made.requests += 1
+        self._remember(request_id, Known(scope, track, request_id))
         common = {"scope": scope, "source": f"otel/{version}", "request_id": request_id, "track": track}
         tokens = _counts(version, span, "input_tokens", "output_tokens", "max_tokens")
         _tell(made, place, "request.started/1", f"{request_id}/started", span.start_ns, common | _start(version, span, tokens, model, provider))
@@ -143,7 +158,8 @@ class Adapter:
                 continue
             made.evaluations += 1
             track = _name(attributes.get(TRACK)) or _name(span.attributes.get(TRACK)) or (known.track if known is not None else None)
-            fields = {"scope": known.scope if known is not None else _scope(span), "source": "otel", "request_id": request_id, "score": score}
+            fields = {"scope": known.scope if known is not None else _scope(span), "source": "otel", "score": score}
+            fields["request_id"] = known.request_id if known is not None else request_id
             if track is not None:  # without one it becomes a dead letter, which can be played again when the request is known
                 fields["track"] = track
             if (assessor := _name(attributes.get(ASSESSOR))) is not None:
