@@ -34,6 +34,7 @@ from .otlp import CLIENT, INTERNAL, Span, Spans
 
 NO_SERVICE = "unknown_service"
 REMEMBERED = 16_384
+LONGEST_NAME = 256
 CALLERS = frozenset({0, INTERNAL, CLIENT})
 _JSON = json.JSONEncoder(separators=(",", ":"))
 _SCORES = {"pass": 1.0, "passed": 1.0, "fail": 0.0, "failed": 0.0}
@@ -162,7 +163,7 @@ class Adapter:
             fields["request_id"] = known.request_id if known is not None else request_id
             if track is not None:  # without one it becomes a dead letter, which can be played again when the request is known
                 fields["track"] = track
-            if (assessor := _name(attributes.get(ASSESSOR))) is not None:
+            if (assessor := _brief(attributes.get(ASSESSOR))) is not None:
                 fields["assessor"] = assessor
             after_ns = max(at_ns, span.end_ns) if request_id == span.identity else at_ns  # a judgement needs its request to be done
             _tell(made, place, "quality.assessed/1", f"{span.identity}/assessed/{number}", after_ns, fields)
@@ -178,15 +179,17 @@ class Adapter:
 
 def _start(version: str, span: Span, tokens: dict[Field, int], model: str | None, provider: str | None) -> dict[str, Any]:
     operation = REQUESTS.get(_operation(span, version), "chat")
-    named = {"model": model, "provider": provider, "operation": operation}
+    named = {"model": model, "provider": _brief(provider), "operation": operation}
     fields: dict[str, Any] = {
         "input_tokens": tokens.get("input_tokens"),
         "max_output_tokens": tokens.get("max_tokens"),
-        "conversation_id": _name(found(version, "conversation", span.attributes)),
+        "conversation_id": _brief(found(version, "conversation", span.attributes)),
         "traceparent": f"00-{span.trace_id}-{span.span_id}-01",
         "attributes": {name: value for name, value in named.items() if value is not None},
     }
-    fields |= {field: span.attributes.get(name) for name, field in DECISION.items()}
+    for name, into in DECISION.items():
+        value = span.attributes.get(name)
+        fields[into] = value if isinstance(value, int | float) else _brief(value)
     if (text := input_text(span)) is not None:
         kept = sketch(text)
         fields["sketch"] = kept.model_dump(mode="json", exclude_none=True)
@@ -253,6 +256,12 @@ def _scope(span: Span) -> str:
 
 def _name(value: Any) -> str | None:
     return value if isinstance(value, str) and value else None
+
+
+def _brief(value: Any) -> str | None:
+    """A name that a field can hold: what is longer is none, may be content, and is not worth the loss of its event."""
+    name = _name(value)
+    return name if name is not None and len(name) <= LONGEST_NAME else None
 
 
 def _number(value: Any) -> float | None:
