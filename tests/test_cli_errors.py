@@ -45,8 +45,14 @@ FILES = {
     "simulate": ["simulate", "{}", "--http", "http://127.0.0.1:9"],
     "replay": ["replay", "{}", "--output", "out.jsonl"],
     "scaler": ["scaler", "{}", "--port", "0"],
+    "history": ["history", "{}", "kept.db"],
+    "report": ["report", "{}", "--output", "report.html"],
+    "convert otel": ["convert", "otel", "{}", "--output", "out.jsonl"],
+    "alertmanager": ["alertmanager", "{}", "--url", "http://127.0.0.1:9"],
 }
-TAKEN_AS_IT_IS = {("replay", "binary"), ("scaler", "binary")}  # lines that are no events become dead letters, and outputs without advice are no error
+TAKEN_AS_IT_IS = {
+    (command, "binary") for command in ("replay", "scaler", "history", "report", "convert otel", "alertmanager")
+}  # lines that are no events become dead letters, and outputs without advice are no error
 MADE = {("serve", "missing.db")}
 
 
@@ -102,13 +108,13 @@ def test_a_file_that_cannot_be_used_is_named(command: str, bad: str, folder: Pat
 
 
 def test_the_tables_are_of_every_command_that_reads_a_file() -> None:
-    without = {"demo", "bench", "completion", "schema", "topics", "worker", "allocate"}
+    without = {"demo", "bench", "completion", "schema", "topics", "worker", "allocate", "otel"}
     tried = {name.split()[0] for name in (*DATABASE_ONLY, *FILES)}
     missing = {name for section in main.sections.values() for name in section} - tried - without
     assert not missing, f"add {sorted(missing)} to the tables above"
 
 
-@pytest.mark.parametrize("command", [*DATABASE_ONLY, *FILES, "topics", "worker", "allocate"])
+@pytest.mark.parametrize("command", [*DATABASE_ONLY, *FILES, "topics", "worker", "allocate", "otel"])
 def test_an_unknown_option_and_an_unknown_setting_are_named(command: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = "good.db" if command in DATABASE_ONLY else "good.toml" if command.startswith("config") else "good.jsonl"
     words = [word.format(file) for word in {**DATABASE_ONLY, **FILES}.get(command, [command])]
