@@ -16,7 +16,7 @@ from documents import PAGES, ROOT, Block, blocks, commands, lines
 from pointsman.schemas.settings import load
 from pointsman.streams.cli import main
 
-WITH_A_BROKER = {"clients.md", "get-started-kafka.md"}
+RUN_ELSEWHERE = {"clients.md", "get-started-kafka.md", "otel.md"}  # with a broker in tests/kafka, with a server in test_otel_serve.py
 BIN = Path(sys.executable).parent
 LINK = re.compile(r"\]\((?!https?:|#)([^)#\s]+)")
 
@@ -61,7 +61,7 @@ def test_the_json_of_a_page_is_json(block: Block) -> None:
 
 
 @pytest.mark.parametrize(
-    "page", sorted({block.page for block in blocks("python")} - {ROOT / "docs" / name for name in WITH_A_BROKER}), ids=lambda page: page.name
+    "page", sorted({block.page for block in blocks("python")} - {ROOT / "docs" / name for name in RUN_ELSEWHERE}), ids=lambda page: page.name
 )
 def test_the_programs_of_a_page_run_one_after_the_other(page: Path, tmp_path: Path) -> None:
     (tmp_path / "page.py").write_text("\n".join(block.text for block in blocks("python", page)))
