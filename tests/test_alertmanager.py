@@ -73,6 +73,17 @@ def test_raised_stands_there_and_resolved_is_notified_under_the_same_fingerprint
     assert [found["fingerprint"] for found in receiver.of("firing") if found["labels"]["scope"] == "first"] == [stands["fingerprint"]]
 
 
+def test_alerts_of_a_recording_of_years_ago_stand_and_end_as_the_recording_says(manager: tuple[Alertmanager, Receiver], database: Database) -> None:
+    there, _ = manager
+    long_ago = 1.71e9 - NOW
+    database.write(raised(1, long_ago, scope="then", since=1.71e9), raised(2, long_ago, scope="gone"), resolved(3, long_ago + 60.0, scope="gone"))
+    with telling(database.path, "--url", there.url):
+        assert (one(there, "then")["startsAt"], one(there, "then")["status"]["state"]) == ("2024-03-09T16:00:00.000Z", "active")
+        assert there.alerts(filter='scope="gone"') == []
+        database.write(resolved(4, long_ago + 200.0, scope="then"))
+        until(lambda: not there.alerts(filter='scope="then"'))
+
+
 def test_after_a_restart_what_stands_is_told_and_what_ended_meanwhile_is_resolved(manager: tuple[Alertmanager, Receiver], database: Database) -> None:
     there, receiver = manager
     database.write(raised(1, scope="again"), raised(2, scope="again", fingerprint="gpu-1/temperature_c"))

@@ -48,8 +48,14 @@ FILES = {
     "simulate": ["simulate", "{}", "--http", "http://127.0.0.1:9"],
     "replay": ["replay", "{}", "--output", "out.jsonl"],
     "scaler": ["scaler", "{}", "--port", "0"],
+    "history": ["history", "{}", "kept.db"],
+    "report": ["report", "{}", "--output", "report.html"],
+    "convert otel": ["convert", "otel", "{}", "--output", "out.jsonl"],
+    "alertmanager": ["alertmanager", "{}", "--url", "http://127.0.0.1:9"],
 }
-TAKEN_AS_IT_IS = {("replay", "binary"), ("scaler", "binary")}  # lines that are no events become dead letters, and outputs without advice are no error
+TAKEN_AS_IT_IS = {
+    (command, "binary") for command in ("replay", "scaler", "history", "report", "convert otel", "alertmanager")
+}  # lines that are no events become dead letters, and outputs without advice are no error
 NO_ERROR = {("serve", "missing.db"), ("alertmanager", "binary"), ("history", "binary"), ("report", "binary")}  # made; lines that are no events are passed over
 
 

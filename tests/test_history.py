@@ -3,10 +3,13 @@
 import json
 import os
 import random
+import resource
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -237,6 +240,86 @@ def test_what_is_no_history_is_refused_and_left_alone(tmp_path: Path) -> None:
         with pytest.raises(HistoryError, match=r"give"):
             open_history(place)
     assert (tmp_path / "own.db").read_bytes() == before
+
+
+@pytest.mark.parametrize("form", ["{}/file/h.db", "parquet:{}/file/h"])
+def test_a_place_where_nothing_can_be_made_is_refused_and_not_waited_for(form: str, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(HistoryError, match="cannot be made"):
+        open_history(form.format(tmp_path))
+
+
+@pytest.mark.parametrize("form", ["{}/h.db", "parquet:{}/h"])
+def test_a_history_that_may_not_be_written_is_refused_and_not_waited_for(form: str, tmp_path: Path) -> None:
+    place = form.format(tmp_path)
+    open_history(place).close()
+    database = next(path for path in (tmp_path / "h.db", tmp_path / "h" / INDEX) if path.exists())
+    with as_nobody(tmp_path, database), pytest.raises(HistoryError, match="cannot be written"):
+        open_history(place)
+
+
+@contextmanager
+def as_nobody(*paths: Path) -> Iterator[None]:
+    """With the rights of a user who may read these and no more; root may write what nobody may."""
+    for path in paths:
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    for folder in paths[0].parents:
+        if folder.stat().st_uid == os.geteuid() and folder.stat().st_mode & 0o055 != 0o055:
+            folder.chmod(folder.stat().st_mode | 0o055)
+    before = os.geteuid()
+    try:
+        if before == 0:
+            os.seteuid(65534)
+        yield
+    finally:
+        os.seteuid(before)
+        paths[0].chmod(0o755)
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "parquet"])
+def test_a_full_disk_is_waited_for_and_nothing_is_lost_or_half_there(kind: str, files: tuple[Path, Path], target: Callable[[str], str]) -> None:
+    whole, place, said = target(kind), target(kind), list[str]()
+    keep(files, whole)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    held = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+
+    def free(_: float) -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    keeper = Keeper(place, said.append, free)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
+        keeper.keep(FileSource(files[0]))
+        keeper.keep(FileSource(files[1]))
+    finally:
+        free(0.0)
+        signal.signal(signal.SIGXFSZ, held)
+        keeper.close()
+    assert tables(place) == tables(whole) and len(said) == 2 and "waiting" in said[0]
+
+
+def test_a_database_that_is_read_only_for_a_while_is_waited_for(postgres: Postgres, files: tuple[Path, Path]) -> None:
+    place, said = postgres.url("standby"), list[str]()
+
+    def only_read(is_so: bool) -> object:
+        history: Any = keeper._history
+        return history._connection.execute(f"SET default_transaction_read_only = {'on' if is_so else 'off'}")
+
+    keeper = Keeper(place, said.append, lambda _: only_read(False))
+    only_read(True)
+    keeper.keep(FileSource(files[0]))
+    keeper.close()
+    assert len(said) == 2 and "read-only" in said[0] and len(tables(place)["starts"]) > 0
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_two_that_write_one_target_at_once_keep_each_event_once(kind: str, files: tuple[Path, Path], target: Callable[[str], str]) -> None:
+    whole, place = target(kind), target(kind)
+    keep(files, whole)
+    open_history(place).close()
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda order: keep(order, place), (files, files[::-1])))
+    assert tables(place) == tables(whole)
 
 
 def test_a_database_that_is_away_is_waited_for_and_that_is_said_once(postgres: Postgres, files: tuple[Path, Path]) -> None:

@@ -2,11 +2,14 @@
 
 import json
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from openinference.semconv.trace import SpanAttributes
+from opentelemetry.semconv._incubating.attributes import gen_ai_attributes
 from opentelemetry.trace import SpanKind
 from spans import CHAT, MS, START_NS, as_json, both, export, remote, span
 
@@ -15,9 +18,10 @@ from pointsman.schemas import AnyInput, EventRejected, OptimizationConfig, Quali
 from pointsman.schemas.settings import OtelSettings, OtelTrack
 from pointsman.streams.core import Core
 from pointsman.streams.otel import Adapter
-from pointsman.streams.otel_attributes import NAMES, VERSIONS, found, recognised
+from pointsman.streams.otel_attributes import ASSESSOR, INPUT, LABEL, NAMES, SCORE, VERSIONS, found, recognised
 from pointsman.streams.otel_events import events_of
-from pointsman.streams.otlp import OtlpError, decode
+from pointsman.streams.otel_nesting import Call, Nesting
+from pointsman.streams.otlp import OtlpError, Span, decode
 
 OPENAI = {"gen_ai.operation.name": "chat", "gen_ai.request.model": "gpt-4o"}
 
@@ -43,7 +47,7 @@ def request(*spans: dict[str, Any], **options: Any) -> tuple[RequestStarted, Req
 def test_a_client_span_is_a_start_and_a_completion() -> None:
     started, completed = request(span())
     identity = "0000000000000002" + "0" * 16 + "-0000000000000003"
-    common = {"scope": "chat", "source": "otel/1.43", "request_id": identity, "track": "gpt-4o", "input_tokens": 12}
+    common = {"scope": "chat", "source": "otel/1.41", "request_id": identity, "track": "gpt-4o", "input_tokens": 12}
     assert started.model_dump(exclude_none=True) == common | {
         "type": "request.started/1",
         "event_id": f"{identity}/started",
@@ -76,7 +80,7 @@ def test_events_come_in_the_order_of_their_times() -> None:
         ("1.27", {"gen_ai.system": "openai", **OPENAI, "gen_ai.usage.input_tokens": 12, "gen_ai.usage.output_tokens": 30}),
         ("1.34", {"gen_ai.system": "openai", **OPENAI, "gen_ai.usage.input_tokens": 12, "gen_ai.usage.output_tokens": 30, "gen_ai.conversation.id": "c1"}),
         ("1.37", {"gen_ai.provider.name": "openai", **OPENAI, "gen_ai.usage.input_tokens": 12, "gen_ai.usage.output_tokens": 30}),
-        ("1.43", CHAT),
+        ("1.41", CHAT),
         (
             "openllmetry",
             {
@@ -113,7 +117,7 @@ def test_a_schema_url_says_the_version_and_names_of_another_are_read_all_the_sam
 
 @pytest.mark.parametrize(
     ("url", "version"),
-    [("1.20.0", "1.25"), ("1.26.0", "1.25"), ("1.36.0", "1.34"), ("1.42.0", "1.37"), ("1.44.0", "1.43"), ("9.1.0", "1.43"), ("gen-ai/0.1.0", "1.43")],
+    [("1.20.0", "1.25"), ("1.26.0", "1.25"), ("1.36.0", "1.34"), ("1.40.0", "1.37"), ("1.44.0", "1.41"), ("9.1.0", "1.41"), ("gen-ai/0.1.0", "1.41")],
 )
 def test_the_newest_table_that_is_not_newer_than_the_schema_is_taken(url: str, version: str) -> None:
     assert recognised(f"https://opentelemetry.io/schemas/{url}", ()) == version
@@ -123,6 +127,21 @@ def test_each_version_reads_its_own_name_first() -> None:
     attributes = {"gen_ai.usage.input_tokens": 1, "gen_ai.usage.prompt_tokens": 2, "llm.token_count.prompt": 3}
     assert [found(version, "input_tokens", attributes) for version in ("1.25", "1.27", "openinference")] == [2, 1, 3]
     assert all(set(fields) == set(VERSIONS["1.25"]) for fields in NAMES.values())
+
+
+def constants(of: Any) -> set[str]:
+    """What the names of a module or a class stand for."""
+    return {value for value in vars(of).values() if isinstance(value, str)}
+
+
+def test_names_are_those_of_the_packages_of_the_conventions() -> None:
+    known = constants(gen_ai_attributes)
+    usual = {"gen_ai.usage.cost", "gen_ai.usage.total_cost", "gen_ai.latency.time_to_first_token"}
+    own = {name for version in VERSIONS if version[0].isdigit() for names in VERSIONS[version].values() for name in names}
+    assert own - known == usual
+    assert {SCORE, LABEL, ASSESSOR, *INPUT[:2]} <= known
+    inference = {name for names in VERSIONS["openinference"].values() for name in names}
+    assert inference <= constants(SpanAttributes)
 
 
 def test_a_provider_that_was_renamed_has_one_name() -> None:
@@ -218,6 +237,75 @@ def test_the_first_tokens_event_gives_the_ttft_where_no_attribute_does() -> None
     assert request(span(attributes, events=[("first_token", 900, {})]))[1].ttft_ms is None
 
 
+def alone(whole: Any, one: Any) -> bytes:
+    """An export with this one of its spans."""
+    part = type(whole).FromString(whole.SerializeToString())
+    spans = part.resource_spans[0].scope_spans[0].spans
+    del spans[:]
+    spans.append(one)
+    found: bytes = part.SerializeToString()
+    return found
+
+
+(SPAN,) = decode(export(span()).SerializeToString()).spans
+
+
+def below(number: int) -> Span:
+    """A span below the one of this number."""
+    return replace(SPAN, trace_id="1" * 32, parent_id=f"{number:016x}")
+
+
+FRAMEWORK = {"openinference.span.kind": "LLM", "llm.provider": "openai", "llm.model_name": "openai/gpt-4o"}
+OUTER = span(FRAMEWORK, kind=SpanKind.INTERNAL, ms=3000)
+
+
+def test_a_call_that_a_framework_and_its_client_describe_counts_once_as_the_clients() -> None:
+    counts: Counter[str] = Counter()
+    started, completed = of(OUTER, span(parent=0), counts=counts)
+    assert (started.source, started.request_id, completed.latency_ms) == ("otel/1.41", "0000000000000002" + "0" * 16 + "-0000000000000004", 800.0)
+    assert (counts["requests"], counts["described_below"]) == (1, 1)
+
+
+def test_what_stands_between_the_two_does_not_matter_and_every_attempt_counts() -> None:
+    between = span({"http.request.method": "POST"}, parent=0)
+    assert len(of(OUTER, between, span(parent=1), span(parent=1))) == 4
+
+
+def test_a_call_of_another_model_or_below_a_tool_is_one_of_its_own() -> None:
+    tool = span({"gen_ai.operation.name": "execute_tool"}, kind=SpanKind.INTERNAL, parent=0)
+    assert len(of(OUTER, span({**CHAT, "gen_ai.request.model": "gpt-4o-mini"}, parent=0))) == 4
+    assert len(of(OUTER, tool, span(parent=1))) == 4
+
+
+def test_the_outer_span_of_a_later_export_is_known_to_be_the_same_call() -> None:
+    adapter, counts = Adapter(), Counter[str]()
+    whole = export(OUTER, span({"http.request.method": "POST"}, parent=0), span(parent=1))
+    events = [event for one in whole.resource_spans[0].scope_spans[0].spans[::-1] for event in events_of(adapter, alone(whole, one), "spans", counts)]
+    assert (len(events), counts["described_below"]) == (2, 1)
+
+
+def test_a_judgement_of_the_outer_span_is_one_of_the_request() -> None:
+    events = of(OUTER, span(parent=0), span(evaluation(), kind=SpanKind.INTERNAL, links=(0,)))
+    assert events[-1].TYPE == "quality.assessed/1" and events[-1].request_id == events[0].request_id
+
+
+def test_spans_that_are_each_others_parents_are_requests() -> None:
+    document = json.loads(as_json(export(span(), span())))
+    first, second = document["resourceSpans"][0]["scopeSpans"][0]["spans"]
+    second["traceId"], first["parentSpanId"], second["parentSpanId"] = first["traceId"], second["spanId"], first["spanId"]
+    assert len(told(json.dumps(document).encode())) >= 2
+
+
+def test_what_is_known_of_nesting_is_bounded() -> None:
+    nesting = Nesting()
+    for number in range(1, 20_000):
+        nesting.counted(below(number), Call("chat", "m"), "r")
+    for number in range(20):
+        nesting.counted(below(7), Call("chat", f"m{number}"), f"r{number}")
+    assert nesting.remembered == 16_384
+    assert [nesting.below(replace(SPAN, trace_id="1" * 32, span_id=f"{7:016x}"), Call("chat", f"m{number}")) for number in (11, 12)] == [None, "r12"]
+
+
 def test_a_cost_is_taken_where_an_attribute_has_it() -> None:
     assert request(span({**CHAT, "gen_ai.usage.cost": 0.0021}))[1].cost_usd == 0.0021
     assert request(span({**CHAT, "llm.cost.total": 0.5}))[1].cost_usd == 0.5
@@ -251,13 +339,7 @@ def test_an_evaluation_span_judges_its_parent_or_what_it_links_to(relation: dict
 def test_an_evaluation_of_a_request_in_an_earlier_export_finds_its_track() -> None:
     adapter, counts = Adapter(), Counter[str]()
     whole = export(span(), span(evaluation(), parent=0, kind=SpanKind.INTERNAL))
-    spans = whole.resource_spans[0].scope_spans[0].spans
-    parts = [type(whole).FromString(whole.SerializeToString()) for _ in spans]
-    for place, part in enumerate(parts):
-        kept = spans[place]
-        del part.resource_spans[0].scope_spans[0].spans[:]
-        part.resource_spans[0].scope_spans[0].spans.append(kept)
-    events = [event for part in parts for event in events_of(adapter, part.SerializeToString(), "spans", counts)]
+    events = [event for one in whole.resource_spans[0].scope_spans[0].spans for event in events_of(adapter, alone(whole, one), "spans", counts)]
     assert [event.track for event in events] == ["gpt-4o"] * 3  # type: ignore[union-attr]
 
 

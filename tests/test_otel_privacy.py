@@ -106,3 +106,15 @@ def test_content_of_any_shape_is_dropped(content: dict[str, Any], cut: int) -> N
     attributes = {name: value if isinstance(value, str) else json.dumps(value)[: cut or None] for name, value in content.items()}
     body = export(span({**CHAT, **attributes})).SerializeToString()
     assert all(SECRET.encode() not in encode(event) for event in events_of(Adapter(), body, "spans", Counter()))
+
+
+@pytest.mark.parametrize(
+    "name", ["gen_ai.conversation.id", "gen_ai.provider.name", "pointsman.propensity", "pointsman.recommendation_id", "pointsman.policy_version"]
+)
+@pytest.mark.parametrize("value", [{"stringValue": "my secret " * 30}, {"arrayValue": {"values": [{"stringValue": "my secret"}]}}])
+def test_a_name_that_can_be_none_is_dropped_and_its_event_is_kept(name: str, value: dict[str, Any]) -> None:
+    document = json.loads(as_json(export(span({key: said for key, said in CHAT.items() if key != name}))))
+    document["resourceSpans"][0]["scopeSpans"][0]["spans"][0]["attributes"].append({"key": name, "value": value})
+    events = events_of(Adapter(), json.dumps(document).encode(), "spans", Counter())
+    assert [event.TYPE for event in events] == ["request.started/1", "request.completed/1"]
+    assert not any("secret" in event.model_dump_json() for event in events)

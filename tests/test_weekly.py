@@ -13,6 +13,8 @@ from events import START, completed, started
 from postgres import postgres_server
 
 from pointsman.schemas import Event, OptimizationConfig, encode
+from pointsman.sinks.history import HistoryError
+from pointsman.sinks.weekly import Period
 from pointsman.streams.candidates import candidate
 from pointsman.streams.cli import main
 from pointsman.streams.evaluate import judge
@@ -167,3 +169,15 @@ def test_a_scope_is_reported_alone(tmp_path: Path) -> None:
 def test_a_period_that_is_none_is_one_line(options: str, kept: tuple[Path, Path], tmp_path: Path) -> None:
     result = CliRunner().invoke(main, ["report", str(kept[1]), "--output", str(tmp_path / "r.html"), *options.split()])
     assert result.exit_code == 2 and len(result.output.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize("name", ["2025-W53", "2026-W0", "2026-W54", "9999-W52", "2026-47", "W47", "-1-W01", "2026-W-1"])
+def test_a_week_that_a_year_does_not_have_is_refused(name: str) -> None:
+    with pytest.raises(HistoryError, match="not a week"):
+        Period.week(name)
+
+
+def test_weeks_end_where_the_next_begin_over_the_end_of_a_year() -> None:
+    weeks = [Period.week(name) for name in ("2020-W53", "2021-W01", "2025-W52", "2026-W01")]
+    assert [str(week)[:10] for week in weeks] == ["2020-12-28", "2021-01-04", "2025-12-22", "2025-12-29"]
+    assert weeks[0].until == weeks[1].since and weeks[2].until == weeks[3].since

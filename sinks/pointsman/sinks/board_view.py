@@ -101,7 +101,6 @@ def _track(board: ScopeBoard, name: str, windows: list[Closed], span: float, tot
         "max_concurrency": advice.max_concurrency if advice else None,
         "timeout_ms": advice.timeout_ms if advice else None,
         **_figures(windows, span),
-        "ttft_p50_ms": None,
         "cost_usd": _round(sum(window.cost_usd for window in windows), 9) if windows else None,
         "tokens_per_s": _round(sum(window.output_tokens for window in windows) / span, 3) if span else None,
         "quality": _round(sum(quality * count for quality, count in rated) / weight) if weight else None,

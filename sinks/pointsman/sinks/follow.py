@@ -11,14 +11,16 @@ from pointsman.schemas.settings import KafkaSettings, security
 async def follow(settings: KafkaSettings, suffixes: Sequence[str], consequence: str) -> AsyncGenerator[bytes | None, None]:
     """Values of the topics with these suffixes as they come; None once those that stood there at the start, or at a return of the broker, are through.
 
-    After an absence they come again from the beginning. `consequence` is logged while the broker is away; raises `AccessError` where it refuses.
+    After an absence it goes on where it was; a topic that was made anew meanwhile is read from its beginning. `consequence` is logged while the broker
+    is away; raises `AccessError` where it refuses.
     """
     from aiokafka.errors import KafkaError
 
     patience = Patience(settings, consequence)
+    reached: dict[Any, int] = {}
     while True:
         try:
-            async with aclosing(_lines(settings, suffixes)) as lines:
+            async with aclosing(lines_after(settings, suffixes, reached)) as lines:
                 async for line in lines:
                     patience.end()
                     yield line
@@ -26,7 +28,8 @@ async def follow(settings: KafkaSettings, suffixes: Sequence[str], consequence: 
             await patience.wait(error)
 
 
-async def _lines(settings: KafkaSettings, suffixes: Sequence[str]) -> AsyncGenerator[bytes | None, None]:
+async def lines_after(settings: KafkaSettings, suffixes: Sequence[str], reached: dict[Any, int]) -> AsyncGenerator[bytes | None, None]:
+    """The values after the offsets that were reached, which are kept up to date."""
     from aiokafka import AIOKafkaConsumer
 
     consumer: Any = AIOKafkaConsumer(
@@ -40,18 +43,22 @@ async def _lines(settings: KafkaSettings, suffixes: Sequence[str]) -> AsyncGener
         await consumer.start()
         places = list(consumer.assignment())
         ends = {place: end for place, end in (await consumer.end_offsets(places)).items() if end > 0}
+        for place in places:
+            if 0 < reached.get(place, 0) <= ends.get(place, 0):
+                consumer.seek(place, reached[place])
         while True:
             for place, end in list(ends.items()):
                 if await consumer.position(place) >= end:
                     del ends[place]
             if not ends:
                 yield None
-            for records in (await consumer.getmany(timeout_ms=200)).values():
+            for place, records in (await consumer.getmany(timeout_ms=200)).items():
                 for record in records:
+                    reached[place] = record.offset + 1
                     if record.value is not None:
                         yield record.value
     finally:
         await consumer.stop()
 
 
-__all__ = ["follow"]
+__all__ = ["follow", "lines_after"]

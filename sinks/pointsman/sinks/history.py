@@ -1,6 +1,8 @@
 """The history: what happened and what was advised, kept in SQLite, PostgreSQL or Parquet, each event once."""
 
+import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
 from .history_tables import Row
@@ -54,6 +56,21 @@ class Queried(History, Protocol):
         ...
 
 
+def made_folder(folder: Path, target: str) -> None:
+    """Make the folder of a target; raises `HistoryError` where that cannot be."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise HistoryError(f"{target}: {folder} cannot be made ({error.strerror}): check the path and its permissions") from error
+
+
+def refused_by(error: sqlite3.OperationalError, target: str) -> Exception:
+    """What an error of SQLite at the opening means: a file that may not be written is no matter of waiting, a busy one or a full disk is."""
+    if getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):
+        return HistoryError(f"{target}: cannot be written ({error}): check the file, its folder and their permissions")
+    return Unavailable(f"{target}: {error}")
+
+
 def open_history(target: str) -> History:
     """Open or make the history that a target names: `postgresql://…`, `parquet:FOLDER`, `sqlite:///FILE` or the path of an SQLite file.
 
@@ -79,4 +96,4 @@ def open_queried(target: str) -> Queried:
     return SqliteHistory(target.removeprefix("sqlite:///"))
 
 
-__all__ = ["History", "HistoryError", "Queried", "Record", "Rows", "Unavailable", "open_history", "open_queried"]
+__all__ = ["History", "HistoryError", "Queried", "Record", "Rows", "Unavailable", "made_folder", "open_history", "open_queried", "refused_by"]

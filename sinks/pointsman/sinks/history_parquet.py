@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from .history import HistoryError, Rows, Unavailable
+from .history import HistoryError, Rows, Unavailable, made_folder, refused_by
 from .history_tables import IDENTITY, TABLES, Kind, Row, Table
 
 INDEX = "_positions.db"
@@ -46,12 +46,15 @@ class ParquetHistory:
             raise HistoryError(f"parquet:{folder}: not a folder: give parquet:FOLDER")
         if self._folder.exists() and any(self._folder.iterdir()) and not (self._folder / INDEX).exists():
             raise HistoryError(f"parquet:{folder}: has files in it and no {INDEX}: give an empty folder, or one that `pointsman history` wrote")
-        self._folder.mkdir(parents=True, exist_ok=True)
+        made_folder(self._folder, f"parquet:{folder}")
         self._index = self._open()
         self._clean()
 
     def _open(self) -> sqlite3.Connection:
-        index = sqlite3.connect(self._folder / INDEX, isolation_level=None, timeout=1.0)
+        try:
+            index = sqlite3.connect(self._folder / INDEX, isolation_level=None, timeout=1.0)
+        except sqlite3.OperationalError as error:
+            raise refused_by(error, f"parquet:{self._folder}") from error
         try:
             index.execute("PRAGMA locking_mode=EXCLUSIVE")
             version = index.execute("PRAGMA user_version").fetchone()[0]
@@ -59,10 +62,12 @@ class ParquetHistory:
                 raise HistoryError(f"parquet:{self._folder}: written by a newer Pointsman (format {version}, this one knows {FORMAT}): upgrade this one")
             if version == 0:
                 index.executescript(_SCHEMA)
-            index.executescript("BEGIN EXCLUSIVE; COMMIT")  # the lock is held from here on
+            index.executescript(f"BEGIN EXCLUSIVE; PRAGMA user_version={FORMAT}; COMMIT")  # the lock is held from here on, and it can be written
         except sqlite3.OperationalError as error:
             index.close()
-            raise Unavailable(f"parquet:{self._folder}: another process writes it ({error})") from error
+            if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY:
+                raise Unavailable(f"parquet:{self._folder}: another process writes it ({error})") from error
+            raise refused_by(error, f"parquet:{self._folder}") from error
         except sqlite3.DatabaseError as error:
             index.close()
             raise HistoryError(f"parquet:{self._folder}: {INDEX} is damaged ({error}): restore the folder, or give an empty one") from error
@@ -79,7 +84,10 @@ class ParquetHistory:
 
     def positions(self, source: str) -> dict[str, int]:
         """How far each part of a source has been read."""
-        return dict(self._index.execute("SELECT part, position FROM positions WHERE source = ?", (source,)))
+        try:
+            return dict(self._index.execute("SELECT part, position FROM positions WHERE source = ?", (source,)))
+        except sqlite3.OperationalError as error:
+            raise Unavailable(f"parquet:{self._folder}: {error}") from error
 
     def add(self, rows: Rows, source: str, positions: Mapping[str, int]) -> int:
         """Write the new rows as files by table and day, then enter them together with the positions."""
@@ -89,6 +97,7 @@ class ParquetHistory:
             number = self._last() + 1
             for name, found in fresh.items():
                 self._write(TABLES[name], found, number)
+            self._sync(number)
             self._index.execute("INSERT INTO batches VALUES (?)", (number,))
             self._index.executemany("INSERT OR REPLACE INTO positions VALUES (?, ?, ?)", [(source, part, place) for part, place in positions.items()])
             self._index.execute("COMMIT")
@@ -124,6 +133,16 @@ class ParquetHistory:
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(fresh, path)
+
+    def _sync(self, number: int) -> None:
+        """Make the names of a batch's files durable, too: a batch that is entered must be there after a loss of power."""
+        folders = {self._folder, *(path for file in self._folder.glob(f"*/day=*/{number:012d}.parquet") for path in (file.parent, file.parent.parent))}
+        for folder in folders:
+            opened = os.open(folder, os.O_RDONLY)
+            try:
+                os.fsync(opened)
+            finally:
+                os.close(opened)
 
     def _schema(self, table: Table) -> Any:
         arrow = self._arrow

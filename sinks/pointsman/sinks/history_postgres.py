@@ -67,10 +67,12 @@ class PostgresHistory:
         try:
             with self._connection.transaction():
                 yield self._connection.execute
-        except self._psycopg.OperationalError as error:
+        except (self._psycopg.OperationalError, self._psycopg.errors.ReadOnlySqlTransaction) as error:  # read-only while another server takes over
             raise Unavailable(f"{self._place}: {_first_line(error)}") from error
         except self._psycopg.errors.InsufficientPrivilege as error:
             raise HistoryError(f"{self._place}: {_first_line(error)}: grant CREATE on the database, or on the schema pointsman") from error
+        except self._psycopg.errors.UntranslatableCharacter as error:
+            raise HistoryError(f"{self._place}: {_first_line(error)}: give a database with ENCODING 'UTF8'") from error
 
     def _alive(self) -> None:
         """After the server has gone away a new connection is needed."""

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from .history import HistoryError, Record, Rows, Unavailable
+from .history import HistoryError, Record, Rows, Unavailable, made_folder, refused_by
 from .history_migrations import MIGRATIONS, statements
 from .history_tables import TABLES
 
@@ -39,13 +39,16 @@ class SqliteHistory:
         if path != ":memory:" and Path(path).exists() and Path(path).stat().st_size and not is_history(Path(path)):
             raise HistoryError(f"{path}: not a history: give another path, or the file that `pointsman history` wrote")
         if path != ":memory:":
-            Path(path).absolute().parent.mkdir(parents=True, exist_ok=True)
+            made_folder(Path(path).absolute().parent, path)
         try:
             self._connection = sqlite3.connect(path, isolation_level=None, timeout=BUSY_S)
         except sqlite3.OperationalError as error:
             raise HistoryError(f"{path}: cannot be opened ({error}): check the folder and its permissions") from error
         try:
             self._migrate(until)
+        except Unavailable as error:
+            self._connection.close()
+            raise refused_by(error.__cause__, path) if isinstance(error.__cause__, sqlite3.OperationalError) else error from error
         except BaseException:
             self._connection.close()
             raise
@@ -61,26 +64,34 @@ class SqliteHistory:
                 for statement in statements(number, "sqlite"):
                     run(statement)
                 run("INSERT INTO schema_version VALUES (?, ?)", (number, written(datetime.now(UTC))))
-        self._connection.execute("PRAGMA journal_mode=WAL")
-        self._connection.execute("PRAGMA synchronous=NORMAL")
+        with self._explaining():
+            self._connection.execute("PRAGMA journal_mode=WAL")
+            self._connection.execute("PRAGMA synchronous=NORMAL")
 
     @contextmanager
     def _transaction(self) -> Iterator[Any]:
+        with self._explaining():
+            try:
+                self._connection.execute("BEGIN IMMEDIATE")
+                yield self._connection.execute
+                self._connection.execute("COMMIT")
+            finally:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+
+    @contextmanager
+    def _explaining(self) -> Iterator[None]:
         try:
-            self._connection.execute("BEGIN IMMEDIATE")
-            yield self._connection.execute
-            self._connection.execute("COMMIT")
+            yield
         except sqlite3.OperationalError as error:
             raise Unavailable(f"{self._path}: {error}") from error
         except sqlite3.DatabaseError as error:
             raise HistoryError(f"{self._path}: damaged ({error}): restore a copy, or give another path and read the source again") from error
-        finally:
-            if self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")
 
     def positions(self, source: str) -> dict[str, int]:
         """How far each part of a source has been read."""
-        return dict(self._connection.execute("SELECT part, position FROM positions WHERE source = ?", (source,)))
+        with self._explaining():
+            return dict(self._connection.execute("SELECT part, position FROM positions WHERE source = ?", (source,)))
 
     def add(self, rows: Rows, source: str, positions: Mapping[str, int]) -> int:
         """Keep rows and positions in one transaction; a row that is there already is left as it is."""

@@ -3,7 +3,7 @@
 from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from itertools import pairwise
 from statistics import fmean
 from typing import Any
@@ -37,11 +37,13 @@ class Period:
         >>> str(Period.week("2026-W47"))
         '2026-11-16 00:00 to 2026-11-23 00:00 UTC'
         """
-        try:
-            since = datetime.strptime(f"{name}-1", "%G-W%V-%u").replace(tzinfo=UTC)
-        except ValueError as error:
+        year, _, week = name.upper().partition("-W")
+        try:  # strptime would take a week 53 of a year with 52 for the first of the next
+            since = datetime.combine(date.fromisocalendar(int(year), int(week), 1), time(), UTC)
+            until = since + timedelta(days=7)
+        except (ValueError, OverflowError) as error:
             raise HistoryError(f"{name}: not a week: write it like 2026-W47") from error
-        return cls(since, since + timedelta(days=7), f"week {since:%V} of {since:%G}")
+        return cls(since, until, f"week {since:%V} of {since:%G}")
 
 
 @dataclass(slots=True)

@@ -10,7 +10,7 @@ from pointsman.schemas.settings import OtelSettings
 
 from .otel import Adapter
 from .otel_events import events_of
-from .recording import open_read, open_write
+from .recording import naming, open_read, open_write
 
 LONGEST_LINE = 64_000_000
 
@@ -41,7 +41,7 @@ def convert_otel(source: Path, output: Path, rejected: Path, settings: OtelSetti
 
 
 def _lines(source: Path) -> Iterator[tuple[str, bytes]]:
-    with open_read(source) as file:
+    with naming(source), open_read(source) as file:
         number = 0
         while line := file.readline(LONGEST_LINE):
             number += 1

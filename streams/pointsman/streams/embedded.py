@@ -567,11 +567,14 @@ class Optimizer:
 
     @staticmethod
     def _show(witness: Witness, happened: Sequence[Event]) -> None:
-        try:
-            for event in happened:
+        failed: Exception | None = None
+        for event in happened:
+            try:
                 witness(event)
-        except Exception:
-            log.exception("a witness of the events failed: what is recorded stays recorded")
+            except Exception as error:  # said once for all of them
+                failed = failed or error
+        if failed is not None:
+            log.error("a witness of the events failed: what is recorded stays recorded", exc_info=failed)
 
     def _tell(self, heard: list[tuple[Event, bytes]]) -> None:
         end = self._journal.emitted.end()

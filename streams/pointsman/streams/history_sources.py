@@ -19,7 +19,7 @@ from pointsman.schemas.access import Patience
 from pointsman.schemas.settings import KafkaSettings, security
 
 from .journal import reading
-from .recording import lines_of, open_read
+from .recording import lines_of, naming, open_read
 from .replay import Placed, ReplayError, is_database
 
 PIECE = 1000
@@ -77,14 +77,14 @@ class FileSource:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        with open_read(path) as file:
+        with naming(path), open_read(path) as file:
             self.name = _name(path, next((line for _, line in lines_of(file)), b""))
 
     def pieces(self, positions: Mapping[str, int]) -> Iterator[Piece]:
         """Lines after the position; a last line that is still being written waits."""
         place = positions.get("bytes", 0)
         while True:
-            with open_read(self._path) as file:
+            with naming(self._path), open_read(self._path) as file:
                 lines = self._whole(_Counted(file, place))
                 while rows := tuple(islice(lines, PIECE)):
                     place = rows[-1][0]

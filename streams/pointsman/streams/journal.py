@@ -42,7 +42,8 @@ class Journal:
         is_new = path == ":memory:" or not Path(path).exists() or Path(path).stat().st_size == 0
         lock = None if path == ":memory:" else _lock(path)
         try:
-            return cls(cls._connect(path, is_new), lock)
+            with explaining(Path(path)):
+                return cls(cls._connect(path, is_new), lock)
         except BaseException:
             if lock is not None:
                 lock.close()

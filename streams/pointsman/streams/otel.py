@@ -29,10 +29,12 @@ from .otel_attributes import (
 )
 from .otel_content import input_text
 from .otel_failure import error_type, failure_class
+from .otel_nesting import Call, Nesting, inner_first
 from .otlp import CLIENT, INTERNAL, Span, Spans
 
 NO_SERVICE = "unknown_service"
 REMEMBERED = 16_384
+LONGEST_NAME = 256
 CALLERS = frozenset({0, INTERNAL, CLIENT})
 _JSON = json.JSONEncoder(separators=(",", ":"))
 _SCORES = {"pass": 1.0, "passed": 1.0, "fail": 0.0, "failed": 0.0}
@@ -62,6 +64,7 @@ class Known(NamedTuple):
 
     scope: str
     track: str
+    request_id: str
 
 
 class Adapter:
@@ -70,6 +73,7 @@ class Adapter:
     def __init__(self, settings: OtelSettings | None = None) -> None:
         self._settings = settings or OtelSettings()
         self._known: OrderedDict[str, Known] = OrderedDict()
+        self._nesting = Nesting()
 
     @property
     def remembered(self) -> int:
@@ -80,13 +84,17 @@ class Adapter:
         """The events of the spans of one request to export."""
         made = Adapted(refused=Counter(given.flaws), skipped=Counter(given.skipped))
         judged: list[tuple[int, Span]] = []
-        for place, span in enumerate(given.spans):
+        for place in inner_first(given.spans):
+            span = given.spans[place]
             is_judged = _is_judged(span)
             if is_judged:
                 judged.append((place, span))
             if (reason := _no_request(span)) is None:
                 self._request(span, place, made)
-            elif not is_judged:
+                continue
+            if reason != "other_operation":  # a call below a tool or an agent is none of the model that asked for it
+                self._nesting.passed(span)
+            if not is_judged:
                 made.skipped[reason] += 1
         for place, span in judged:
             self._judgements(span, place, made)
@@ -101,9 +109,17 @@ class Adapter:
         if track is None:
             made.skipped["no_model"] += 1
             return
-        made.requests += 1
         request_id, scope = span.identity, _scope(span)
-        self._remember(request_id, Known(scope, track))
+        call = Call.of(REQUESTS.get(_operation(span, version), "chat"), model or track)
+        inner = self._nesting.below(span, call)
+        self._nesting.counted(span, call, inner or request_id)
+        if inner is not None:
+            made.skipped["described_below"] += 1
+            if (known := self._known.get(inner)) is not None:  # a judgement of this span is one of the request below it
+                self._remember(request_id, known)
+            return
+        made.requests += 1
+        self._remember(request_id, Known(scope, track, request_id))
         common = {"scope": scope, "source": f"otel/{version}", "request_id": request_id, "track": track}
         tokens = _counts(version, span, "input_tokens", "output_tokens", "max_tokens")
         _tell(made, place, "request.started/1", f"{request_id}/started", span.start_ns, common | _start(version, span, tokens, model, provider))
@@ -143,10 +159,11 @@ class Adapter:
                 continue
             made.evaluations += 1
             track = _name(attributes.get(TRACK)) or _name(span.attributes.get(TRACK)) or (known.track if known is not None else None)
-            fields = {"scope": known.scope if known is not None else _scope(span), "source": "otel", "request_id": request_id, "score": score}
+            fields = {"scope": known.scope if known is not None else _scope(span), "source": "otel", "score": score}
+            fields["request_id"] = known.request_id if known is not None else request_id
             if track is not None:  # without one it becomes a dead letter, which can be played again when the request is known
                 fields["track"] = track
-            if (assessor := _name(attributes.get(ASSESSOR))) is not None:
+            if (assessor := _brief(attributes.get(ASSESSOR))) is not None:
                 fields["assessor"] = assessor
             after_ns = max(at_ns, span.end_ns) if request_id == span.identity else at_ns  # a judgement needs its request to be done
             _tell(made, place, "quality.assessed/1", f"{span.identity}/assessed/{number}", after_ns, fields)
@@ -162,15 +179,17 @@ class Adapter:
 
 def _start(version: str, span: Span, tokens: dict[Field, int], model: str | None, provider: str | None) -> dict[str, Any]:
     operation = REQUESTS.get(_operation(span, version), "chat")
-    named = {"model": model, "provider": provider, "operation": operation}
+    named = {"model": model, "provider": _brief(provider), "operation": operation}
     fields: dict[str, Any] = {
         "input_tokens": tokens.get("input_tokens"),
         "max_output_tokens": tokens.get("max_tokens"),
-        "conversation_id": _name(found(version, "conversation", span.attributes)),
+        "conversation_id": _brief(found(version, "conversation", span.attributes)),
         "traceparent": f"00-{span.trace_id}-{span.span_id}-01",
         "attributes": {name: value for name, value in named.items() if value is not None},
     }
-    fields |= {field: span.attributes.get(name) for name, field in DECISION.items()}
+    for name, into in DECISION.items():
+        value = span.attributes.get(name)
+        fields[into] = value if isinstance(value, int | float) else _brief(value)
     if (text := input_text(span)) is not None:
         kept = sketch(text)
         fields["sketch"] = kept.model_dump(mode="json", exclude_none=True)
@@ -237,6 +256,12 @@ def _scope(span: Span) -> str:
 
 def _name(value: Any) -> str | None:
     return value if isinstance(value, str) and value else None
+
+
+def _brief(value: Any) -> str | None:
+    """A name that a field can hold: what is longer is none, may be content, and is not worth the loss of its event."""
+    name = _name(value)
+    return name if name is not None and len(name) <= LONGEST_NAME else None
 
 
 def _number(value: Any) -> float | None:

@@ -26,7 +26,7 @@ _1_25: Table = {
 _1_27: Table = {**_1_25, "input_tokens": ("gen_ai.usage.input_tokens",), "output_tokens": ("gen_ai.usage.output_tokens",)}
 _1_34: Table = {**_1_27, "conversation": ("gen_ai.conversation.id",)}
 _1_37: Table = {**_1_34, "provider": ("gen_ai.provider.name",)}
-_1_43: Table = {**_1_37, "ttft_s": ("gen_ai.response.time_to_first_chunk",)}
+_1_41: Table = {**_1_37, "ttft_s": ("gen_ai.response.time_to_first_chunk",)}
 _OPENLLMETRY: Table = {
     "provider": ("llm.vendor",),
     "operation": ("llm.request.type",),
@@ -37,13 +37,13 @@ _OPENLLMETRY: Table = {
     "max_tokens": ("llm.request.max_tokens",),
     "conversation": (),
     "ttft_s": (),
-    "cost_usd": ("llm.usage.cost",),
+    "cost_usd": (),
 }
 _OPENINFERENCE: Table = {
     "provider": ("llm.provider", "llm.system"),
     "operation": ("openinference.span.kind",),
-    "model": ("llm.model_name", "embedding.model_name"),
-    "response_model": (),
+    "model": ("llm.model_name", "embedding.model_name", "llm.request.model_name"),
+    "response_model": ("llm.response.model_name",),
     "input_tokens": ("llm.token_count.prompt",),
     "output_tokens": ("llm.token_count.completion",),
     "max_tokens": (),
@@ -51,13 +51,13 @@ _OPENINFERENCE: Table = {
     "ttft_s": (),
     "cost_usd": ("llm.cost.total",),
 }
-_CONVENTIONS: dict[str, Table] = {"1.43": _1_43, "1.37": _1_37, "1.34": _1_34, "1.27": _1_27, "1.25": _1_25}
+_CONVENTIONS: dict[str, Table] = {"1.41": _1_41, "1.37": _1_37, "1.34": _1_34, "1.27": _1_27, "1.25": _1_25}
 VERSIONS: dict[str, Table] = {**_CONVENTIONS, OPENLLMETRY: _OPENLLMETRY, OPENINFERENCE: _OPENINFERENCE}
-NEWEST, DEFAULT = "1.43", "1.27"
+NEWEST, DEFAULT = "1.41", "1.27"
 _SINCE = tuple((tuple(int(part) for part in version.split(".")), version) for version in _CONVENTIONS)
 _MARKS = (
     (OPENINFERENCE, ("openinference.span.kind", "llm.token_count.prompt", "llm.model_name")),
-    ("1.43", ("gen_ai.response.time_to_first_chunk",)),
+    ("1.41", ("gen_ai.response.time_to_first_chunk",)),
     ("1.37", ("gen_ai.provider.name", "gen_ai.input.messages")),
     ("1.34", ("gen_ai.conversation.id",)),
     ("1.27", ("gen_ai.usage.input_tokens", "gen_ai.usage.output_tokens")),
@@ -96,7 +96,9 @@ STATUS_CODES = ("http.response.status_code", "http.status_code")
 SERVER, PORT = "server.address", "server.port"
 EVALUATION, SCORE, LABEL, ASSESSOR = "gen_ai.evaluation.result", "gen_ai.evaluation.score.value", "gen_ai.evaluation.score.label", "gen_ai.evaluation.name"
 EVENT_NAME = "event.name"
-FIRST_TOKEN = frozenset({"first_token", "gen_ai.first_token", "gen_ai.content.chunk", "llm.content.completion.chunk", "First Token Stream Event"})
+FIRST_TOKEN = frozenset(
+    {"first_token", "gen_ai.first_token", "gen_ai.content.chunk", "gen_ai.content.completion.chunk", "llm.content.completion.chunk", "First Token Stream Event"}
+)
 MESSAGES = frozenset({"gen_ai.content.prompt", "gen_ai.user.message", "gen_ai.client.inference.operation.details"})
 
 INPUT = ("gen_ai.input.messages", "gen_ai.prompt", "input.value", "content")  # of attributes and of span events: sketched and dropped
@@ -134,7 +136,7 @@ def recognised(schema_url: str, attributes: Iterable[str]) -> str:
     """
     given = _SCHEMA.search(schema_url[:256])
     if given is not None:
-        if given["family"]:  # the conventions' own repository, which began after 1.43
+        if given["family"]:  # the conventions' own repository, which began after 1.41
             return NEWEST
         number = (int(given["major"]), int(given["minor"]))
         return next((version for since, version in _SINCE if number >= since), "1.25")

@@ -51,7 +51,7 @@ function update(node, row, past) {
   put(cells.success, share(row.success_share), row.success_share);
   put(cells.latency, `${duration(row.latency_p50_ms)} · ${duration(row.latency_p95_ms)}`, row.latency_p50_ms);
   attr(cells.latency, "data-p95", row.latency_p95_ms ?? null);
-  attr(cells.latency.parentNode, "title", [["99th", row.latency_p99_ms], ["to the first token", row.ttft_p50_ms], ["timeout", row.timeout_ms]].filter(([, value]) => value !== null && value !== undefined).map(([name, value]) => `${name} ${duration(value)}`).join(", ") || null);
+  attr(cells.latency.parentNode, "title", [["99th", row.latency_p99_ms], ["to the first token, predicted", row.predicted?.ttft_ms?.median], ["timeout", row.timeout_ms]].filter(([, value]) => value !== null && value !== undefined).map(([name, value]) => `${name} ${duration(value)}`).join(", ") || null);
   const told = row.predicted?.latency_ms ?? null;
   put(cells.predicted, told ? `${duration(told.median)} (${duration(told.lower)} to ${duration(told.upper)})` : "–", told?.median);
   put(cells.held, share(row.coverage?.latency_ms), row.coverage?.latency_ms);
