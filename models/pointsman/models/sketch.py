@@ -59,7 +59,10 @@ _MULTIPLIERS = np.array([_mixed(place + 1) | 1 for place in range(SIGNATURE)], n
 _INVERSES = np.array([pow(_GOLDEN, -exponent, 2**64) for exponent in range(2 * _HALF)], np.uint64)
 _IS_WORD = bytes(byte >= 128 or chr(byte).isalnum() for byte in range(256))
 _FIRST = np.zeros(1, np.intp)
-_LOG = np.array([math.log1p(count) for count in range(2 * _HALF + 1)])
+_EDGE = np.ones(1, np.bool_)
+_LOGS = [math.log1p(count) for count in range(2 * _HALF + 1)]
+_LOG = np.array(_LOGS)
+_FEW = 16  # for so few hashes a loop is faster than NumPy
 _TIE = 0.5 + 1e-9  # halves are common here (four words: 63.5): without a margin the last bit of a logarithm would decide
 _TOP = np.uint64(52)
 _SIGN = {size: np.where(np.arange(4096) // size % 2 == 1, 1.0, -1.0) for size in BLOCKS.values()}
@@ -211,15 +214,16 @@ def _mix(hashes: Hashes) -> Hashes:
 
 def _folded(hashes: Hashes, block: str) -> list[int]:
     """Counts in 4,096 buckets, their log1p folded with signs to the block's places, of Euclidean length 127, rounded."""
-    size = BLOCKS[block]
+    size, buckets = BLOCKS[block], (hashes >> _TOP).view(np.int64)
     folded = [0.0] * size
-    if len(hashes) <= EDGE_WORDS:
-        for bucket, count in Counter((hashes >> _TOP).tolist()).items():
-            folded[bucket % size] += _LOG[count] if bucket // size % 2 else -_LOG[count]
+    if len(hashes) <= _FEW:
+        for bucket, count in Counter(buckets.tolist()).items():
+            folded[bucket % size] += _LOGS[count] if bucket // size % 2 else -_LOGS[count]
     else:
-        every = np.bincount((hashes >> _TOP).view(np.int64), minlength=4096)
-        buckets = every.nonzero()[0]
-        folded = np.bincount(_SLOT[size][buckets], _SIGN[size][buckets] * _LOG[every[buckets]], size).tolist()
+        buckets.sort()
+        edges = np.concatenate([_EDGE, buckets[1:] != buckets[:-1], _EDGE]).nonzero()[0]
+        found = buckets[edges[:-1]]
+        folded = np.bincount(_SLOT[size][found], _SIGN[size][found] * _LOG[edges[1:] - edges[:-1]], size).tolist()
     norm = math.sqrt(dot(folded, folded))
     return [math.floor(entry * LARGEST / norm + _TIE) for entry in folded] if norm > 1e-9 else [0] * size
 
