@@ -219,6 +219,16 @@ def test_a_server_is_told_and_its_policy_followed() -> None:
         assert (callback.sent, callback.rejected) == (2, 2)
 
 
+def test_a_connection_that_the_server_has_closed_is_opened_again(caplog: pytest.LogCaptureFixture) -> None:
+    with serving(config=CONFIG) as client, calling(str(client.base_url), TOKEN) as callback:
+        run(complete(router(GOOD), 1))
+        until(lambda: callback.sent == 2)
+        callback._reports._place._posting.sock.shutdown(socket.SHUT_RDWR)
+        run(complete(router(POOR), 1))
+        until(lambda: callback.sent == 4)
+    assert callback.dropped == 0 and not any("away" in message for message in caplog.messages)
+
+
 def test_a_place_that_is_down_or_stalls_costs_nothing(caplog: pytest.LogCaptureFixture) -> None:
     with socket.socket() as closed, socket.create_server(("127.0.0.1", 0)) as silent:
         closed.bind(("127.0.0.1", 0))

@@ -12,7 +12,7 @@ import weakref
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import islice
+from itertools import count, islice
 from typing import Any
 
 from pydantic import ValidationError
@@ -21,10 +21,11 @@ from pointsman.models.sketch import describe
 from pointsman.schemas import AnyInput, RequestCompleted, RequestStarted, explain
 from pointsman.sinks.router_view import View
 
-from .litellm_places import FIRST_WAIT_S, LONGEST_WAIT_S, Place
+from .litellm_places import FIRST_WAIT_S, LONGEST_WAIT_S, PAUSE_S, Place
 
 log = logging.getLogger(__name__)
 BATCH = 500
+SLICE = 8  # about half a millisecond
 GATHER_S = 0.02  # reports come in pairs and bursts: waking for each would take the interpreter from the calls
 
 
@@ -128,8 +129,7 @@ class Reports:
 
     def _turn(self) -> None:
         """Make events of the drafts, so that no text waits for a place that is away, and hand over what can be."""
-        while self._drafts:
-            self._make(self._drafts.popleft())
+        self._make_all()
         if time.monotonic() < self._next:
             return
         try:
@@ -147,6 +147,15 @@ class Reports:
             self._away(error)
         else:
             self._back()
+
+    def _make_all(self) -> None:
+        """A burst with pauses, so that a call never waits for more than a slice of it; none where as many come in as go out, or at the end."""
+        for number in count(1):
+            if not self._drafts:
+                return
+            self._make(self._drafts.popleft())
+            if number % SLICE == 0 and len(self._drafts) < BATCH and not self._closing.is_set():
+                time.sleep(PAUSE_S)
 
     def _make(self, report: Report) -> None:
         try:
@@ -170,10 +179,10 @@ class Reports:
             log.warning("pointsman is back; %d reports were dropped so far", self.dropped)
         self._is_away, self._wait, self._next = False, FIRST_WAIT_S, 0.0
 
-    def _drop(self, count: int) -> None:
+    def _drop(self, lost: int) -> None:
         if not self._lost:
             log.warning("%d reports wait for pointsman: further ones are dropped and counted", self._most_waiting)
-        self._lost += count
+        self._lost += lost
 
 
 def _close(reference: "weakref.ref[Reports]") -> None:
