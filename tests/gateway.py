@@ -32,7 +32,7 @@ def deployment(name: str, group: str = "chat", answer: str = "An answer.", **par
 
 def router(*deployments: dict[str, Any], **options: Any) -> Any:
     """A Router that neither cools down nor waits before a retry."""
-    return litellm.Router(list(deployments), disable_cooldowns=True, retry_after=0, **({"num_retries": 0} | options))
+    return litellm.Router(list(deployments), retry_after=0, **({"num_retries": 0, "disable_cooldowns": True} | options))
 
 
 @contextmanager
@@ -50,7 +50,7 @@ def calling(place: str | Path, token: str | None = None, flags: Sequence[str] = 
 def _forget() -> None:
     """Take callbacks out of all the lists to which LiteLLM has copied them."""
     litellm.callbacks = []
-    for name in ("success_callback", "failure_callback", "_async_success_callback", "_async_failure_callback"):
+    for name in ("input_callback", "success_callback", "failure_callback", "_async_success_callback", "_async_failure_callback"):
         getattr(litellm, name).clear()
 
 

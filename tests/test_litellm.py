@@ -1,6 +1,7 @@
 """LiteLLM's calls as events, and the policy in its Router: the real package, its mock answers."""
 
 import asyncio
+import gc
 import socket
 import subprocess
 import sys
@@ -142,6 +143,56 @@ def test_a_cancelled_call_and_a_timeout_say_so(tmp_path: Path) -> None:
         with pytest.raises(litellm.Timeout):
             run(litellm.acompletion("gpt-4o-mini", MESSAGES, mock_timeout=True, timeout=0.01))
     assert [end.failure_class for end in ends(journaled(tmp_path / "p.db"))] == ["cancelled", "timeout"]
+
+
+@pytest.mark.parametrize("is_routed", [False, True])
+def test_a_stream_that_is_left_half_read_is_cancelled(tmp_path: Path, is_routed: bool) -> None:
+    group, options = ("chat", {}) if is_routed else ("gpt-4o-mini", {"mock_response": "An answer of some length."})
+    target = router(GOOD) if is_routed else litellm
+
+    async def leave(is_closed: bool) -> None:
+        stream = await target.acompletion(group, MESSAGES, stream=True, **options)
+        await anext(stream)
+        if is_closed:
+            await stream.aclose()
+
+    def forgotten() -> bool:
+        gc.collect()
+        return not callback.in_flight
+
+    with calling(tmp_path / "p.db") as callback:
+        for is_closed in (False, True):
+            asyncio.run(leave(is_closed))
+        next(iter(target.completion(group, MESSAGES, stream=True, **options)))
+        until(forgotten)
+    assert [(end.success, end.failure_class, end.error_type) for end in ends(journaled(tmp_path / "p.db"))] == [(False, "cancelled", "Abandoned")] * 3
+
+
+def test_apply_reaches_synchronous_calls_of_a_router_that_it_routes(tmp_path: Path) -> None:
+    experienced(tmp_path / "p.db")
+    before = len(journaled(tmp_path / "p.db"))
+    with calling(tmp_path / "p.db", mode="apply") as callback:
+        callback.start()
+        until(callback.policy_version)
+        target = router(GOOD, POOR)
+        callback.route(target)
+        answered = [target.completion("chat", MESSAGES)._hidden_params["model_id"] for _ in range(20)]
+        answered += run(complete(target, 20))
+        until(lambda: not callback.in_flight)
+    assert Counter(answered)["good"] >= 37 and callback.errors == 0
+    events = starts(journaled(tmp_path / "p.db")[before:])
+    assert [(event.request_id, event.track) for event in events if not event.propensity] == [] and len(events) == 40
+
+
+def test_a_cooling_deployment_is_passed_over_by_synchronous_calls(tmp_path: Path) -> None:
+    experienced(tmp_path / "p.db")
+    with calling(tmp_path / "p.db", mode="apply") as callback:
+        callback.start()
+        until(callback.policy_version)
+        target = router(GOOD, POOR, disable_cooldowns=False)
+        callback.route(target)
+        target.cooldown_cache.add_deployment_to_cooldown("good", litellm.RateLimitError("m", "openai", "m"), 429, 60.0)
+        assert target.completion("chat", MESSAGES)._hidden_params["model_id"] == "poor"
 
 
 def test_apply_moves_traffic_to_the_recommended_deployment(tmp_path: Path) -> None:

@@ -63,7 +63,7 @@ async def alternate(callback: Any, blocks: int, pause_s: float) -> tuple[list[fl
 def _install(callback: Any) -> None:
     """The callback, where one is given, in every list to which LiteLLM copies it."""
     litellm.callbacks = [callback] if callback is not None else []
-    for name in ("success_callback", "failure_callback", "_async_success_callback", "_async_failure_callback"):
+    for name in ("input_callback", "success_callback", "failure_callback", "_async_success_callback", "_async_failure_callback"):
         held = getattr(litellm, name)
         held[:] = [one for one in held if type(one).__name__ != "PointsmanCallback"] + ([callback] if callback is not None else [])
 

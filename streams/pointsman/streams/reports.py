@@ -25,6 +25,7 @@ from .litellm_places import FIRST_WAIT_S, LONGEST_WAIT_S, PAUSE_S, Place
 
 log = logging.getLogger(__name__)
 BATCH = 500
+LOOK_S = 1.0
 SLICE = 8  # about half a millisecond
 GATHER_S = 0.02  # reports come in pairs and bursts: waking for each would take the interpreter from the calls
 
@@ -48,6 +49,7 @@ class Reports:
         self._most_waiting = most_waiting
         self._close_s = close_s
         self._drafts: deque[Report] = deque()
+        self._gone: deque[Callable[[], None]] = deque()
         self._waiting: deque[AnyInput] = deque()
         self._lost = 0
         self._place: Place | None = None
@@ -98,6 +100,11 @@ class Reports:
         if not self._wake.is_set():
             self._wake.set()
 
+    def when_gone(self, owner: object, tell: Callable[[], None]) -> None:
+        """Call this on the thread, within a second, once nobody holds the owner any more."""
+        # A finaliser may run in the middle of anything, even of waking the thread: it takes no lock.
+        weakref.finalize(owner, self._gone.append, tell).atexit = False
+
     def close(self, timeout_s: float | None = None) -> None:
         """Hand over what waits, for at most this long, and end the thread; what is left is counted as dropped."""
         limit = self._close_s if timeout_s is None else timeout_s
@@ -111,8 +118,9 @@ class Reports:
 
     def _run(self) -> None:
         while not self._closing.is_set():
-            idle = self._wait if self._waiting or self._place is None else None
-            self._wake.wait(idle)
+            self._wake.wait(self._wait if self._waiting or self._place is None else LOOK_S)
+            if not (self._wake.is_set() or self._gone or self._waiting or self._place is None):
+                continue
             self._closing.wait(GATHER_S)
             self._wake.clear()
             self._turn()
@@ -129,6 +137,8 @@ class Reports:
 
     def _turn(self) -> None:
         """Make events of the drafts, so that no text waits for a place that is away, and hand over what can be."""
+        while self._gone:
+            self._gone.popleft()()
         self._make_all()
         if time.monotonic() < self._next:
             return
@@ -180,7 +190,7 @@ class Reports:
         self._is_away, self._wait, self._next = False, FIRST_WAIT_S, 0.0
 
     def _drop(self, lost: int) -> None:
-        if not self._lost:
+        if not self._lost and not self._closing.is_set():
             log.warning("%d reports wait for pointsman: further ones are dropped and counted", self._most_waiting)
         self._lost += lost
 
