@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import os
 import socket
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import pytest
 from gateway import CONFIG, MESSAGES, SECRET, PointsmanCallback, calling, deployment, experienced, journaled, litellm, router, run, until
 from serving import TOKEN, serving
 
-from pointsman.schemas import RequestCompleted, RequestStarted, encode
+from pointsman.schemas import OptimizationConfig, RequestCompleted, RequestStarted, Track, encode
 from pointsman.schemas.settings import LiteLLMSettings, SettingsError, load
 from pointsman.streams import Optimizer
 from pointsman.streams.litellm_calls import asked_text, named, read
@@ -243,6 +244,80 @@ def test_a_retry_takes_another_deployment_under_apply(tmp_path: Path) -> None:
         until(callback.policy_version)
         answered = run(complete(router(deployment("good", answer="litellm.InternalServerError"), POOR, num_retries=2), 5))
     assert answered == ["poor"] * 5
+
+
+def test_the_next_attempt_goes_to_the_next_best_deployment_with_its_timeout(tmp_path: Path) -> None:
+    experienced(tmp_path / "p.db")
+    seen: list[tuple[str, float]] = []
+
+    class Watching(litellm.integrations.custom_logger.CustomLogger):  # type: ignore[misc]
+        async def async_pre_call_deployment_hook(self, kwargs: dict[str, Any], call_type: Any) -> None:
+            seen.append((kwargs["model_info"]["id"], kwargs["timeout"]))
+
+    failing = [deployment(name, answer="litellm.InternalServerError") for name in ("good", "poor")]
+    with calling(tmp_path / "p.db", mode="apply") as callback:
+        litellm.callbacks.append(Watching())
+        callback.start()
+        until(callback.policy_version)
+        answered = run(complete(router(*failing, deployment("new"), num_retries=2), 10))
+        view = callback._reports.view
+        advised = {row.track: row.timeout_ms / 1000.0 for row in view.standing("litellm").tracks}
+    assert answered == ["new"] * 10
+    assert [(name, timeout) for name, timeout in seen if name != "new" and timeout != advised[name]] == []
+    assert Counter(name for name, _ in seen)["new"] == 10 and len(seen) <= 30 and seen[0][0] == "good"
+
+
+def test_a_cached_answer_says_so_and_costs_nothing(tmp_path: Path) -> None:
+    litellm.enable_cache(type="local")
+    try:
+        with calling(tmp_path / "p.db"):
+            run(complete(router(GOOD, cache_responses=True), 1))
+            run(complete(router(GOOD, cache_responses=True), 1))
+    finally:
+        litellm.disable_cache()
+    first, second = ends(journaled(tmp_path / "p.db"))
+    assert (first.cache_hit, second.cache_hit, second.cost_usd, second.success) == (None, True, 0.0, True) and first.cost_usd
+
+
+def test_processes_report_to_one_server() -> None:
+    program = """
+import sys, litellm
+from pointsman.schemas.settings import load
+from pointsman.streams.litellm import PointsmanCallback
+place, token, model = sys.argv[1:]
+callback = PointsmanCallback(place, settings=load(flags=[f"token={token}"]), close_s=20)
+litellm.callbacks = [callback]
+for _ in range(10):
+    litellm.completion("openai/" + model, [{"role": "user", "content": "hi"}], mock_response="x")
+while callback.in_flight:
+    pass
+"""
+    config = OptimizationConfig(tracks=(Track(name="openai/gpt-4o"), Track(name="openai/gpt-4o-mini")))
+    with serving(config=config) as client:
+        commands = [[sys.executable, "-c", program, str(client.base_url), TOKEN, model] for model in ("gpt-4o", "gpt-4o-mini")]
+        running = [subprocess.Popen(command, env=os.environ | {"LITELLM_LOCAL_MODEL_COST_MAP": "True"}) for command in commands]
+        assert [process.wait(120) for process in running] == [0, 0]
+        tracks = client.get("/v1/status?scope=litellm").json()["litellm"]["tracks"]
+    assert {name: track["completed"] for name, track in tracks.items()} == {"openai/gpt-4o": 10, "openai/gpt-4o-mini": 10}
+
+
+def test_a_call_of_a_proxy_is_of_its_team_or_key() -> None:
+    settings = LiteLLMSettings(scope_from=("team", "key"))
+    found = {"user_api_key_alias": "mine", "user_api_key_team_id": "t1"}
+    assert read({"metadata": found}, None, None, LiteLLMSettings()).scope == "litellm"
+    assert read({"metadata": found}, None, None, settings).scope == "t1"
+    assert read({"metadata": found | {"user_api_key_team_alias": "mail"}}, None, None, settings).scope == "mail"
+    assert read({"metadata": {"user_api_key_alias": "mine"}}, None, None, settings).scope == "mine"
+    assert read({"metadata": found | {"tags": ["scope:own"]}}, None, None, settings).scope == "own"
+
+
+def test_a_trace_goes_along(tmp_path: Path) -> None:
+    trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+    with calling(tmp_path / "p.db"):
+        run(complete(router(GOOD), 1, metadata={"traceparent": trace}))
+        run(complete(router(GOOD), 1, metadata={"traceparent": "nonsense"}))
+    assert [start.traceparent for start in starts(journaled(tmp_path / "p.db"))] == [trace, None]
+    assert read({"proxy_server_request": {"headers": {"traceparent": trace}}}, None, None, LiteLLMSettings()).traceparent == trace
 
 
 def test_events_join_in_the_embedded_optimizer(tmp_path: Path) -> None:

@@ -284,6 +284,7 @@ class PointsmanCallback(CustomLogger):
             "category": asked.category,
             "conversation_id": asked.conversation_id,
             "attributes": asked.attributes,
+            "traceparent": asked.traceparent,
         }
         described = attempt.journey.described
         fields |= described if described is not None else {"input_tokens": asked.input_tokens}
