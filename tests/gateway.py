@@ -67,12 +67,12 @@ def run(work: Coroutine[Any, Any, Any]) -> Any:
     return asyncio.run(whole())
 
 
-def until(is_so: Callable[[], object]) -> None:
-    """Wait for what another thread does; raises where it does not within 20 s."""
-    end = time.monotonic() + MOST_S
+def until(is_so: Callable[[], object], most_s: float = MOST_S) -> None:
+    """Wait for what another thread does; raises where it does not within 20 s, or what is given."""
+    end = time.monotonic() + most_s
     while not is_so():
         if time.monotonic() > end:
-            raise TimeoutError("it did not happen within 20 s")
+            raise TimeoutError(f"it did not happen within {most_s:g} s")
         time.sleep(0.005)
 
 
