@@ -117,16 +117,18 @@ def test_a_proxy_on_a_socket_reports_and_says_who_hung_up(tmp_path: Path) -> Non
     needs_proxy()
     config = yaml.safe_load(block("yaml"))
     for deployment in config["model_list"]:
-        deployment["litellm_params"] |= {"api_key": "none", "mock_response": "An answer of many words. " * 500}
+        deployment["litellm_params"] |= {"api_key": "none", "mock_response": "An answer of many words. " * 3000}
     tracks = OptimizationConfig(tracks=(Track(name="api"), Track(name="local")))
     trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
-    with serving(tmp_path / "p.db", tracks) as server:
-        with listening(tmp_path, config, POINTSMAN_LITELLM__PLACE=str(server.base_url), POINTSMAN_TOKEN=TOKEN) as client:
-            asked = {"model": "chat", "messages": gateway.MESSAGES}
-            client.post("/v1/chat/completions", json=asked, headers={"traceparent": trace}).raise_for_status()
-            with client.stream("POST", "/v1/chat/completions", json=asked | {"stream": True}) as answer:
-                next(answer.iter_lines())
-            until(lambda: sum(row["completed"] for row in server.get("/v1/status").json()["litellm"]["tracks"].values()) == 2, 60.0)
+    with (
+        serving(tmp_path / "p.db", tracks) as server,
+        listening(tmp_path, config, POINTSMAN_LITELLM__PLACE=str(server.base_url), POINTSMAN_TOKEN=TOKEN) as client,
+    ):
+        asked = {"model": "chat", "messages": gateway.MESSAGES}
+        client.post("/v1/chat/completions", json=asked, headers={"traceparent": trace}).raise_for_status()
+        with client.stream("POST", "/v1/chat/completions", json=asked | {"stream": True}) as answer:
+            next(answer.iter_lines())
+        until(lambda: sum(row["completed"] for row in server.get("/v1/status").json()["litellm"]["tracks"].values()) == 2, 60.0)
     events = journaled(tmp_path / "p.db")
     first, second = (event for event in events if isinstance(event, RequestStarted))
     ended = {event.request_id: event for event in events if isinstance(event, RequestCompleted)}
