@@ -169,6 +169,17 @@ def test_a_stream_that_is_left_half_read_is_cancelled(tmp_path: Path, is_routed:
     assert [(end.success, end.failure_class, end.error_type) for end in ends(journaled(tmp_path / "p.db"))] == [(False, "cancelled", "Abandoned")] * 3
 
 
+def test_a_stream_whose_client_has_gone_is_cancelled(tmp_path: Path) -> None:
+    async def listen() -> None:
+        async for _ in await router(GOOD).acompletion("chat", MESSAGES, stream=True, metadata={"client_disconnected": True}):
+            pass  # the proxy marks a stream like this, for which LiteLLM then tells of status 499
+
+    with calling(tmp_path / "p.db"):
+        run(listen())
+    (end,) = ends(journaled(tmp_path / "p.db"))
+    assert (end.success, end.failure_class, end.error_type) == (False, "cancelled", "ClientDisconnected")
+
+
 def test_apply_reaches_synchronous_calls_of_a_router_that_it_routes(tmp_path: Path) -> None:
     experienced(tmp_path / "p.db")
     before = len(journaled(tmp_path / "p.db"))
