@@ -32,7 +32,7 @@ def deployment(name: str, group: str = "chat", answer: str = "An answer.", **par
 
 def router(*deployments: dict[str, Any], **options: Any) -> Any:
     """A Router that neither cools down nor waits before a retry."""
-    return litellm.Router(list(deployments), disable_cooldowns=True, retry_after=0, **({"num_retries": 0} | options))
+    return litellm.Router(list(deployments), retry_after=0, **({"num_retries": 0, "disable_cooldowns": True} | options))
 
 
 @contextmanager
@@ -50,7 +50,7 @@ def calling(place: str | Path, token: str | None = None, flags: Sequence[str] = 
 def _forget() -> None:
     """Take callbacks out of all the lists to which LiteLLM has copied them."""
     litellm.callbacks = []
-    for name in ("success_callback", "failure_callback", "_async_success_callback", "_async_failure_callback"):
+    for name in ("input_callback", "success_callback", "failure_callback", "_async_success_callback", "_async_failure_callback"):
         getattr(litellm, name).clear()
 
 
@@ -67,12 +67,12 @@ def run(work: Coroutine[Any, Any, Any]) -> Any:
     return asyncio.run(whole())
 
 
-def until(is_so: Callable[[], object]) -> None:
-    """Wait for what another thread does; raises where it does not within 20 s."""
-    end = time.monotonic() + MOST_S
+def until(is_so: Callable[[], object], most_s: float = MOST_S) -> None:
+    """Wait for what another thread does; raises where it does not within 20 s, or what is given."""
+    end = time.monotonic() + most_s
     while not is_so():
         if time.monotonic() > end:
-            raise TimeoutError("it did not happen within 20 s")
+            raise TimeoutError(f"it did not happen within {most_s:g} s")
         time.sleep(0.005)
 
 

@@ -1,6 +1,8 @@
 """LiteLLM's calls as events, and the policy in its Router: the real package, its mock answers."""
 
 import asyncio
+import gc
+import os
 import socket
 import subprocess
 import sys
@@ -12,7 +14,7 @@ import pytest
 from gateway import CONFIG, MESSAGES, SECRET, PointsmanCallback, calling, deployment, experienced, journaled, litellm, router, run, until
 from serving import TOKEN, serving
 
-from pointsman.schemas import RequestCompleted, RequestStarted, encode
+from pointsman.schemas import OptimizationConfig, RequestCompleted, RequestStarted, Track, encode
 from pointsman.schemas.settings import LiteLLMSettings, SettingsError, load
 from pointsman.streams import Optimizer
 from pointsman.streams.litellm_calls import asked_text, named, read
@@ -144,6 +146,67 @@ def test_a_cancelled_call_and_a_timeout_say_so(tmp_path: Path) -> None:
     assert [end.failure_class for end in ends(journaled(tmp_path / "p.db"))] == ["cancelled", "timeout"]
 
 
+@pytest.mark.parametrize("is_routed", [False, True])
+def test_a_stream_that_is_left_half_read_is_cancelled(tmp_path: Path, is_routed: bool) -> None:
+    group, options = ("chat", {}) if is_routed else ("gpt-4o-mini", {"mock_response": "An answer of some length."})
+    target = router(GOOD) if is_routed else litellm
+
+    async def leave(is_closed: bool) -> None:
+        stream = await target.acompletion(group, MESSAGES, stream=True, **options)
+        await anext(stream)
+        if is_closed:
+            await stream.aclose()
+
+    def forgotten() -> bool:
+        gc.collect()
+        return not callback.in_flight
+
+    with calling(tmp_path / "p.db") as callback:
+        for is_closed in (False, True):
+            asyncio.run(leave(is_closed))
+        next(iter(target.completion(group, MESSAGES, stream=True, **options)))
+        until(forgotten)
+    assert [(end.success, end.failure_class, end.error_type) for end in ends(journaled(tmp_path / "p.db"))] == [(False, "cancelled", "Abandoned")] * 3
+
+
+def test_a_stream_whose_client_has_gone_is_cancelled(tmp_path: Path) -> None:
+    async def listen() -> None:
+        async for _ in await router(GOOD).acompletion("chat", MESSAGES, stream=True, metadata={"client_disconnected": True}):
+            pass  # the proxy marks a stream like this, for which LiteLLM then tells of status 499
+
+    with calling(tmp_path / "p.db"):
+        run(listen())
+    (end,) = ends(journaled(tmp_path / "p.db"))
+    assert (end.success, end.failure_class, end.error_type) == (False, "cancelled", "ClientDisconnected")
+
+
+def test_apply_reaches_synchronous_calls_of_a_router_that_it_routes(tmp_path: Path) -> None:
+    experienced(tmp_path / "p.db")
+    before = len(journaled(tmp_path / "p.db"))
+    with calling(tmp_path / "p.db", mode="apply") as callback:
+        callback.start()
+        until(callback.policy_version)
+        target = router(GOOD, POOR)
+        callback.route(target)
+        answered = [target.completion("chat", MESSAGES)._hidden_params["model_id"] for _ in range(20)]
+        answered += run(complete(target, 20))
+        until(lambda: not callback.in_flight)
+    assert Counter(answered)["good"] >= 37 and callback.errors == 0
+    events = starts(journaled(tmp_path / "p.db")[before:])
+    assert [(event.request_id, event.track) for event in events if not event.propensity] == [] and len(events) == 40
+
+
+def test_a_cooling_deployment_is_passed_over_by_synchronous_calls(tmp_path: Path) -> None:
+    experienced(tmp_path / "p.db")
+    with calling(tmp_path / "p.db", mode="apply") as callback:
+        callback.start()
+        until(callback.policy_version)
+        target = router(GOOD, POOR, disable_cooldowns=False)
+        callback.route(target)
+        target.cooldown_cache.add_deployment_to_cooldown("good", litellm.RateLimitError("m", "openai", "m"), 429, 60.0)
+        assert target.completion("chat", MESSAGES)._hidden_params["model_id"] == "poor"
+
+
 def test_apply_moves_traffic_to_the_recommended_deployment(tmp_path: Path) -> None:
     experienced(tmp_path / "p.db")
     before = len(journaled(tmp_path / "p.db"))
@@ -194,6 +257,78 @@ def test_a_retry_takes_another_deployment_under_apply(tmp_path: Path) -> None:
     assert answered == ["poor"] * 5
 
 
+def test_the_next_attempt_goes_to_the_next_best_deployment_with_its_timeout(tmp_path: Path) -> None:
+    experienced(tmp_path / "p.db")
+    seen: list[tuple[str, float]] = []
+
+    class Watching(litellm.integrations.custom_logger.CustomLogger):  # type: ignore[misc]
+        async def async_pre_call_deployment_hook(self, kwargs: dict[str, Any], call_type: Any) -> None:
+            seen.append((kwargs["model_info"]["id"], kwargs["timeout"]))
+
+    failing = [deployment(name, answer="litellm.InternalServerError") for name in ("good", "poor")]
+    with calling(tmp_path / "p.db", mode="apply") as callback:
+        litellm.callbacks.append(Watching())
+        callback.start()
+        until(callback.policy_version)
+        answered = run(complete(router(*failing, deployment("new"), num_retries=2), 10))
+    assert answered == ["new"] * 10
+    assert all(timeout <= 60.0 for name, timeout in seen if name != "new")  # LiteLLM alone would wait for 6000 s
+    assert Counter(name for name, _ in seen)["new"] == 10 and len(seen) <= 30 and seen[0][0] == "good"
+
+
+def test_a_cached_answer_says_so_and_costs_nothing(tmp_path: Path) -> None:
+    litellm.enable_cache(type="local")
+    try:
+        with calling(tmp_path / "p.db"):
+            run(complete(router(GOOD, cache_responses=True), 1))
+            run(complete(router(GOOD, cache_responses=True), 1))
+    finally:
+        litellm.disable_cache()
+    first, second = ends(journaled(tmp_path / "p.db"))
+    assert (first.cache_hit, second.cache_hit, second.cost_usd, second.success) == (None, True, 0.0, True) and first.cost_usd
+
+
+def test_processes_report_to_one_server() -> None:
+    program = """
+import sys, litellm
+from pointsman.schemas.settings import load
+from pointsman.streams.litellm import PointsmanCallback
+place, token, model = sys.argv[1:]
+callback = PointsmanCallback(place, settings=load(flags=[f"token={token}"]), close_s=20)
+litellm.callbacks = [callback]
+for _ in range(10):
+    litellm.completion("openai/" + model, [{"role": "user", "content": "hi"}], mock_response="x")
+while callback.in_flight:
+    pass
+"""
+    config = OptimizationConfig(tracks=(Track(name="openai/gpt-4o"), Track(name="openai/gpt-4o-mini")))
+    with serving(config=config) as client:
+        commands = [[sys.executable, "-c", program, str(client.base_url), TOKEN, model] for model in ("gpt-4o", "gpt-4o-mini")]
+        running = [subprocess.Popen(command, env=os.environ | {"LITELLM_LOCAL_MODEL_COST_MAP": "True"}) for command in commands]
+        assert [process.wait(120) for process in running] == [0, 0]
+        tracks = client.get("/v1/status?scope=litellm").json()["litellm"]["tracks"]
+    assert {name: track["completed"] for name, track in tracks.items()} == {"openai/gpt-4o": 10, "openai/gpt-4o-mini": 10}
+
+
+def test_a_call_of_a_proxy_is_of_its_team_or_key() -> None:
+    settings = LiteLLMSettings(scope_from=("team", "key"))
+    found = {"user_api_key_alias": "mine", "user_api_key_team_id": "t1"}
+    assert read({"metadata": found}, None, None, LiteLLMSettings()).scope == "litellm"
+    assert read({"metadata": found}, None, None, settings).scope == "t1"
+    assert read({"metadata": found | {"user_api_key_team_alias": "mail"}}, None, None, settings).scope == "mail"
+    assert read({"metadata": {"user_api_key_alias": "mine"}}, None, None, settings).scope == "mine"
+    assert read({"metadata": found | {"tags": ["scope:own"]}}, None, None, settings).scope == "own"
+
+
+def test_a_trace_goes_along(tmp_path: Path) -> None:
+    trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+    with calling(tmp_path / "p.db"):
+        run(complete(router(GOOD), 1, metadata={"traceparent": trace}))
+        run(complete(router(GOOD), 1, metadata={"traceparent": "nonsense"}))
+    assert [start.traceparent for start in starts(journaled(tmp_path / "p.db"))] == [trace, None]
+    assert read({"proxy_server_request": {"headers": {"traceparent": trace}}}, None, None, LiteLLMSettings()).traceparent == trace
+
+
 def test_events_join_in_the_embedded_optimizer(tmp_path: Path) -> None:
     with calling(tmp_path / "p.db"):
         run(complete(router(GOOD, POOR), 20))
@@ -217,6 +352,16 @@ def test_a_server_is_told_and_its_policy_followed() -> None:
         with calling(url, TOKEN) as callback:
             run(complete(router(deployment("stranger")), 1))
         assert (callback.sent, callback.rejected) == (2, 2)
+
+
+def test_a_connection_that_the_server_has_closed_is_opened_again(caplog: pytest.LogCaptureFixture) -> None:
+    with serving(config=CONFIG) as client, calling(str(client.base_url), TOKEN) as callback:
+        run(complete(router(GOOD), 1))
+        until(lambda: callback.sent == 2)
+        callback._reports._place._posting.sock.shutdown(socket.SHUT_RDWR)
+        run(complete(router(POOR), 1))
+        until(lambda: callback.sent == 4)
+    assert callback.dropped == 0 and not any("away" in message for message in caplog.messages)
 
 
 def test_a_place_that_is_down_or_stalls_costs_nothing(caplog: pytest.LogCaptureFixture) -> None:

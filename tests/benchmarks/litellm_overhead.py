@@ -24,7 +24,7 @@ import numpy as np
 from gateway import MESSAGES, calling, deployment, experienced, litellm, router, until
 
 BLOCK = 10
-COLUMNS = ("alone_p50", "with_p50", "added_p50", "alone_p99", "with_p99", "added_p99", "hooks_p50", "hooks_p99", "added_cpu")
+COLUMNS = ("alone_p50", "with_p50", "ratio_p50", "added_p50", "alone_p99", "with_p99", "added_p99", "hooks_p50", "hooks_p99", "added_cpu")
 TOKEN = "bench"
 
 
@@ -63,7 +63,7 @@ async def alternate(callback: Any, blocks: int, pause_s: float) -> tuple[list[fl
 def _install(callback: Any) -> None:
     """The callback, where one is given, in every list to which LiteLLM copies it."""
     litellm.callbacks = [callback] if callback is not None else []
-    for name in ("success_callback", "failure_callback", "_async_success_callback", "_async_failure_callback"):
+    for name in ("input_callback", "success_callback", "failure_callback", "_async_success_callback", "_async_failure_callback"):
         held = getattr(litellm, name)
         held[:] = [one for one in held if type(one).__name__ != "PointsmanCallback"] + ([callback] if callback is not None else [])
 
@@ -121,6 +121,7 @@ def measure(place: str, mode: str, blocks: int, pause_s: float, token: str | Non
     row = {f"{name}_p{share}": float(np.percentile(values, share)) for name, values in (("alone", alone), ("with", beside)) for share in (50, 99)}
     pairs = zip(np.array(alone).reshape(-1, BLOCK), np.array(beside).reshape(-1, BLOCK), strict=True)
     row["added_p50"] = float(np.median([np.median(one) - np.median(other) for other, one in pairs]))
+    row["ratio_p50"] = row["with_p50"] / row["alone_p50"]
     row["added_p99"] = row["with_p99"] - row["alone_p99"]
     row |= {f"hooks_p{share}": float(np.percentile(hooks[2 * BLOCK :], share)) for share in (50, 99)}
     row["added_cpu"] = float(np.median(cpu_with) - np.median(cpu_alone))
@@ -132,11 +133,12 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--json", type=Path)
     parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--blocks", type=int, default=12, help=f"of {BLOCK} calls, with the callback and without")
     parser.add_argument("--pause", type=float, default=10.0, help="ms between calls")
     options = parser.parse_args()
-    blocks, pause_s = (1 if options.quick else 12), options.pause / 1000.0
+    blocks, pause_s = (1 if options.quick else options.blocks), options.pause / 1000.0
     rows = {}
-    print(f"ms, {BLOCK * blocks} calls each, one every {options.pause:g} ms")
+    print(f"ms, {BLOCK * blocks} calls each, one every {options.pause:g} ms; load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
     print("| place, mode | " + " | ".join(COLUMNS) + " | dropped |\n| --- |" + " ---: |" * (len(COLUMNS) + 1), flush=True)
 
     def tell(name: str, row: dict[str, float]) -> None:
@@ -144,6 +146,7 @@ def main() -> None:
         print(f"| {name} | " + " | ".join(f"{row[key]:.2f}" for key in COLUMNS) + f" | {row['dropped']:.0f} |", flush=True)
 
     with tempfile.TemporaryDirectory() as folder:
+        tell("off", measure(str(Path(folder) / "off.db"), "off", blocks, pause_s))
         for mode in ("observe", "apply"):
             database = Path(folder) / f"{mode}.db"
             experienced(database)

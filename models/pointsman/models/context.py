@@ -2,6 +2,7 @@
 
 import math
 import zlib
+from array import array
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
@@ -56,7 +57,7 @@ class Context:
         flying = tuple(running.items()) if running else ()
         if sketch is None:
             return cls(input_tokens, max_output_tokens, category, b"", _hashed(attributes), previous, flying)
-        features = bytes(value & 0xFF for value in sketch.features)
+        features = array("b", sketch.features).tobytes()
         tokens = sketch.tokens if input_tokens is None else input_tokens
         return cls(tokens, max_output_tokens, category if category is not None else sketch.category, features, _hashed(attributes), previous, flying)
 

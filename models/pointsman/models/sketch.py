@@ -55,11 +55,15 @@ def _mixed(value: int) -> int:
 _BYTES = np.array([_mixed((byte + 1) * _GOLDEN & _MASK) for byte in range(256)], np.uint64)
 _POWERS = np.array([pow(_GOLDEN, exponent, 2**64) for exponent in range(2 * _HALF)], np.uint64)
 _STEP = np.uint64(_GOLDEN)
+_30, _27, _31, _12 = np.uint64(30), np.uint64(27), np.uint64(31), np.uint64(12)
+_FIRST_FACTOR, _SECOND_FACTOR = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 _MULTIPLIERS = np.array([_mixed(place + 1) | 1 for place in range(SIGNATURE)], np.uint64)
 _INVERSES = np.array([pow(_GOLDEN, -exponent, 2**64) for exponent in range(2 * _HALF)], np.uint64)
 _IS_WORD = bytes(byte >= 128 or chr(byte).isalnum() for byte in range(256))
-_FIRST = np.zeros(1, np.intp)
-_LOG = np.array([math.log1p(count) for count in range(2 * _HALF + 1)])
+_EDGE = np.ones(1, np.bool_)
+_LOGS = [math.log1p(count) for count in range(2 * _HALF + 1)]
+_LOG = np.array(_LOGS)
+_FEW = 16  # for so few hashes a loop is faster than NumPy
 _TIE = 0.5 + 1e-9  # halves are common here (four words: 63.5): without a margin the last bit of a logarithm would decide
 _TOP = np.uint64(52)
 _SIGN = {size: np.where(np.arange(4096) // size % 2 == 1, 1.0, -1.0) for size in BLOCKS.values()}
@@ -108,14 +112,14 @@ def sketch(text: str, categories: Categories = DEFAULT) -> Sketch:
     part = whole if len(whole) <= 2 * _HALF else whole[:_HALF] + whole[-_HALF:]
     low = part.lower()  # of bytes: ASCII only
     values = _BYTES.take(np.frombuffer(low, np.uint8))
-    words = _word_hashes(low, values)
+    words, grams = _hashed(low, values)
     below = [0, *np.bincount(np.frombuffer(part, np.uint8), minlength=256).cumsum().tolist()]
     edges = _folded(words[:EDGE_WORDS], "head_words") + _folded(words[-EDGE_WORDS:], "tail_words")
     return Sketch.model_construct(
         tokens=math.ceil(len(whole) / _CHARACTERS_PER_TOKEN),
         characters=len(text),
         minhash=_signature(words),
-        features=(*_folded(words, "words"), *_folded(_4gram_hashes(values), "byte_4grams"), *edges, *_dense(below, len(whole), len(words))),
+        features=(*_folded(words, "words"), *_folded(grams, "byte_4grams"), *edges, *_dense(below, len(whole), len(words))),
         script=_script(below),
         language=_language(low),
         category=categories.find(low),
@@ -170,56 +174,63 @@ def _entries(vector: Sequence[float]) -> NDArray[np.float64]:
     return entries / largest if largest > 0.0 else entries
 
 
-def _word_hashes(low: bytes, values: Hashes) -> Hashes:
-    """One hash a word, a word being a run of ASCII letters and digits and bytes above 127: the polynomial of its bytes, mixed.
+def _hashed(low: bytes, values: Hashes) -> tuple[Hashes, Hashes]:
+    """The hashes of the words and of the 4-grams, mixed together: in one pass, as a short prompt costs by the number of passes."""
+    words = _words(low, values)
+    found = _mix(np.concatenate([words, _4grams(values)]))
+    return found[: len(words)], found[len(words) :]
+
+
+def _words(low: bytes, values: Hashes) -> Hashes:
+    """One polynomial a word, a word being a run of ASCII letters and digits and bytes above 127.
 
     The polynomials are those of the place in the window, divided by the power of the word's first place: the powers of an odd number have inverses.
     """
     inside = np.frombuffer(low.translate(_IS_WORD), np.bool_)
-    starts = np.flatnonzero(inside[1:] > inside[:-1]) + 1
-    if low and inside[0]:
-        starts = np.concatenate([_FIRST, starts])
+    starts = np.concatenate([inside[:1], inside[1:] > inside[:-1]]).nonzero()[0]
     if not len(starts):
         return values[:0]
     terms = values * _POWERS[: len(values)]
     terms *= inside
     found: Hashes = np.add.reduceat(terms, starts)
     found *= _INVERSES[starts]
-    return _mix(found)
+    return found
 
 
-def _4gram_hashes(values: Hashes) -> Hashes:
+def _4grams(values: Hashes) -> Hashes:
     if len(values) < 4:
         return values[:0]
     found = values[:-3] * _STEP
-    for place in (1, 2, 3):
-        found += values[place : len(values) - 3 + place]
-        if place < 3:
-            found *= _STEP
-    return _mix(found)
+    found += values[1:-2]
+    found *= _STEP
+    found += values[2:-1]
+    found *= _STEP
+    found += values[3:]
+    return found
 
 
 def _mix(hashes: Hashes) -> Hashes:
     """SplitMix64's finaliser, in place."""
-    hashes ^= hashes >> np.uint64(30)
-    hashes *= np.uint64(0xBF58476D1CE4E5B9)
-    hashes ^= hashes >> np.uint64(27)
-    hashes *= np.uint64(0x94D049BB133111EB)
-    hashes ^= hashes >> np.uint64(31)
+    hashes ^= hashes >> _30
+    hashes *= _FIRST_FACTOR
+    hashes ^= hashes >> _27
+    hashes *= _SECOND_FACTOR
+    hashes ^= hashes >> _31
     return hashes
 
 
 def _folded(hashes: Hashes, block: str) -> list[int]:
     """Counts in 4,096 buckets, their log1p folded with signs to the block's places, of Euclidean length 127, rounded."""
-    size = BLOCKS[block]
+    size, buckets = BLOCKS[block], (hashes >> _TOP).view(np.int64)
     folded = [0.0] * size
-    if len(hashes) <= EDGE_WORDS:
-        for bucket, count in Counter((hashes >> _TOP).tolist()).items():
-            folded[bucket % size] += _LOG[count] if bucket // size % 2 else -_LOG[count]
+    if len(hashes) <= _FEW:
+        for bucket, count in Counter(buckets.tolist()).items():
+            folded[bucket % size] += _LOGS[count] if bucket // size % 2 else -_LOGS[count]
     else:
-        every = np.bincount((hashes >> _TOP).view(np.int64), minlength=4096)
-        buckets = every.nonzero()[0]
-        folded = np.bincount(_SLOT[size][buckets], _SIGN[size][buckets] * _LOG[every[buckets]], size).tolist()
+        buckets.sort()
+        edges = np.concatenate([_EDGE, buckets[1:] != buckets[:-1], _EDGE]).nonzero()[0]
+        found = buckets[edges[:-1]]
+        folded = np.bincount(_SLOT[size][found], _SIGN[size][found] * _LOG[edges[1:] - edges[:-1]], size).tolist()
     norm = math.sqrt(dot(folded, folded))
     return [math.floor(entry * LARGEST / norm + _TIE) for entry in folded] if norm > 1e-9 else [0] * size
 
@@ -251,7 +262,7 @@ def _signature(words: Hashes) -> tuple[int, ...]:
     if not len(words):
         return ()
     shingles = words if len(words) < 3 else (words[:-2] * _STEP + words[1:-1]) * _STEP + words[2:]
-    return tuple((np.minimum.reduce(shingles[:, None] * _MULTIPLIERS, axis=0) >> np.uint64(12)).tolist())
+    return tuple((np.minimum.reduce(shingles[:, None] * _MULTIPLIERS, axis=0) >> _12).tolist())
 
 
 def _script(below: list[int]) -> str | None:

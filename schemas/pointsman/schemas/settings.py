@@ -99,6 +99,7 @@ class AlertmanagerSettings(BaseModel):
 class LiteLLMSettings(BaseModel):
     """What LiteLLM's callback does, and where Pointsman is: a database's path, `kafka://host:port` or `http://host:port`.
 
+    A call that names no scope is of that of its proxy's `team` or `key`, where `scope_from` has these, else of `scope`.
     `tracks` names deployments: by `model_info.id`, by `model_name`, or by `litellm_params.model`. At most `max_waiting` reports wait; at the end of the process
     `close_s` seconds are given to those that still do.
     """
@@ -107,6 +108,7 @@ class LiteLLMSettings(BaseModel):
     place: Annotated[str, Field(min_length=1)] = "pointsman.db"
     mode: Literal["observe", "apply", "off"] = "observe"
     scope: Annotated[str, Field(min_length=1, max_length=256)] = "litellm"
+    scope_from: tuple[Literal["team", "key"], ...] = ()
     tracks: dict[str, Annotated[str, Field(min_length=1, max_length=256)]] = {}
     apply_timeout: bool = True
     max_waiting: Annotated[int, Field(ge=1, le=1_000_000)] = 10_000

@@ -134,6 +134,7 @@ SETTINGS: dict[str, str] = {
     "LiteLLMSettings.tracks": "The tracks of deployments, by `model_info.id`, `model_name` or `litellm_params.model`.",
     "LiteLLMSettings.apply_timeout": "Apply the recommended timeout, too, where it is stricter than the call's own.",
     "LiteLLMSettings.max_waiting": "The most reports that wait for a place that is slow or away; further ones are dropped and counted.",
+    "LiteLLMSettings.scope_from": "Where a call of the proxy names no scope: its `team` (alias, else id), its `key` (alias), the first of these that there is.",
     "LiteLLMSettings.max_scopes": "The most scopes that calls may name; those of further ones go to `scope`.",
     "LiteLLMSettings.close_s": "How long what waits may take at the end of the process.",
     "ServeSettings.head_s": "How long the head of a request may take; the connection is closed then.",

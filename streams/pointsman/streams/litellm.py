@@ -18,10 +18,11 @@ from pointsman.schemas.inputs import FailureClass
 from pointsman.schemas.settings import LiteLLMSettings, Settings, load
 from pointsman.sinks.router_view import Routed
 
-from .litellm_attempts import Attempt, Attempts, Journey, journey_of, moment, outcome
+from .litellm_attempts import Attempt, Attempts, Journey, Token, journey_of, latest, moment, outcome
 from .litellm_calls import REPORTED, Asked, deployment_id, metadata, named, read, track_of
-from .litellm_failures import DISCONNECTED, failure
+from .litellm_failures import DISCONNECTED, Abandoned, failure
 from .litellm_places import check_place, open_place
+from .litellm_routing import Routing
 from .reports import Report, Reports
 
 log = logging.getLogger(__name__)
@@ -105,6 +106,10 @@ class PointsmanCallback(CustomLogger):
         if self.mode != "off":
             self._reports.start()
 
+    def route(self, router: Any) -> None:
+        """Apply the policy to the synchronous calls of this `litellm.Router`, too; asynchronous ones need nothing."""
+        router.set_custom_routing_strategy(Routing(router, self._narrowed, self._limited))
+
     def close(self, timeout_s: float | None = None) -> None:
         """Hand over what waits, for at most `close_s` seconds unless told, and end; the end of the process does it, too."""
         self._reports.close(timeout_s)
@@ -126,10 +131,7 @@ class PointsmanCallback(CustomLogger):
         parent_otel_span: Any = None,
     ) -> list[dict[str, Any]]:
         """The deployments that this attempt may take."""
-        if self.mode == "off":
-            return healthy_deployments
-        chosen: list[dict[str, Any]] = self._chosen(model, healthy_deployments, messages, request_kwargs or {})
-        return chosen
+        return self._narrowed(model, healthy_deployments, messages, request_kwargs or {})
 
     async def async_pre_call_deployment_hook(self, kwargs: dict[str, Any], call_type: Any) -> dict[str, Any] | None:
         """The deployment is chosen: the attempt starts, and takes its timeout along."""
@@ -170,6 +172,10 @@ class PointsmanCallback(CustomLogger):
             self._logged_failure(kwargs, start_time, end_time)
 
     # choosing
+
+    def _narrowed(self, model: str, deployments: list[dict[str, Any]], messages: Any, arguments: dict[str, Any]) -> list[dict[str, Any]]:
+        chosen: list[dict[str, Any]] = self._chosen(model, deployments, messages, arguments) if self.mode != "off" else deployments
+        return chosen
 
     @_harmless(lambda model, deployments, messages, arguments: deployments)
     def _chosen(self, model: str, deployments: list[dict[str, Any]], messages: Any, arguments: dict[str, Any]) -> list[dict[str, Any]]:
@@ -220,11 +226,26 @@ class PointsmanCallback(CustomLogger):
         if attempt is None:
             return
         attempt.forget = self._watch(key)
-        routed = attempt.journey.routed
-        if self.mode == "apply" and self._settings.apply_timeout and routed is not None and routed.timeout_ms and routed.track == attempt.track:
-            given = arguments.get("timeout")
-            learned = routed.timeout_ms / 1000.0
-            arguments["timeout"] = min(float(given), learned) if isinstance(given, int | float) and given > 0 else given or learned
+        if logging_object is not None:
+            self._reports.when_gone(logging_object, partial(self._abandoned, key, attempt))
+        learned = self._timeout_s(attempt.journey, attempt.track, arguments.get("timeout"))
+        if learned is not None:
+            arguments["timeout"] = learned
+
+    def _timeout_s(self, journey: Journey, track: str, given: Any) -> Any:
+        """The stricter of the recommended timeout and the call's own; None where nothing is recommended."""
+        routed = journey.routed
+        if self.mode != "apply" or not self._settings.apply_timeout or routed is None or not routed.timeout_ms or routed.track != track:
+            return None
+        learned = routed.timeout_ms / 1000.0
+        return min(float(given), learned) if isinstance(given, int | float) and given > 0 else given or learned
+
+    @_harmless(lambda arguments, deployment, usual: None)
+    def _limited(self, arguments: dict[str, Any], deployment: dict[str, Any], usual: Any) -> Any:
+        """The timeout of a synchronous attempt on this deployment; `usual` is the Router's."""
+        given = arguments.get("timeout") or (deployment.get("litellm_params") or {}).get("timeout") or usual
+        journey = latest()
+        return self._timeout_s(journey, track_of(deployment, self._settings.tracks), given) if journey is not None else None
 
     @_harmless(lambda model, messages, details: None)
     def _leave_synchronously(self, model: str, messages: Any, details: dict[str, Any]) -> None:
@@ -235,7 +256,10 @@ class PointsmanCallback(CustomLogger):
         provider = str(details.get("custom_llm_provider") or "")
         key = str(details.get("litellm_call_id") or "")
         own = metadata(arguments)
-        self._depart(key, f"{provider}/{model}" if provider else model, messages, arguments, str(own.get("model_group") or ""))
+        attempt = self._depart(key, f"{provider}/{model}" if provider else model, messages, arguments, str(own.get("model_group") or ""))
+        if attempt is not None:
+            token = details["pointsman"] = Token(key)
+            self._reports.when_gone(token, partial(self._abandoned, key, attempt))
 
     def _depart(self, key: str, model: str, messages: Any, arguments: Mapping[str, Any], group: str) -> Attempt | None:
         """Note and report a start; None where this attempt has started already."""
@@ -260,6 +284,7 @@ class PointsmanCallback(CustomLogger):
             "category": asked.category,
             "conversation_id": asked.conversation_id,
             "attributes": asked.attributes,
+            "traceparent": asked.traceparent,
         }
         described = attempt.journey.described
         fields |= described if described is not None else {"input_tokens": asked.input_tokens}
@@ -294,6 +319,11 @@ class PointsmanCallback(CustomLogger):
         attempt = self._attempts.end(key)
         if attempt is not None:
             self._report_failure(attempt, failure(error), time.time())
+
+    def _abandoned(self, key: str, attempt: Attempt) -> None:
+        """LiteLLM has let go of a call without a word: a stream that was left half read."""
+        if self._attempts.flying(key) is attempt:
+            self._failed(key, Abandoned())
 
     def _arrived(self, payload: Mapping[str, Any], details: Mapping[str, Any], start: Any) -> Attempt | None:
         """The attempt that this ends, once; one that was answered from a cache before it was sent is made up here."""

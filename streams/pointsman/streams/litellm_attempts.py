@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import datetime
+from threading import Lock
 from typing import Any
 
 from pointsman.sinks.router_view import Routed
@@ -32,6 +33,10 @@ class Journey:
         """The request id of the next attempt on this track: Pointsman knows an attempt by request and track, so a retry on the same one is numbered."""
         tried = self.tried[track] = self.tried.get(track, 0) + 1
         return self.request_id if tried == 1 else f"{self.request_id[:240]}~{tried}"
+
+
+class Token(str):
+    """A text that can be watched: it lives as long as LiteLLM's record of a synchronous call, and is written like any other where that is logged."""
 
 
 @dataclass(slots=True)
@@ -67,6 +72,7 @@ class Attempts:
     def __init__(self) -> None:
         self._known: OrderedDict[str, Attempt | None] = OrderedDict()
         self._in_flight: dict[tuple[str, str], int] = {}
+        self._lock = Lock()
 
     def __contains__(self, key: str) -> bool:
         return key in self._known
@@ -77,22 +83,24 @@ class Attempts:
 
     def begin(self, key: str, attempt: Attempt) -> None:
         """Note an attempt."""
-        self._known.pop(key, None)
-        self._known[key] = attempt
-        self._count(attempt, 1)
-        if len(self._known) > MOST_ATTEMPTS:
-            _, oldest = self._known.popitem(last=False)
-            if oldest is not None:
-                self._count(oldest, -1)
+        with self._lock:
+            self._known.pop(key, None)
+            self._known[key] = attempt
+            self._count(attempt, 1)
+            if len(self._known) > MOST_ATTEMPTS:
+                _, oldest = self._known.popitem(last=False)
+                if oldest is not None:
+                    self._count(oldest, -1)
 
     def end(self, key: str) -> Attempt | None:
         """The attempt that ends now; None where it has ended before, or was never seen."""
-        attempt = self._known.get(key)
-        if attempt is not None:
-            self._known[key] = None
-            self._count(attempt, -1)
-            if attempt.forget is not None:
-                attempt.forget()
+        with self._lock:
+            attempt = self._known.get(key)
+            if attempt is not None:
+                self._known[key] = None
+                self._count(attempt, -1)
+        if attempt is not None and attempt.forget is not None:
+            attempt.forget()
         return attempt
 
     @property
@@ -127,6 +135,11 @@ def journey_of(arguments: Mapping[str, Any], *, is_routed: bool, call_id: str = 
     return journey
 
 
+def latest() -> Journey | None:
+    """The request that was chosen for last in this context."""
+    return _journey.get()
+
+
 def outcome(payload: Mapping[str, Any], started_at: float, ended: float) -> dict[str, Any]:
     """What a completed call took and used, of LiteLLM's standard payload."""
     first = payload.get("completionStartTime") if payload.get("stream") else None
@@ -149,4 +162,4 @@ def moment(told: Any, given: Any) -> float:
     return given.timestamp() if isinstance(given, datetime) else time.time()
 
 
-__all__ = ["Attempt", "Attempts", "Journey", "journey_of", "moment", "outcome"]
+__all__ = ["Attempt", "Attempts", "Journey", "Token", "journey_of", "latest", "moment", "outcome"]

@@ -1,5 +1,6 @@
 """What is read from LiteLLM's arguments about a call: names, sizes, the text to sketch. Its answers and error messages are not touched."""
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -11,6 +12,8 @@ MOST_TEXT = 8192  # a sketch looks at both ends of a text
 CHARACTERS_PER_TOKEN = 4
 MOST_ATTRIBUTES = 12
 REPORTED = frozenset({"completion", "text_completion", "responses", "anthropic_messages", "generate_content", "embedding", "rerank"})
+_OWNERS = {"team": ("user_api_key_team_alias", "user_api_key_team_id"), "key": ("user_api_key_alias",)}
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 _GENERATED_ID = 64  # an id that LiteLLM made is a SHA-256
 
 
@@ -25,6 +28,7 @@ class Asked:
     input_tokens: int | None
     text: str | None
     attributes: dict[str, Any] | None
+    traceparent: str | None = None
 
 
 def read(arguments: Mapping[str, Any], messages: Any, group: str | None, settings: LiteLLMSettings) -> Asked:
@@ -39,13 +43,14 @@ def read(arguments: Mapping[str, Any], messages: Any, group: str | None, setting
         attributes |= {str(name)[:256]: value for name, value in list(given.items())[:MOST_ATTRIBUTES] if _is_small(value)}
     limit = next((arguments[name] for name in ("max_tokens", "max_completion_tokens", "max_output_tokens") if arguments.get(name)), None)
     return Asked(
-        _name(marks.get("scope")) or settings.scope,
+        _name(marks.get("scope")) or _owner(arguments, settings.scope_from) or settings.scope,
         _name(marks.get("category")),
         _name(marks.get("conversation_id")) or _name(arguments.get("litellm_session_id")) or _name(metadata(arguments).get("session_id")),
         limit if isinstance(limit, int) and limit >= 0 else None,
         -(-characters // CHARACTERS_PER_TOKEN) if characters else None,
         text,
         attributes or None,
+        _traceparent(arguments),
     )
 
 
@@ -136,6 +141,26 @@ def _marks(arguments: Mapping[str, Any]) -> dict[str, Any]:
         if isinstance(own, Mapping):
             marks |= own
     return marks
+
+
+def _owner(arguments: Mapping[str, Any], kinds: Iterable[str]) -> str | None:
+    """The team or the key of a proxy's call, the first of these kinds that it has."""
+    found = metadata(arguments)
+    for kind in kinds:
+        for field in _OWNERS[kind]:
+            if name := _name(found.get(field)):
+                return name
+    return None
+
+
+def _traceparent(arguments: Mapping[str, Any]) -> str | None:
+    """The W3C trace context that came with the call: the proxy's header, or the caller's metadata."""
+    request, found = arguments.get("proxy_server_request"), metadata(arguments)
+    for holder in (request.get("headers") if isinstance(request, Mapping) else None, found.get("headers"), found):
+        value = holder.get("traceparent") if isinstance(holder, Mapping) else None
+        if isinstance(value, str) and _TRACEPARENT.fullmatch(value):
+            return value
+    return None
 
 
 def _name(value: Any) -> str | None:

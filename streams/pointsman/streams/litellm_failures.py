@@ -5,7 +5,14 @@ import asyncio
 from pointsman.schemas.inputs import FailureClass
 
 DISCONNECTED = "499"
+
+
+class Abandoned(Exception):
+    """Whoever called has let go of a stream before its end."""
+
+
 _BY_NAME: dict[str, FailureClass] = {
+    "Abandoned": "cancelled",
     "CancelledError": "cancelled",
     "ClientDisconnected": "cancelled",
     "Timeout": "timeout",
@@ -64,4 +71,4 @@ def by_status(status: int | None) -> FailureClass:
     return "client" if status >= 400 else "unknown"
 
 
-__all__ = ["DISCONNECTED", "by_status", "failure"]
+__all__ = ["DISCONNECTED", "Abandoned", "by_status", "failure"]

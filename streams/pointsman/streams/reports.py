@@ -12,7 +12,7 @@ import weakref
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import islice
+from itertools import count, islice
 from typing import Any
 
 from pydantic import ValidationError
@@ -21,10 +21,12 @@ from pointsman.models.sketch import describe
 from pointsman.schemas import AnyInput, RequestCompleted, RequestStarted, explain
 from pointsman.sinks.router_view import View
 
-from .litellm_places import FIRST_WAIT_S, LONGEST_WAIT_S, Place
+from .litellm_places import FIRST_WAIT_S, LONGEST_WAIT_S, PAUSE_S, Place
 
 log = logging.getLogger(__name__)
 BATCH = 500
+LOOK_S = 1.0
+SLICE = 8  # about half a millisecond
 GATHER_S = 0.02  # reports come in pairs and bursts: waking for each would take the interpreter from the calls
 
 
@@ -47,6 +49,7 @@ class Reports:
         self._most_waiting = most_waiting
         self._close_s = close_s
         self._drafts: deque[Report] = deque()
+        self._gone: deque[Callable[[], None]] = deque()
         self._waiting: deque[AnyInput] = deque()
         self._lost = 0
         self._place: Place | None = None
@@ -97,6 +100,11 @@ class Reports:
         if not self._wake.is_set():
             self._wake.set()
 
+    def when_gone(self, owner: object, tell: Callable[[], None]) -> None:
+        """Call this on the thread, within a second, once nobody holds the owner any more."""
+        # A finaliser may run in the middle of anything, even of waking the thread: it takes no lock.
+        weakref.finalize(owner, self._gone.append, tell).atexit = False
+
     def close(self, timeout_s: float | None = None) -> None:
         """Hand over what waits, for at most this long, and end the thread; what is left is counted as dropped."""
         limit = self._close_s if timeout_s is None else timeout_s
@@ -110,8 +118,9 @@ class Reports:
 
     def _run(self) -> None:
         while not self._closing.is_set():
-            idle = self._wait if self._waiting or self._place is None else None
-            self._wake.wait(idle)
+            self._wake.wait(self._wait if self._waiting or self._place is None else LOOK_S)
+            if not (self._wake.is_set() or self._gone or self._waiting or self._place is None):
+                continue
             self._closing.wait(GATHER_S)
             self._wake.clear()
             self._turn()
@@ -128,8 +137,9 @@ class Reports:
 
     def _turn(self) -> None:
         """Make events of the drafts, so that no text waits for a place that is away, and hand over what can be."""
-        while self._drafts:
-            self._make(self._drafts.popleft())
+        while self._gone:
+            self._gone.popleft()()
+        self._make_all()
         if time.monotonic() < self._next:
             return
         try:
@@ -147,6 +157,15 @@ class Reports:
             self._away(error)
         else:
             self._back()
+
+    def _make_all(self) -> None:
+        """A burst with pauses, so that a call never waits for more than a slice of it; none where as many come in as go out, or at the end."""
+        for number in count(1):
+            if not self._drafts:
+                return
+            self._make(self._drafts.popleft())
+            if number % SLICE == 0 and len(self._drafts) < BATCH and not self._closing.is_set():
+                time.sleep(PAUSE_S)
 
     def _make(self, report: Report) -> None:
         try:
@@ -170,10 +189,10 @@ class Reports:
             log.warning("pointsman is back; %d reports were dropped so far", self.dropped)
         self._is_away, self._wait, self._next = False, FIRST_WAIT_S, 0.0
 
-    def _drop(self, count: int) -> None:
-        if not self._lost:
+    def _drop(self, lost: int) -> None:
+        if not self._lost and not self._closing.is_set():
             log.warning("%d reports wait for pointsman: further ones are dropped and counted", self._most_waiting)
-        self._lost += count
+        self._lost += lost
 
 
 def _close(reference: "weakref.ref[Reports]") -> None:
