@@ -32,6 +32,16 @@ def test_every_row_has_a_score_and_the_odd_one_the_highest(tmp_path: Path) -> No
     assert scores.index(max(scores)) == 900 and max(scores) > 0.5 and all(0.0 <= score <= 1.0 for score in scores)
 
 
+def test_an_operator_is_told_of_the_odd_row_only(tmp_path: Path) -> None:
+    source = tmp_path / "series.csv"
+    source.write_text("\n".join(f"{300 * row},{500 if row == 1900 else row % 12 + 7919 * row % 13 / 3!r}" for row in range(2000)))
+    command = ["detect", str(source), "--output", str(tmp_path / "s.csv"), "--alarms", str(tmp_path / "a.csv"), "--per-month", "0.5"]
+    result = CliRunner().invoke(main, command)
+    (row,) = csv.DictReader((tmp_path / "a.csv").open())
+    assert result.output == "2000 rows, 1 alarms\n" and (row["timestamp"], row["value"]) == ("570000", "500.0")
+    assert float(row["surprise"]) > 3.0 and float(row["lower"]) < float(row["expected"]) < float(row["upper"]) < 100.0
+
+
 def test_it_is_the_detector_itself(tmp_path: Path) -> None:
     _, rows = run(tmp_path, grid(400, 350))
     detector = SeriesDetector()

@@ -90,6 +90,11 @@ class SeriesDetector:
         self._tails = [Surprise() for _ in range(STATISTICS)]
         self._row: _Row | None = None
 
+    @property
+    def step_s(self) -> float:
+        """The usual time between two rows, in seconds; 0 before the second."""
+        return self._step_s
+
     def step(self, at: float, value: float) -> Scored:
         """Score a row, then learn it; `at` in epoch seconds, a time before the last row's counts as the last row's. The value is finite."""
         scored = self.score(at, value)

@@ -2,6 +2,8 @@
 
 import math
 
+from .detector import SILENCE
+
 MONTH_S = 30.0 * 86_400.0
 LEVELS = (2.0, 2.4, 2.8, 3.2, 3.6, 4.0)
 PER_1000_ROWS = (3.8, 2.0, 0.9, 0.3, 0.1, 0.033)
@@ -23,4 +25,25 @@ def level(per_month: float, step_s: float) -> float:
     return min(max(LEVELS[place - 1] + share * (LEVELS[place] - LEVELS[place - 1]), LEAST), MOST)
 
 
-__all__ = ["MONTH_S", "level"]
+class Alarms:
+    """Which rows to raise an alarm for, so many false ones a month: those above the level, each once per 100 rows.
+
+    >>> alarms = Alarms(per_month=8.0)
+    >>> [alarms.raises(surprise, 300.0) for surprise in (1.0, 5.0, 9.0)]
+    [False, True, False]
+    """
+
+    def __init__(self, per_month: float) -> None:
+        self._per_month = per_month
+        self._since = SILENCE
+
+    def raises(self, surprise: float, step_s: float) -> bool:
+        """Whether a row of this surprise is one, in a series whose rows are usually so far apart."""
+        self._since += 1
+        if self._since <= SILENCE or step_s <= 0.0 or surprise <= level(self._per_month, step_s):
+            return False
+        self._since = 0
+        return True
+
+
+__all__ = ["MONTH_S", "Alarms", "level"]

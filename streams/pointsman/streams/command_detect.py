@@ -10,7 +10,9 @@ from .cli_options import FILE
 @click.command()
 @click.argument("series", type=FILE)
 @click.option("--output", type=FILE, required=True, help="The scores, CSV.")
-def detect(series: Path, output: Path) -> None:
+@click.option("--alarms", type=FILE, help="The rows that an operator is told of, CSV, with what had been expected and what gives them away.")
+@click.option("--per-month", type=click.FloatRange(min=0, min_open=True), default=1.0, show_default=True, help="False alarms to expect a month.")
+def detect(series: Path, output: Path, alarms: Path | None, per_month: float) -> None:
     """Score a series: after every row how anomalous it is, 0 to 1.
 
     SERIES is CSV, timestamp,value (epoch seconds or ISO 8601); a row is read only once the score of the one before it is written. Rows may be missing,
@@ -18,5 +20,6 @@ def detect(series: Path, output: Path) -> None:
     """
     from .detect_series import detect_series
 
-    rows, missing = detect_series(series, output)
-    click.echo(f"{rows} rows" + (f", {missing} without a value" if missing else ""))
+    found = detect_series(series, output, alarms, per_month)
+    missing = f", {found.missing} without a value" if found.missing else ""
+    click.echo(f"{found.rows} rows{missing}" + (f", {found.alarms} alarms" if alarms is not None else ""))
