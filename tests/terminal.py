@@ -8,6 +8,7 @@ import struct
 import subprocess
 import sys
 import termios
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -31,8 +32,9 @@ class Terminal:
 
     def until(self, text: bytes, start: int = 0) -> int:
         """Read until a text was written after `start`; where it ends."""
+        end = time.monotonic() + LONGEST_S
         while text not in self.written[start:]:
-            assert select.select([self.main], [], [], LONGEST_S)[0], self.written
+            assert select.select([self.main], [], [], max(end - time.monotonic(), 0.0))[0], self.written[-5000:]
             self.written += os.read(self.main, 65536)
         return self.written.index(text, start) + len(text)
 

@@ -42,8 +42,9 @@ def test_a_signal_restores_the_terminal_too(database: Path, number: signal.Signa
         assert termios.tcgetattr(terminal.terminal) == terminal.before and b"Traceback" not in terminal.written
 
 
-def test_another_size_is_drawn_at_once(database: Path) -> None:
-    with watching(str(database)) as terminal:
+@pytest.mark.parametrize("environment", [{}, {"COLUMNS": "80", "LINES": "24"}], ids=["plain", "exported"])
+def test_another_size_is_drawn_at_once(database: Path, environment: dict[str, str]) -> None:
+    with watching(str(database), **environment) as terminal:
         place = terminal.until(b"q ends")
         assert b"rate, windows" not in terminal.written
         terminal.resize(160, 40)

@@ -1,6 +1,7 @@
 """`pointsman status`: what every track does now, once or for as long as one looks."""
 
 import json
+import os
 import sys
 from contextlib import closing
 from pathlib import Path
@@ -67,7 +68,8 @@ def _watch(source: "Source", scope: str | None) -> None:
 
     view = View(source, scope, source.look())
     view.look()
-    watch(view, Console())
+    # the terminal has the size, not COLUMNS and LINES: these stay as they were when it changes
+    watch(view, Console(_environ={name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}))
 
 
 def _print(source: "Source", scope: str | None, as_json: bool) -> None:
