@@ -129,7 +129,7 @@ def test_what_happens_is_shown_without_a_reload(browser: Browser) -> None:
         post(client, minutes(3, 6))
         expect(page.locator("#feed")).to_contain_text("local: 10 requests in 60", timeout=15_000)
         shows(page, '[data-metric="rate_per_s"]', board(client)["rate_per_s"])
-        page.get_by_label("Windows").uncheck()
+        page.get_by_role("checkbox", name="Windows").uncheck()
         expect(page.locator("#feed")).not_to_contain_text("10 requests in 60")
 
 

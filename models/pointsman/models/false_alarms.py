@@ -16,7 +16,7 @@ def level(per_month: float, step_s: float) -> float:
     By the medians over made-up noise without a fault (`benchmarks.quiet`), between them on a logarithmic scale, at least 1.2 and at most 6.
 
     >>> round(level(8.0, 300.0), 2), round(level(1.0, 300.0), 2)
-    (2.8, 3.55)
+    (2.79, 3.55)
     """
     wanted = math.log(per_month * step_s / MONTH_S * 1000.0)
     known = [math.log(rate) for rate in PER_1000_ROWS]
