@@ -1,11 +1,14 @@
 """Programs that tests use for real (Java, Prometheus, PostgreSQL, a browser): found on the machine, else installed as packages where that can be done."""
 
+import fcntl
 import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Sequence
 from functools import cache
 from glob import glob
+from pathlib import Path
 from typing import Never
 
 import pytest
@@ -36,9 +39,11 @@ def install(packages: tuple[str, ...]) -> None:
     """Install packages once, on a Debian-like system, as root; elsewhere nothing happens."""
     if not shutil.which("apt-get") or os.geteuid() != 0:
         return
-    subprocess.run(["apt-get", "update"], capture_output=True, check=False)
-    command = ["apt-get", "install", "--yes", "--no-install-recommends", *packages]
-    subprocess.run(command, capture_output=True, check=False, env=os.environ | {"DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"})
+    with (Path(tempfile.gettempdir()) / "pointsman-tests-install.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # tests run in several processes, and apt-get runs once at a time
+        subprocess.run(["apt-get", "update"], capture_output=True, check=False)
+        command = ["apt-get", "install", "--yes", "--no-install-recommends", *packages]
+        subprocess.run(command, capture_output=True, check=False, env=os.environ | {"DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"})
 
 
 def _found(name: str, places: str) -> str | None:
