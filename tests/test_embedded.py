@@ -163,3 +163,13 @@ def test_the_dual_track_facade_does_the_same_under_its_own_names() -> None:
     assert status["tracks"][advice["processing_path"]]["completed"] == 1
     with pytest.raises(RuntimeError, match="call start"):
         optimizer.get_optimization_status()
+
+
+def test_the_configuration_is_the_latest_that_was_given_not_the_one_that_the_file_was_made_with(tmp_path: Path) -> None:
+    first = OptimizationConfig(strategy="balanced")
+    with Optimizer.open(str(tmp_path / "a.db"), first) as optimizer:
+        optimizer.record_many(stream(5, 3))
+    with Optimizer.open(str(tmp_path / "a.db"), first.model_copy(update={"strategy": "cost"})) as optimizer:
+        assert optimizer.config.strategy == "cost"
+    with Optimizer.open(str(tmp_path / "a.db")) as optimizer:
+        assert optimizer.config.strategy == "cost"

@@ -248,7 +248,7 @@ class Optimizer:
     @property
     def config(self) -> OptimizationConfig:
         """The configuration on which new scopes start."""
-        return self._config
+        return self._latest
 
     def bounds(self, most: int) -> dict[str, Bounds]:
         """Of at most so many scopes the constraints of the configuration, and how every budget stands."""
