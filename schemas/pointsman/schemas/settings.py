@@ -5,6 +5,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
@@ -43,6 +44,11 @@ class KafkaSettings(BaseModel):
     snapshot_interval_s: Annotated[float, Field(ge=0, le=86_400)] = 1.0
     status_host: str = "127.0.0.1"
     status_port: Annotated[int, Field(ge=0, le=65_535)] = 6066
+
+    def at(self, address: str) -> "KafkaSettings":
+        """The same with the brokers that `kafka://host:port/...` names, where it names any."""
+        servers = urlsplit(address).netloc
+        return self.model_copy(update={"bootstrap_servers": servers}) if servers else self
 
 
 class ServeSettings(BaseModel):

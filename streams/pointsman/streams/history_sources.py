@@ -6,14 +6,12 @@ A source gives its lines in pieces, each with the positions after it; from posit
 import asyncio
 import hashlib
 import json
-import sqlite3
 from collections.abc import AsyncGenerator, Iterator, Mapping
-from contextlib import aclosing, closing
+from contextlib import aclosing
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import IO, Any, Protocol, cast
-from urllib.parse import urlsplit
 
 from pointsman.schemas.access import Patience
 from pointsman.schemas.settings import KafkaSettings, security
@@ -48,7 +46,6 @@ class DatabaseSource:
     """Journal and outputs of an embedded database, which is only read, also while an optimizer writes it."""
 
     def __init__(self, path: Path) -> None:
-        self._uri = f"{path.absolute().as_uri()}?mode=ro"
         self._path = path
         with reading(path) as connection:
             first = connection.execute("SELECT line FROM journal ORDER BY position LIMIT 1").fetchone()
@@ -58,7 +55,7 @@ class DatabaseSource:
         """The journal as far as it goes, then the outputs, and again."""
         tables = {"journal": "position", "outputs": "number"}
         reached = {part: positions.get(part, 0) for part in tables}
-        with closing(sqlite3.connect(self._uri, uri=True, timeout=30.0)) as connection:
+        with reading(self._path, timeout_s=30.0) as connection:
             while True:
                 found = 0
                 for part, number in tables.items():
@@ -208,8 +205,7 @@ def _is_json(line: bytes) -> bool:
 def source_of(address: str, settings: KafkaSettings) -> Source:
     """The source that an address names: `kafka://HOST:PORT` (the prefix and the security are those of the settings), a database, or JSON lines."""
     if address.startswith("kafka://"):
-        servers = urlsplit(address).netloc
-        return KafkaSource(settings.model_copy(update={"bootstrap_servers": servers}) if servers else settings)
+        return KafkaSource(settings.at(address))
     path = Path(address)
     if not path.is_file():
         raise ReplayError(f"{address}: no such file; give an embedded database, JSON lines (inputs or outputs), or kafka://HOST:PORT")

@@ -127,9 +127,9 @@ class Journal:
         """Positions and events after a position, in order."""
         yield from self._connection.execute("SELECT position, line FROM journal WHERE position > ? ORDER BY position", (after,))
 
-    def outputs(self, after: int = 0, limit: int = -1) -> Iterator[tuple[int, bytes]]:
-        """Numbers and outputs after a number, in the order in which they were emitted; at most `limit` of them, where it is not negative."""
-        yield from self._connection.execute("SELECT number, line FROM outputs WHERE number > ? ORDER BY number LIMIT ?", (after, limit))
+    def outputs(self, after: int = 0) -> Iterator[tuple[int, bytes]]:
+        """Numbers and outputs after a number, in the order in which they were emitted."""
+        yield from self._connection.execute("SELECT number, line FROM outputs WHERE number > ? ORDER BY number", (after,))
 
     def last_output(self) -> tuple[int, str]:
         """Number and id of the newest output; 0 and nothing where there is none."""
@@ -195,12 +195,12 @@ def explaining(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def reading(path: Path) -> Iterator[sqlite3.Connection]:
+def reading(path: Path, timeout_s: float = 5.0) -> Iterator[sqlite3.Connection]:
     """A connection to an embedded database that only reads, also while another program writes; raises `JournalError`."""
     if not path.exists():
         raise JournalError(f"{path}: no such database; give the file that Optimizer.open was given")
     _check_header(path)
-    with explaining(path), closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+    with explaining(path), closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=timeout_s)) as connection:
         yield connection
 
 

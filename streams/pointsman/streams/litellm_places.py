@@ -255,7 +255,7 @@ def open_place(place: str, settings: Settings, *, scope: str, source: str) -> Pl
         token = settings.token.get_secret_value() if settings.token is not None else None
         return HttpPlace(place, scope, token)
     if parts.scheme == "kafka":
-        return KafkaPlace(settings.kafka.model_copy(update={"bootstrap_servers": parts.netloc}), source)
+        return KafkaPlace(settings.kafka.at(place), source)
     return EmbeddedPlace(place, settings)
 
 

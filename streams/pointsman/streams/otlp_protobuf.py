@@ -10,15 +10,10 @@ from .otlp import DEEPEST, ERROR, MOST_LINKS, Attributes, Moment, OtlpError, Pic
 
 def decode_protobuf(body: bytes) -> Spans:
     """The spans of an `ExportTraceServiceRequest` as protobuf; raises `OtlpError`, and `ModuleNotFoundError` without opentelemetry-proto."""
-    from google.protobuf.message import DecodeError
     from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-    try:
-        request = ExportTraceServiceRequest.FromString(body)
-    except DecodeError:
-        raise OtlpError("not protobuf: send an ExportTraceServiceRequest") from None
     found = Spans()
-    for whole in request.resource_spans:
+    for whole in _parsed(ExportTraceServiceRequest, body).resource_spans:
         resource = _pairs(whole.resource.attributes, is_read)
         for scoped in whole.scope_spans:
             url = scoped.schema_url or whole.schema_url
@@ -29,20 +24,24 @@ def decode_protobuf(body: bytes) -> Spans:
 
 def decode_logs_protobuf(body: bytes) -> Spans:
     """The evaluations among the log records of an `ExportLogsServiceRequest` as protobuf; raises as `decode_protobuf`."""
-    from google.protobuf.message import DecodeError
     from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 
-    try:
-        request = ExportLogsServiceRequest.FromString(body)
-    except DecodeError:
-        raise OtlpError("not protobuf: send an ExportLogsServiceRequest") from None
     found = Spans()
-    for whole in request.resource_logs:
+    for whole in _parsed(ExportLogsServiceRequest, body).resource_logs:
         resource = _pairs(whole.resource.attributes, is_read)
         for scoped in whole.scope_logs:
             for record in scoped.log_records:
                 found.add(_record, record, resource, scoped.schema_url or whole.schema_url)
     return found
+
+
+def _parsed(message: Any, body: bytes) -> Any:
+    from google.protobuf.message import DecodeError
+
+    try:
+        return message.FromString(body)
+    except DecodeError:
+        raise OtlpError(f"not protobuf: send an {message.DESCRIPTOR.name}") from None
 
 
 def _record(record: Any, resource: Attributes, schema_url: str) -> Span:

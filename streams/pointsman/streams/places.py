@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from pointsman.schemas import Event, Refused, decode_output
 from pointsman.schemas.settings import KafkaSettings
@@ -32,9 +31,7 @@ def source(place: str, kinds: Kinds, settings: KafkaSettings, *, away: str, toke
     if place.startswith("kafka://"):
         from pointsman.sinks.follow import follow
 
-        address = urlsplit(place).netloc
-        reached = settings.model_copy(update={"bootstrap_servers": address}) if address else settings
-        return follow(reached, tuple(dict.fromkeys(OUTPUT_TOPICS[kind] for kind in types(kinds))), away), True
+        return follow(settings.at(place), tuple(dict.fromkeys(OUTPUT_TOPICS[kind] for kind in types(kinds))), away), True
     if place.startswith(("http://", "https://")):
         from pointsman.sinks.follow_http import follow_http
 

@@ -151,9 +151,7 @@ def kafka_lines(address: str, settings: KafkaSettings) -> Iterator[Placed]:
         raise ReplayError(f"{address}: partition, from and to are whole numbers") from None
     if not topic:
         raise ReplayError(f"{address}: write kafka://host:port/topic?partition=0&from=0&to=100")
-    if parts.netloc:
-        settings = settings.model_copy(update={"bootstrap_servers": parts.netloc})
-    yield from _partition(settings, topic, partition, start, stop)
+    yield from _partition(settings.at(address), topic, partition, start, stop)
 
 
 def _partition(settings: KafkaSettings, topic: str, partition: int, start: int, stop: int | None) -> Iterator[Placed]:

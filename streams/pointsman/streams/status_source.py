@@ -12,7 +12,7 @@ from http.client import HTTPException
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Protocol
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from pointsman.schemas import Refused, decode, decode_output
 from pointsman.schemas.settings import KafkaSettings
@@ -239,8 +239,7 @@ class KafkaSource:
 def source_of(place: str, settings: KafkaSettings, token: str | None) -> Source:
     """The source that an address names; raises `StatusError` for one that is none."""
     if place.startswith("kafka://"):
-        address = urlsplit(place).netloc
-        return KafkaSource(settings.model_copy(update={"bootstrap_servers": address}) if address else settings)
+        return KafkaSource(settings.at(place))
     if place.startswith(("http://", "https://")):
         return HttpSource(place, token)
     if "://" in place:
