@@ -5,10 +5,11 @@ import logging
 import random
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
 from typing import Any
 
 import httpx
+
+from .server_sent import Message, Messages
 
 BEGINNING = "0"
 SHORTEST_PAUSE_S = 0.2
@@ -25,15 +26,6 @@ log = logging.getLogger(__name__)
 
 class StreamRefused(ValueError):
     """The server does not serve this client, and waiting mends nothing; the message says what to change."""
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """One server-sent event; `name` is `message` for an output."""
-
-    name: str
-    data: bytes
-    last_id: str
 
 
 async def follow_http(url: str, kinds: Sequence[str], *, token: str | None, consequence: str) -> AsyncGenerator[bytes | None, None]:
@@ -98,19 +90,10 @@ async def _stream(client: httpx.AsyncClient, kinds: Sequence[str], last: str | N
         if answer.status_code in _REFUSED:
             raise StreamRefused(f"{client.base_url}: {_REFUSED[answer.status_code]}")
         answer.raise_for_status()
-        identity, name, data = "", "message", b""
+        messages = Messages()
         async for line in answer.aiter_lines():
-            field, _, value = line.partition(": ")
-            if field == "id":
-                identity = value
-            elif field == "event":
-                name = value
-            elif field == "data":
-                data = value.encode()
-            elif not line:
-                if data or identity:
-                    yield Message(name, data, identity)
-                name, data = "message", b""
+            if (message := messages.line(line)) is not None:
+                yield message
 
 
 __all__ = ["StreamRefused", "follow_http"]

@@ -17,6 +17,7 @@ from urllib.parse import urlencode, urlsplit
 from pointsman.schemas import AnyInput, Event, encode
 from pointsman.schemas.settings import KafkaSettings, Settings, SettingsError
 from pointsman.sinks.router_view import RouterView, View
+from pointsman.sinks.server_sent import Messages
 
 if TYPE_CHECKING:
     from .emitted import Emitted
@@ -169,11 +170,13 @@ class HttpPlace(Place):
         answer = self._ask("/v1/stream", headers, type=["policy.published/1", "recommendation.issued/1"])
         if answer.status != 200:
             raise PlaceAway(f"status {answer.status}")
+        messages = Messages()
         while line := answer.readline():
-            if line.startswith(b"data: "):
-                self.view.add(line[6:].rstrip())
-            elif line.startswith(b"id: "):
-                yield line[4:].strip().decode()
+            if (message := messages.line(line.rstrip(b"\r\n").decode())) is not None:
+                if message.data and message.name == "message":
+                    self.view.add(message.data)
+                if message.last_id:
+                    yield message.last_id
 
     def _ask(self, path: str, headers: Mapping[str, str] | None = None, **asked: Any) -> HTTPResponse:
         self._following.request("GET", self._path(path, **asked), headers=self._headers | dict(headers or {}))

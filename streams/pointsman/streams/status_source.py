@@ -17,6 +17,7 @@ from urllib.parse import quote
 from pointsman.schemas import Refused, decode, decode_output
 from pointsman.schemas.settings import KafkaSettings
 from pointsman.sinks.board import Board
+from pointsman.sinks.server_sent import Messages
 
 from .boards import RECALLED
 from .journal import reading
@@ -135,11 +136,12 @@ class HttpSource:
     def _hear(self) -> None:
         """The outputs since the last look; the first look only learns where the end is, since there may be very many."""
         text = self._get("/v1/stream?follow=false", {"last-event-id": self._after} if self._after else {})
-        for block in text.decode().split("\n\n"):
-            fields: dict[str, str] = dict(line.split(": ", 1) for line in block.splitlines() if ": " in line)
-            self._after = fields.get("id", self._after)
-            if "data" in fields and "event" not in fields:
-                self._note(fields["data"].encode())
+        messages = Messages()
+        for line in text.decode().split("\n"):
+            if (message := messages.line(line)) is not None:
+                self._after = message.last_id or self._after
+                if message.data and message.name == "message":
+                    self._note(message.data)
 
     def _note(self, line: bytes) -> None:
         try:
