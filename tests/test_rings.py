@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-CORE = {"advisor", "core", "live_series", "predictions", "resources", "routing", "scope", "snapshot", "workload"}
+CORE = {"advisor", "core", "live_series", "predictions", "resources", "routing", "scope", "signals", "snapshot", "workload"}
 IMPURE = {"asyncio", "datetime", "logging", "os", "random", "socket", "threading", "time", "uuid"}
 ALLOWED = {
     "schemas": {"schemas"},

@@ -1,7 +1,7 @@
 """Start, completion and late quality of one attempt become one outcome, in whatever order they come."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,6 +29,9 @@ class Attempt:
     is_own: bool = False
     area: float = 0.0
     expected_s: float = 0.0
+    attributes: Mapping[str, Any] | None = None
+    in_flight: int = 0
+    traceparent: str | None = None
 
     def __post_init__(self) -> None:
         if self.expected_s == 0.0 and "latency_ms" in self.sayings:
@@ -37,7 +40,20 @@ class Attempt:
     def snapshot(self) -> list[Any]:
         """The state as plain values."""
         sayings = {metric: saying.snapshot() for metric, saying in self.sayings.items()}
-        return [self.track, self.started_at, self.context.snapshot(), self.features, sayings, self.timeouts, self.is_own, self.area, self.expected_s]
+        return [
+            self.track,
+            self.started_at,
+            self.context.snapshot(),
+            self.features,
+            sayings,
+            self.timeouts,
+            self.is_own,
+            self.area,
+            self.expected_s,
+            self.attributes,
+            self.in_flight,
+            self.traceparent,
+        ]
 
     @classmethod
     def restore(cls, state: list[Any]) -> "Attempt":

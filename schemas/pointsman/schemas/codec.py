@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, TypeAdapter, ValidationError
 
+from .controls import AlertAcknowledged, AlertSilenced, IncidentAnnotated, IncidentReported, MaintenanceScheduled
 from .envelope import EARLIEST, LATEST, Event, InputEvent, OutputEvent
 from .inputs import CapacityAllocated, ConfigChanged, QualityAssessed, RequestCompleted, RequestStarted, ResourceSampled, Tick
 from .outputs import (
@@ -23,9 +24,24 @@ from .outputs import (
     StrategyAdapted,
     WindowClosed,
 )
+from .signals import BottleneckReported, IncidentOpened, IncidentResolved, IncidentUpdated, ObjectiveReported
 
 INPUTS: dict[str, type[InputEvent]] = {
-    model.TYPE: model for model in (RequestStarted, RequestCompleted, ResourceSampled, QualityAssessed, ConfigChanged, CapacityAllocated, Tick)
+    model.TYPE: model
+    for model in (
+        RequestStarted,
+        RequestCompleted,
+        ResourceSampled,
+        QualityAssessed,
+        ConfigChanged,
+        CapacityAllocated,
+        AlertAcknowledged,
+        AlertSilenced,
+        MaintenanceScheduled,
+        IncidentAnnotated,
+        IncidentReported,
+        Tick,
+    )
 }
 OUTPUTS: dict[str, type[Event]] = {
     model.TYPE: model
@@ -41,13 +57,31 @@ OUTPUTS: dict[str, type[Event]] = {
         StrategyAdapted,
         AlertRaised,
         AlertResolved,
+        IncidentOpened,
+        IncidentUpdated,
+        IncidentResolved,
+        ObjectiveReported,
+        BottleneckReported,
         EventRejected,
     )
 }
 MAX_EVENT_BYTES = 900_000
 MAX_PAYLOAD_BYTES = 65_536
 
-AnyInput = RequestStarted | RequestCompleted | ResourceSampled | QualityAssessed | ConfigChanged | CapacityAllocated | Tick
+AnyInput = (
+    RequestStarted
+    | RequestCompleted
+    | ResourceSampled
+    | QualityAssessed
+    | ConfigChanged
+    | CapacityAllocated
+    | AlertAcknowledged
+    | AlertSilenced
+    | MaintenanceScheduled
+    | IncidentAnnotated
+    | IncidentReported
+    | Tick
+)
 _INPUT: TypeAdapter[AnyInput] = TypeAdapter(Annotated[AnyInput, Field(discriminator="type")])
 
 

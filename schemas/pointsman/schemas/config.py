@@ -50,6 +50,7 @@ class Track(_Section):
     latency_ms: Annotated[float, Field(gt=0, le=1e8)] = 2000.0
     max_concurrency: Annotated[int, Field(ge=1, le=100_000)] | None = None
     concurrency: Concurrency = Concurrency()
+    provider: _Name | None = None
     uses_local_resources: bool | None = None
 
     @property
@@ -107,12 +108,14 @@ class Intervals(_Section):
 
 
 class Objective(_Section):
-    """A service level objective: `share` of requests within `bound` over `window`."""
+    """A service level objective: `share` of requests within `bound` over `window`; of one track, of one category, or of all."""
 
     metric: Metric
     bound: float
     share: Annotated[float, Field(gt=0, lt=1)] = 0.99
     window: Annotated[str, Field(pattern=r"^[0-9]+[smhd]$")] = "28d"
+    track: _Name | None = None
+    category: _Name | None = None
 
 
 class ModelChoice(_Section):
@@ -152,6 +155,22 @@ class Scaling(_Section):
         return self
 
 
+class Signals(_Section):
+    """What is watched, and when alerts are one incident.
+
+    `false_alarms_per_month` is what one series may raise where nothing is wrong. An alert joins an incident that had news within `group_s` and that it is
+    related to; an incident is over once none of its alerts has stood for `resolve_s`. `calls` are pairs (caller, callee) of tracks, hosts and stages; more are
+    learned.
+    """
+
+    enabled: bool = True
+    false_alarms_per_month: Annotated[float, Field(gt=0, le=10_000)] = 1.0
+    group_s: Annotated[float, Field(ge=1, le=86_400)] = 300.0
+    resolve_s: Annotated[float, Field(ge=1, le=86_400)] = 300.0
+    calls: Annotated[tuple[tuple[_Name, _Name], ...], Field(max_length=1024)] = ()
+    bottleneck_s: Annotated[float, Field(ge=10, le=86_400)] = 900.0
+
+
 class Capacity(_Section):
     """So many requests may be in flight on a track that several scopes use together; `priorities` by scope overrule those of the scopes' own configurations."""
 
@@ -174,6 +193,7 @@ class OptimizationConfig(_Section):
     learners: Learners = "auto"
     models: Annotated[tuple[ModelChoice, ...], Field(max_length=64)] = ()
     forecasts: Forecasts = Forecasts()
+    signals: Signals = Signals()
     scaling: Annotated[tuple[Scaling, ...], Field(max_length=64)] = ()
     priority: Annotated[float, Field(gt=0, le=1000)] = 1.0
 

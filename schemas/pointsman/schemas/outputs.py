@@ -293,6 +293,15 @@ class _Alert(OutputEvent):
     expected: float
     score: float = 1.0
     since: float
+    metric: Identifier | None = None
+    track: Identifier | None = None
+    host: Identifier | None = None
+    lower: float | None = None
+    upper: float | None = None
+    budget_left: float | None = None
+    spent_at: float | None = None
+    precision: Share | None = None
+    muted: Literal["silenced", "maintenance"] | None = None
 
 
 class AlertRaised(_Alert):

@@ -109,6 +109,7 @@ class Core:
             "objectives": state.routing.learner.objectives(),
             "hedged_share": state.routing.hedges.realised(),
             "workload": state.workload.status(),
+            "signals": state.signals.status(),
             "tracks": {
                 name: {
                     "completed": track.completed,

@@ -54,7 +54,9 @@ class Predictions:
         situation = track.situation(context, pressure, now, event.attributes)
         x, sayings = track.outlook.issue(event.request_id, situation, is_new=is_new)
         timeouts = track.issue_timeouts(track.outlook.logs(sayings))
-        return Attempt(track.name, event.occurred_at, context, x, sayings, timeouts, event.policy_version is not None)
+        attempt = Attempt(track.name, event.occurred_at, context, x, sayings, timeouts, event.policy_version is not None)
+        attempt.attributes, attempt.in_flight, attempt.traceparent = event.attributes, track.in_flight, event.traceparent
+        return attempt
 
     def sampled(self, event: ResourceSampled, tracks: dict[str, TrackState], now: float) -> None:
         """A host's gauges go to the tracks that it serves."""

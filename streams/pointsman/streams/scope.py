@@ -5,12 +5,13 @@ No clock, I/O or unseeded randomness here. The state is a function of the events
 
 import hashlib
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from pointsman.models.constraints import CONFIRMATIONS, Constraints
 from pointsman.models.context import Context
 from pointsman.models.decision import Decision
+from pointsman.models.findings import Change, Told
 from pointsman.models.hedging import Plan
 from pointsman.models.join import Attempt, Done, Join
 from pointsman.models.limits import Limits
@@ -51,6 +52,7 @@ from .predictions import REPORT_S, Finding, Predictions
 from .predictions import refusal as unusable
 from .resources import Foreseen
 from .routing import Routing
+from .signals import Control, Signals
 from .workload import Said, Workload
 
 REMEMBERED_IDS = 4096
@@ -83,6 +85,7 @@ class Scope:
         self.limits = Limits(config)
         self.workload = Workload(config)
         self.predictions = Predictions(config)
+        self.signals = Signals(config)
         self.due: dict[str, float] = {}
         self._cause: AnyInput | None = None
         self._out: list[Event] = []
@@ -116,9 +119,11 @@ class Scope:
         elif isinstance(event, QualityAssessed):
             self._assessed(event)
         elif isinstance(event, ConfigChanged):
-            self._configured(event.config)
+            self._configured(event)
         elif isinstance(event, CapacityAllocated):
             self._allocated(event)
+        elif isinstance(event, Control):
+            self._tell(self.signals.told(event))
         return self._out
 
     def refusal(self, event: AnyInput) -> Reason | None:
@@ -141,6 +146,7 @@ class Scope:
         moments = [moment for name, moment in self.due.items() if name != "recommendations"]
         for moment in (
             self.workload.next_due(),
+            self.signals.next_due(),
             self.join.due(self.config.intervals.join_s),
             *(t.windows.due(self.config.intervals.lateness_s) for t in self.tracks.values()),
         ):
@@ -179,6 +185,7 @@ class Scope:
         before, self.clock = self.clock, now
         self._say(self.workload.advance(before, now, len(self.join.flying), self.tracks))
         self._close_windows()
+        self._tell(self.signals.advance(before, now))
         self._expire()
         if self.due.get("adapt", math.inf) <= now:
             del self.due["adapt"]
@@ -224,6 +231,7 @@ class Scope:
         crowded_out = self.join.make_room()
         if crowded_out is not None:
             self._leave(*crowded_out)
+        self._tell(self.signals.started(event, self.clock))
         context = self.routing.context(event)
         track = self._track(event.track) if event.track is not None else None
         is_copy = self.join.is_copy(event.request_id, event.track, self.tracks)
@@ -267,16 +275,26 @@ class Scope:
         self.workload.completed(event.track, event.output_tokens, self.clock, asked.started_at if asked is not None and attempt is asked else None)
         track.observe(event, self.clock)
         is_own = attempt is not None and attempt.is_own
-        self.routing.ended(event, self.clock, is_own=is_own, started_at=attempt.started_at if attempt is not None else None)
+        self._note_health(lambda: self.routing.ended(event, self.clock, is_own=is_own, started_at=attempt.started_at if attempt is not None else None))
         if attempt is not None:
             self.limits.observe(event, attempt, self.clock, track.in_flight, track.load)
             tokens = event.input_tokens if event.input_tokens is not None else attempt.context.input_tokens
             track.land(self.clock, attempt.started_at, attempt.area, tokens, event.output_tokens if event.success else None)
             track.outlook.ended(event.request_id, event, self.clock)
             self._learn(event, attempt)
+        self._tell(self.signals.completed(event, attempt, self.clock))
         self._check_budgets()
         self._arm_policy()
         self._check_concurrency(track)
+
+    def _note_health(self, act: Callable[[], None]) -> None:
+        """Do what may take a track out, and remember of which it did."""
+        states = {name: self.routing.health.state(name, self.clock) for name in self.tracks}
+        act()
+        for name, before in states.items():
+            state = self.routing.health.state(name, self.clock)
+            if state != before and state in ("cooldown", "ejected"):
+                self.signals.changed(Change("ejection", name, name, self.clock, f"{name} was taken out ({state}) after failures"))
 
     def _learn(self, event: RequestCompleted, attempt: Attempt) -> None:
         track = self._track(event.track)
@@ -335,6 +353,7 @@ class Scope:
         for metric, observed, bound, is_floor in self._resource_bounds(event):
             self._constrain(f"{event.host}/{metric}", observed, bound, is_broken=observed < bound if is_floor else observed > bound)
         self._say(self.workload.sampled(event, self.clock))
+        self._tell(self.signals.sampled(event, self.clock))
         if self.tracks:
             self._arm_policy()
 
@@ -349,7 +368,8 @@ class Scope:
         ]
         return [(metric, observed, bound, floor) for metric, observed, bound, floor in rows if observed is not None and bound is not None]
 
-    def _configured(self, config: OptimizationConfig) -> None:
+    def _configured(self, event: ConfigChanged) -> None:
+        config = event.config
         changed: set[str] = set()
         if config.tracks:
             kept = {track.name: track for track in config.tracks}
@@ -370,6 +390,8 @@ class Scope:
         self.routing.configure(config, self.tracks, changed)
         self.limits.configure(config)
         self.workload.configure(config)
+        self.signals.configure(config)
+        self.signals.changed(Change("configuration", event.event_id, None, self.clock, "the configuration was changed"))
         if self.tracks:
             self._publish()
 
@@ -400,6 +422,7 @@ class Scope:
             for index, window in track.windows.close(self.clock, lateness):
                 fields = window.fields(size)
                 self._emit(WindowClosed, track=track.name, start=index * size, end=(index + 1) * size, **fields)
+                self._tell(self.signals.closed(track.name, (index + 1) * size, fields))
                 slow = fields.get("latency_p95_ms")
                 if slow is not None:
                     bound = self.config.constraints.max_latency_ms
@@ -453,6 +476,7 @@ class Scope:
         if wanted != self.strategy:
             evidence = {name[:200]: self.constraints.since(name) or 0.0 for name in standing[:16]}
             self._emit(StrategyAdapted, previous=self.strategy, current=wanted, why=why, evidence=evidence)
+            self.signals.changed(Change("policy", f"{self.strategy} to {wanted}", None, self.clock, f"the strategy became {wanted}, since {why}"))
             self.routing.strategy = wanted
             self._arm_policy()
 
@@ -475,16 +499,26 @@ class Scope:
         since = self.constraints.since(fingerprint)
         change = self.constraints.observe(fingerprint, is_broken, self.clock, confirmations=1 if at_once else CONFIRMATIONS)
         if change is not None:
-            self._emit(
-                AlertRaised if change == "raised" else AlertResolved,
-                fingerprint=fingerprint[:256],
-                kind=kind,
-                severity=severity,
-                subject=fingerprint.rsplit("/", 1)[0][:256] or "-",
-                observed=round(observed, 6),
-                expected=bound,
-                since=self.clock if since is None else since,
-            )
+            fields = {
+                "fingerprint": fingerprint[:256],
+                "kind": kind,
+                "severity": severity,
+                "subject": fingerprint.rsplit("/", 1)[0][:256] or "-",
+                "observed": round(observed, 6),
+                "expected": bound,
+                "since": self.clock if since is None else since,
+            }
+            self._tell([(AlertRaised if change == "raised" else AlertResolved, fields)])
+
+    def _tell(self, said: Iterable[Told]) -> None:
+        """Emit what the signals say; alerts of every kind are heard by them at once."""
+        for model, fields in said:
+            if model not in (AlertRaised, AlertResolved):
+                self._emit(model, **fields)
+                continue
+            alert = self._emit(model, **fields, muted=self.signals.muted(fields, self.clock))
+            if isinstance(alert, AlertRaised | AlertResolved):
+                self._tell(self.signals.heard(alert))
 
     def _check_concurrency(self, track: TrackState) -> None:
         limit = track.settings.max_concurrency or (self.config.constraints.max_concurrent if track.settings.is_local else None)

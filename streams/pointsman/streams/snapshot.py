@@ -17,7 +17,7 @@ from pointsman.schemas import OptimizationConfig, PolicyPublished, RequestComple
 from .scope import IDENTITY_BYTES, Scope
 from .workload import Workload
 
-FORMAT = 5
+FORMAT = 6
 CHUNK = 500
 PIECE = 200_000
 WRITERS = " ".join(f"{name} {version(name)}" for name in ("pointsman", "river", "numpy"))
@@ -41,6 +41,7 @@ def take(scope: Scope, config: OptimizationConfig) -> dict[str, bytes]:
     parts["hosts"] = [json.loads(encode(sample)) for sample in scope.hosts.values()]
     parts |= {f"routing:{name}": state for name, state in scope.routing.snapshot().items()}
     parts |= {f"workload:{name}": text for name, text in scope.workload.snapshot().items()}
+    parts |= {f"signals:{name}": state for name, state in scope.signals.snapshot().items()}
     parts["policy"] = json.loads(encode(scope.policy)) if scope.policy else None
     every: dict[str, list[Any]] = {"seen": list(scope.seen), "flying": flying, "orphans": orphans, "done": done}
     for name, rows in every.items():
@@ -104,6 +105,7 @@ def _build(name: str, head: dict[str, Any], state: dict[str, Any]) -> Scope:
     scope.limits = Limits.restore(head["limits"], own)
     scope.predictions.restore(head["predictions"])
     scope.constraints = Constraints.restore(head["constraints"])
+    scope.signals.restore({part.removeprefix("signals:"): found for part, found in state.items() if part.startswith("signals:")})
     return scope
 
 

@@ -17,6 +17,11 @@ INPUT_TOPICS = {
     "quality.assessed/1": "quality.assessed",
     "config.changed/1": "config.changed",
     "capacity.allocated/1": "capacity.allocated",
+    "alert.acknowledged/1": "controls",
+    "alert.silenced/1": "controls",
+    "maintenance.scheduled/1": "controls",
+    "incident.annotated/1": "controls",
+    "incident.reported/1": "incidents.reported",
     "tick/1": "events",
 }
 OUTPUT_TOPICS = {
@@ -31,6 +36,11 @@ OUTPUT_TOPICS = {
     "strategy.adapted/1": "strategies",
     "alert.raised/1": "alerts",
     "alert.resolved/1": "alerts",
+    "incident.opened/1": "incidents",
+    "incident.updated/1": "incidents",
+    "incident.resolved/1": "incidents",
+    "objective.reported/1": "objectives",
+    "bottleneck.reported/1": "bottlenecks",
     "event.rejected/1": "dead-letters",
 }
 WORKER = "worker"
