@@ -94,7 +94,7 @@ def test_an_incident_is_over_some_minutes_after_its_last_alert_and_what_rises_ag
 
 def test_alerts_of_our_own_models_and_bounds_open_none_but_join() -> None:
     room = Room()
-    bound = {"kind": "constraint", "fingerprint": "local/latency_p95_ms"}
+    bound: dict[str, Any] = {"kind": "constraint", "fingerprint": "local/latency_p95_ms"}
     room.hear(raised("coverage", "local", kind="drift", fingerprint="local/coverage"), raised("latency_p95_ms", "local", **bound))
     assert room.told == []
     room.hear(raised("latency_ms", "local"), raised("latency_p95_ms", "local", at=30.0, **bound))
