@@ -3,8 +3,12 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from pointsman.models.deployments import Deployments
 from pointsman.models.findings import Change, Told
+from pointsman.models.incident_reports import IncidentReports
+from pointsman.models.incidents import Incidents
 from pointsman.models.join import Attempt
+from pointsman.models.suspect_places import Seen
 from pointsman.schemas import (
     AlertAcknowledged,
     AlertRaised,
@@ -27,19 +31,26 @@ class Signals:
 
     def __init__(self, config: OptimizationConfig) -> None:
         self._settings = config.signals
+        self.incidents = Incidents(config)
+        self.reports = IncidentReports(config, self.incidents.next_name)
+        self.deployments = Deployments()
 
     def configure(self, config: OptimizationConfig) -> None:
         """From here on this configuration."""
         self._settings = config.signals
+        self.incidents.configure(config)
+        self.reports.configure(config)
 
     # what happens
 
     def advance(self, before: float, now: float) -> list[Told]:
         """The clock moves."""
-        return []
+        return self.incidents.advance(now, self._look)
 
     def started(self, event: RequestStarted, now: float) -> list[Told]:
         """A request starts."""
+        for change in self.deployments.observe(event.track, event.attributes, now) if event.track is not None else ():
+            self.incidents.change(change)
         return []
 
     def completed(self, event: RequestCompleted, attempt: Attempt | None, now: float) -> list[Told]:
@@ -56,9 +67,14 @@ class Signals:
 
     def changed(self, change: Change) -> None:
         """Something that may be the cause of what follows."""
+        self.incidents.change(change)
 
     def told(self, event: Control) -> list[Told]:
         """What people, or other scopes, say of alerts and incidents."""
+        if isinstance(event, IncidentReported):
+            return self.reports.told(event)
+        if isinstance(event, AlertAcknowledged):
+            return [*self.incidents.acknowledge(event), *self.reports.acknowledge(event.incident, event.by or event.source)]
         return []
 
     # alerts
@@ -69,24 +85,30 @@ class Signals:
 
     def heard(self, alert: AlertRaised | AlertResolved) -> list[Told]:
         """An alert of any kind was emitted."""
-        return []
+        return self.incidents.hear(alert, self._look) if self._settings.enabled else []
+
+    def _look(self, now: float) -> Seen:
+        return Seen()
 
     # time and state
 
     def next_due(self) -> float | None:
         """When something is due that only time brings."""
-        return None
+        return self.incidents.next_due()
 
     def status(self) -> dict[str, Any]:
         """What a person wants to know, as plain values."""
-        return {}
+        return {"incidents": [*self.incidents.status(), *self.reports.status()]}
 
     def snapshot(self) -> dict[str, Any]:
         """The state in named parts, as plain values."""
-        return {}
+        return {"incidents": self.incidents.snapshot(), "reports": self.reports.snapshot(), "deployments": self.deployments.snapshot()}
 
     def restore(self, parts: Mapping[str, Any]) -> None:
         """Take up the parts of a snapshot."""
+        self.incidents.restore(parts["incidents"])
+        self.reports.restore(parts["reports"])
+        self.deployments = Deployments.restore(parts["deployments"])
 
 
 def flat(found: Iterable[Iterable[Told]]) -> list[Told]:
