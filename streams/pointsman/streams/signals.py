@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from pointsman.models.controls import Controls
 from pointsman.models.findings import Change, Told
 from pointsman.models.join import Attempt
 from pointsman.schemas import (
@@ -14,6 +15,7 @@ from pointsman.schemas import (
     IncidentReported,
     MaintenanceScheduled,
     OptimizationConfig,
+    Reason,
     RequestCompleted,
     RequestStarted,
     ResourceSampled,
@@ -27,6 +29,7 @@ class Signals:
 
     def __init__(self, config: OptimizationConfig) -> None:
         self._settings = config.signals
+        self.controls = Controls()
 
     def configure(self, config: OptimizationConfig) -> None:
         """From here on this configuration."""
@@ -36,7 +39,7 @@ class Signals:
 
     def advance(self, before: float, now: float) -> list[Told]:
         """The clock moves."""
-        return []
+        return self.controls.advance(now)
 
     def started(self, event: RequestStarted, now: float) -> list[Told]:
         """A request starts."""
@@ -59,34 +62,49 @@ class Signals:
 
     def told(self, event: Control) -> list[Told]:
         """What people, or other scopes, say of alerts and incidents."""
+        if isinstance(event, AlertAcknowledged | AlertSilenced | MaintenanceScheduled):
+            return self.controls.told(event)
         return []
+
+    def refusal(self, event: Control) -> Reason | None:
+        """Why what is said can mean nothing here, if so."""
+        if isinstance(event, AlertAcknowledged | AlertSilenced | MaintenanceScheduled):
+            return self.controls.refusal(event)
+        return None
 
     # alerts
 
     def muted(self, fields: Mapping[str, Any], now: float) -> str | None:
-        """Whether nobody is to be told of an alert with these fields: `silenced`, in `maintenance`, or None."""
-        return None
+        """Whether nobody is to be told of an alert, or an incident, with these fields: `silenced`, in `maintenance`, or None."""
+        return self.controls.muted(fields, now)
+
+    def marks(self, fields: Mapping[str, Any], now: float, *, is_end: bool) -> dict[str, Any]:
+        """What an alert that is emitted says of people: whether they are to be told, and who looks after it."""
+        return self.controls.marks(fields, now, is_end=is_end)
 
     def heard(self, alert: AlertRaised | AlertResolved) -> list[Told]:
-        """An alert of any kind was emitted."""
+        """An alert of any kind was emitted; one that is only told again, with other marks, is no news."""
+        if not self.controls.heard(alert):
+            return []
         return []
 
     # time and state
 
     def next_due(self) -> float | None:
         """When something is due that only time brings."""
-        return None
+        return self.controls.next_due()
 
     def status(self) -> dict[str, Any]:
         """What a person wants to know, as plain values."""
-        return {}
+        return {"controls": self.controls.status()}
 
     def snapshot(self) -> dict[str, Any]:
         """The state in named parts, as plain values."""
-        return {}
+        return {"controls": self.controls.snapshot()}
 
     def restore(self, parts: Mapping[str, Any]) -> None:
         """Take up the parts of a snapshot."""
+        self.controls = Controls.restore(parts["controls"])
 
 
 def flat(found: Iterable[Iterable[Told]]) -> list[Told]:
