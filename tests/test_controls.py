@@ -167,7 +167,6 @@ def test_of_too_many_alerts_the_oldest_is_forgotten_and_counted() -> None:
     controls = Controls()
     for number in range(MOST_STANDING + 3):
         fields: dict[str, Any] = {
-            "fingerprint": f"{number}",
             "kind": "constraint",
             "severity": "warning",
             "subject": "x",
@@ -175,7 +174,7 @@ def test_of_too_many_alerts_the_oldest_is_forgotten_and_counted() -> None:
             "expected": 0.0,
             "since": START,
         }
-        controls.heard(AlertRaised(event_id=f"chat/{number}/0", scope="chat", occurred_at=START, caused_by="e", **fields))
+        controls.heard(AlertRaised(event_id=f"chat/{number}/0", scope="chat", occurred_at=START, caused_by="e", fingerprint=f"{number}", **fields))
     assert controls.evicted == 3 and controls.refusal(acknowledged(1, fingerprint="2")) and not controls.refusal(acknowledged(1, fingerprint="3"))
 
 
@@ -186,6 +185,18 @@ def test_an_incident_is_muted_while_all_its_alerts_are() -> None:
     gpu, cpu = {"fingerprint": "gpu/load/anomaly", "kind": "anomaly"}, {"fingerprint": "cpu/load/anomaly", "kind": "anomaly"}
     assert controls.muted({"alerts": [gpu | {"subject": "gpu"}]}, START) == "silenced"
     assert controls.muted({"alerts": [gpu | {"subject": "gpu"}, cpu]}, START) is None
+
+
+def test_an_incident_is_told_again_when_its_mark_changes_and_its_end_to_whom_it_was_told() -> None:
+    controls = Controls()
+    controls.advance(START)
+    fields = {"incident": "incident-1", "alerts": [{"fingerprint": "gpu/load/anomaly", "kind": "anomaly"}]}
+    assert controls.mark_incident(fields, is_end=False) is None and not controls.is_remarked(fields)
+    controls.told(silenced(0, 100, subject="gpu/load"))
+    assert controls.is_remarked(fields) and controls.mark_incident(fields, is_end=False) == "silenced" and not controls.is_remarked(fields)
+    controls = Controls.restore(controls.snapshot())
+    assert controls.mark_incident(fields, is_end=True) is None and not controls.is_remarked(fields)
+    assert controls.mark_incident(fields, is_end=False) == "silenced" and controls.mark_incident(fields, is_end=True) == "silenced"
 
 
 def test_secrets_and_addresses_in_what_people_write_are_redacted_at_the_intake() -> None:

@@ -17,6 +17,7 @@ Mute = Literal["silenced", "maintenance"]
 MOST_SILENCES = 256
 MOST_WINDOWS = 64
 MOST_STANDING = 512
+MOST_INCIDENTS = 64
 LONGEST_S = 366 * 86_400.0
 LOOK_S = 60.0  # how often a quiet scope is looked at while a muted alert stands: within the five minutes in which a shell still ticks it
 _MARKS = {"type", "event_id", "scope", "occurred_at", "source", "caused_by", "muted", "acknowledged_by", "reason"}
@@ -96,10 +97,11 @@ class Controls:
     """
 
     def __init__(self) -> None:
-        self._clock = 0.0
+        self.clock = 0.0
         self._silences: dict[tuple[str | None, ...], Silence] = {}
         self._windows: dict[tuple[Any, ...], Window] = {}
         self._standing: dict[str, Standing] = {}
+        self._incidents: dict[str, tuple[Mute | None, bool]] = {}
         self._boundary: float | None = None
         self.evicted = 0
 
@@ -122,6 +124,23 @@ class Controls:
         muted = self.muted(fields, now) if not is_end else None if known.is_told else known.muted
         return {"muted": muted, "acknowledged_by": known.acknowledged_by}
 
+    def mark_incident(self, fields: Mapping[str, Any], *, is_end: bool) -> Mute | None:
+        """Why nobody is to be told of an incident that is about to be emitted; as with alerts, who was told of it is told of its end."""
+        name = fields["incident"]
+        before, is_told = self._incidents.pop(name, (None, False))
+        if is_end:
+            return None if is_told else before
+        muted = self.muted(fields, self.clock)
+        self._incidents[name] = (muted, is_told or muted is None)
+        if len(self._incidents) > MOST_INCIDENTS:
+            del self._incidents[next(iter(self._incidents))]
+        return muted
+
+    def is_remarked(self, fields: Mapping[str, Any]) -> bool:
+        """Whether people are to be told of an incident otherwise than when it was emitted last."""
+        known = self._incidents.get(fields["incident"])
+        return known is not None and known[0] != self.muted(fields, self.clock)
+
     def is_maintained(self, track: str | None, host: str | None, now: float) -> bool:
         """Whether a track or a host is worked on now, so that what it does is not what is normal."""
         return any(window.start <= now < window.end and window.includes(track, host) for window in self._windows.values())
@@ -133,7 +152,7 @@ class Controls:
 
     def refusal(self, event: AlertAcknowledged | AlertSilenced | MaintenanceScheduled) -> Reason | None:
         """Why an event can mean nothing here, if so."""
-        now = max(self._clock, event.occurred_at)
+        now = max(self.clock, event.occurred_at)
         if isinstance(event, AlertAcknowledged):
             if event.fingerprint is None or event.fingerprint in self._standing:
                 return None
@@ -179,14 +198,18 @@ class Controls:
         return self._review()
 
     def heard(self, alert: AlertRaised | AlertResolved) -> bool:
-        """Keep which alerts stand. False for one that was only told again, with other marks: nothing happened to what it is about."""
+        """Keep which alerts stand. False for one that was only told again, with other marks: nothing happened to what it is about.
+
+        What still stands after maintenance is news, since in maintenance it was none.
+        """
         known = self._standing.get(alert.fingerprint)
         if isinstance(alert, AlertResolved):
             self._standing.pop(alert.fingerprint, None)
             return True
         fields = alert.model_dump(exclude=_MARKS, exclude_none=True)
         if known is not None:
-            is_news, known.fields, known.muted, known.is_told = known.fields != fields, fields, alert.muted, known.is_told or alert.muted is None
+            is_news = known.fields != fields or (known.muted == "maintenance" and alert.muted is None)
+            known.fields, known.muted, known.is_told = fields, alert.muted, known.is_told or alert.muted is None
             return is_news
         if len(self._standing) >= MOST_STANDING:
             del self._standing[next(iter(self._standing))]
@@ -196,7 +219,7 @@ class Controls:
 
     def advance(self, now: float) -> list[Told]:
         """Silences end, maintenance begins and ends; alerts that still stand are told then."""
-        self._clock = now
+        self.clock = now
         return self._review() if self._boundary is not None and self._boundary <= now else []
 
     def _acknowledge(self, event: AlertAcknowledged) -> list[Told]:
@@ -208,7 +231,7 @@ class Controls:
 
     def _review(self) -> list[Told]:
         """Drop what is over; every alert that stands and is muted otherwise than before, with its new mark."""
-        now = self._clock
+        now = self.clock
         self._silences = {key: silence for key, silence in self._silences.items() if silence.until > now}
         self._windows = {key: window for key, window in self._windows.items() if window.end > now}
         self._boundary = min(self._moments(), default=None)
@@ -222,7 +245,7 @@ class Controls:
         for silence in self._silences.values():
             yield silence.until
         for window in self._windows.values():
-            yield window.start if window.start > self._clock else window.end
+            yield window.start if window.start > self.clock else window.end
 
     # time and state
 
@@ -231,7 +254,7 @@ class Controls:
         if self._boundary is None or not self._standing:
             return None
         is_waiting = any(known.muted is not None for known in self._standing.values())
-        return min(self._boundary, self._clock + LOOK_S) if is_waiting else self._boundary
+        return min(self._boundary, self.clock + LOOK_S) if is_waiting else self._boundary
 
     def status(self) -> dict[str, Any]:
         """What is muted and looked after, as plain values."""
@@ -245,10 +268,11 @@ class Controls:
     def snapshot(self) -> dict[str, Any]:
         """The state as plain values."""
         return {
-            "clock": self._clock,
+            "clock": self.clock,
             "silences": [list(silence) for silence in self._silences.values()],
             "windows": [list(window) for window in self._windows.values()],
             "standing": [[known.fields, known.muted, known.is_told, known.acknowledged_by] for known in self._standing.values()],
+            "incidents": {name: list(row) for name, row in self._incidents.items()},
             "evicted": self.evicted,
         }
 
@@ -256,12 +280,13 @@ class Controls:
     def restore(cls, state: Mapping[str, Any]) -> "Controls":
         """The controls that left this snapshot."""
         controls = cls()
-        controls._clock, controls.evicted = state["clock"], state["evicted"]
+        controls.clock, controls.evicted = state["clock"], state["evicted"]
         silences = [Silence(*row) for row in state["silences"]]
         windows = [Window(start, end, tuple(tracks), tuple(hosts), by) for start, end, tracks, hosts, by in state["windows"]]
         controls._silences = {silence.key: silence for silence in silences}
         controls._windows = {window.key: window for window in windows}
         controls._standing = {row[0]["fingerprint"]: Standing(*row) for row in state["standing"]}
+        controls._incidents = {name: (muted, is_told) for name, (muted, is_told) in state["incidents"].items()}
         controls._boundary = min(controls._moments(), default=None)
         return controls
 

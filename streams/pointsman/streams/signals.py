@@ -6,13 +6,18 @@ from typing import Any
 from pointsman.models.controls import Controls
 from pointsman.models.findings import Change, Told
 from pointsman.models.join import Attempt
+from pointsman.models.precursors import Precursors
+from pointsman.models.recurrence import Recurrence
 from pointsman.schemas import (
     AlertAcknowledged,
     AlertRaised,
     AlertResolved,
     AlertSilenced,
     IncidentAnnotated,
+    IncidentOpened,
     IncidentReported,
+    IncidentResolved,
+    IncidentUpdated,
     MaintenanceScheduled,
     OptimizationConfig,
     Reason,
@@ -30,6 +35,8 @@ class Signals:
     def __init__(self, config: OptimizationConfig) -> None:
         self._settings = config.signals
         self.controls = Controls()
+        self.recurrence = Recurrence()
+        self.precursors = Precursors()
 
     def configure(self, config: OptimizationConfig) -> None:
         """From here on this configuration."""
@@ -39,7 +46,7 @@ class Signals:
 
     def advance(self, before: float, now: float) -> list[Told]:
         """The clock moves."""
-        return self.controls.advance(now)
+        return flat((self.controls.advance(now), self.precursors.advance(now)))
 
     def started(self, event: RequestStarted, now: float) -> list[Told]:
         """A request starts."""
@@ -64,6 +71,8 @@ class Signals:
         """What people, or other scopes, say of alerts and incidents."""
         if isinstance(event, AlertAcknowledged | AlertSilenced | MaintenanceScheduled):
             return self.controls.told(event)
+        if isinstance(event, IncidentAnnotated):
+            self.recurrence.annotate(event)
         return []
 
     def refusal(self, event: Control) -> Reason | None:
@@ -71,6 +80,23 @@ class Signals:
         if isinstance(event, AlertAcknowledged | AlertSilenced | MaintenanceScheduled):
             return self.controls.refusal(event)
         return None
+
+    def dressed(self, told: Iterable[Told]) -> list[Told]:
+        """Incidents with their fingerprint, the earlier ones like them, and whether people are to be told; what follows for forerunners is told after them."""
+        found: list[Told] = []
+        for model, fields in told:
+            if model not in (IncidentOpened, IncidentUpdated, IncidentResolved):
+                found.append((model, fields))
+                continue
+            fingerprint, similar = self.recurrence.look(fields)
+            muted = self.controls.mark_incident(fields, is_end=model is IncidentResolved)
+            found.append((model, {**fields, "fingerprint": fingerprint, "similar": similar, "muted": muted}))
+            if model is IncidentOpened:
+                found += self.precursors.opened(fields["incident"], fingerprint, self.controls.clock)
+            elif model is IncidentResolved:
+                self.precursors.closed(fields["incident"])
+                self.recurrence.remember(fields)
+        return found
 
     # alerts
 
@@ -86,25 +112,27 @@ class Signals:
         """An alert of any kind was emitted; one that is only told again, with other marks, is no news."""
         if not self.controls.heard(alert):
             return []
-        return []
+        return self.precursors.heard(alert, self.controls.clock)
 
     # time and state
 
     def next_due(self) -> float | None:
         """When something is due that only time brings."""
-        return self.controls.next_due()
+        return min((moment for part in (self.controls, self.precursors) if (moment := part.next_due()) is not None), default=None)
 
     def status(self) -> dict[str, Any]:
         """What a person wants to know, as plain values."""
-        return {"controls": self.controls.status()}
+        return {"controls": self.controls.status(), "forerunners": self.precursors.status()}
 
     def snapshot(self) -> dict[str, Any]:
         """The state in named parts, as plain values."""
-        return {"controls": self.controls.snapshot()}
+        return {"controls": self.controls.snapshot(), "recurrence": self.recurrence.snapshot(), "precursors": self.precursors.snapshot()}
 
     def restore(self, parts: Mapping[str, Any]) -> None:
         """Take up the parts of a snapshot."""
         self.controls = Controls.restore(parts["controls"])
+        self.recurrence = Recurrence.restore(parts["recurrence"])
+        self.precursors = Precursors.restore(parts["precursors"])
 
 
 def flat(found: Iterable[Iterable[Told]]) -> list[Told]:
