@@ -21,7 +21,6 @@ MOST_INCIDENTS = 64
 LONGEST_S = 366 * 86_400.0
 LOOK_S = 60.0  # how often a quiet scope is looked at while a muted alert stands: within the five minutes in which a shell still ticks it
 _MARKS = {"type", "event_id", "scope", "occurred_at", "source", "caused_by", "muted", "acknowledged_by", "reason"}
-_SOMEBODY = "somebody"
 
 
 class Silence(NamedTuple):
@@ -219,14 +218,18 @@ class Controls:
 
     def advance(self, now: float) -> list[Told]:
         """Silences end, maintenance begins and ends; alerts that still stand are told then."""
-        self.clock = now
-        return self._review() if self._boundary is not None and self._boundary <= now else []
+        is_due, self.clock = self.is_due(now), now
+        return self._review() if is_due else []
+
+    def is_due(self, now: float) -> bool:
+        """Whether a silence ends by now, or maintenance begins or ends."""
+        return self._boundary is not None and self._boundary <= now
 
     def _acknowledge(self, event: AlertAcknowledged) -> list[Told]:
         known = self._standing.get(event.fingerprint or "")
         if known is None:
             return []
-        known.acknowledged_by = event.by or _SOMEBODY
+        known.acknowledged_by = event.by or event.source
         return [(AlertRaised, known.fields | {"reason": f"{known.acknowledged_by[:200]} looks after it"})]
 
     def _review(self) -> list[Told]:

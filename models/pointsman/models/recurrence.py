@@ -1,7 +1,7 @@
 """Recurrence: what an incident looks like, whatever its time and its places' names, and which earlier ones looked like it."""
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -97,14 +97,14 @@ def fingerprint_of(fields: Mapping[str, Any]) -> str:
 
     Neither times nor names are in it, nor how many entities are concerned; as alerts join it changes.
     """
-    shapes = sorted({_shape(alert) for alert in _alerts(fields)}) + [f"suspect/{one.kind}" for one in _suspects(fields)]
+    shapes = sorted({shape for shape, _ in _places(fields)}) + [f"suspect/{one.kind}" for one in _suspects(fields)]
     return hashlib.blake2b("\n".join(shapes).encode("utf-8", "replace"), digest_size=6).hexdigest()
 
 
 def vector_of(fields: Mapping[str, Any]) -> Vector:
     """What an incident looks like as weights by feature: of every alert its shape (1) and its shape at its place (1.5), of the first suspect half of that."""
     vector: Vector = {}
-    rows = [(_shape(alert), alert.track or alert.host or "", 1.0) for alert in _alerts(fields)]
+    rows = [(shape, place, 1.0) for shape, place in _places(fields)]
     rows += [(f"suspect/{one.kind}", one.name, SUSPECT) for one in _suspects(fields)]
     for shape, place, weight in rows:
         vector[shape] = vector.get(shape, 0.0) + SHAPE * weight
@@ -132,12 +132,15 @@ def _shape(alert: IncidentAlert) -> str:
     return f"{alert.kind}/{alert.metric or '-'}/{role}"
 
 
-def _alerts(fields: Mapping[str, Any]) -> Iterable[IncidentAlert]:
-    alerts: Iterable[IncidentAlert] = fields["alerts"]
-    return alerts
+def _places(fields: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The shape of every alert and the name of its place; of what other scopes reported, which comes without alerts, the tracks and hosts."""
+    alerts: Sequence[IncidentAlert] = fields["alerts"]
+    if alerts:
+        return [(_shape(alert), alert.track or alert.host or "") for alert in alerts]
+    return [(f"reported/{role}", name) for role in ("track", "host") for name in fields.get(f"{role}s", ())]
 
 
-def _suspects(fields: Mapping[str, Any]) -> Iterable[Suspect]:
+def _suspects(fields: Mapping[str, Any]) -> Sequence[Suspect]:
     suspects: Sequence[Suspect] = fields.get("suspects", ())
     return suspects[:1]
 

@@ -102,6 +102,13 @@ class AlertmanagerSettings(BaseModel):
         return context
 
 
+class OperatorSettings(BaseModel):
+    """The scope that is told of the incidents of all others; none is where it is not set."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, hide_input_in_errors=True)
+    scope: Identifier | None = None
+
+
 class LiteLLMSettings(BaseModel):
     """What LiteLLM's callback does, and where Pointsman is: a database's path, `kafka://host:port` or `http://host:port`.
 
@@ -194,6 +201,7 @@ class Settings(BaseSettings, OptimizationConfig):  # pyright: ignore[reportIncom
     alertmanager: AlertmanagerSettings = AlertmanagerSettings()
     litellm: LiteLLMSettings = LiteLLMSettings()
     otel: OtelSettings = OtelSettings()
+    operator: OperatorSettings = OperatorSettings()
     token: SecretStr | None = None
     capacity: Annotated[tuple[Capacity, ...], Field(max_length=16)] = ()
 

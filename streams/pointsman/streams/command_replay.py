@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from .cli_options import CONFIG, FILE, PLACE, SET, kafka_of, optimization_of
+from .cli_options import CONFIG, FILE, PLACE, SET, kafka_of, optimization_of, settings_of
 
 
 @click.command()
@@ -47,5 +47,6 @@ def replay(
         database=from_database,
         kafka=kafka_of(config, flags) if source.startswith("kafka://") else None,
         progress=True,
+        operator=settings_of(config, flags).operator.scope,
     )
     click.echo(str(result))

@@ -49,6 +49,7 @@ from .emitted import Emitted, EmittedLog
 from .explain import Explanation, explain_recent
 from .intake import accept
 from .journal import Journal
+from .operator import Reporter
 from .recall import recalled
 from .shadow import Shadow, ShadowError, follow, refused_places, report
 
@@ -116,6 +117,7 @@ class Optimizer:
         self._shadow: Shadow | None = None
         self._capacities: tuple[Capacity, ...] = ()
         self._allocator: Allocator | None = None
+        self._reporter: Reporter | None = None
         self._followers: list[Follower] = []
         self._witnesses: list[Witness] = []
 
@@ -128,6 +130,7 @@ class Optimizer:
         clock: Callable[[], float] = time.time,
         shadow: OptimizationConfig | None = None,
         capacity: Iterable[Capacity] = (),
+        operator: str | None = None,
     ) -> "Optimizer":
         """Open a database, or start one; `:memory:` leaves no file. Raises `JournalError` for a file it cannot use.
 
@@ -135,13 +138,15 @@ class Optimizer:
         and ahead of the first event of every scope that comes. On the wall clock a thread journals a tick where something is due and
         nothing else happens; with a clock of your own, call `tick`. `shadow` is a second configuration that only watches: `status` has its
         estimated gain, `promote` makes it the active one. Its first opening folds the whole journal. `capacity` of tracks that several scopes use together
-        is divided between them by priority and need, journaled as `capacity.allocated`.
+        is divided between them by priority and need, journaled as `capacity.allocated`. `operator` names the scope that is told of the incidents of all others,
+        journaled as `incident.reported`.
         """
         journal = Journal.open(path)
         stored = journal.noted("config")
         base = OptimizationConfig.model_validate_json(stored) if stored else config or OptimizationConfig()
         optimizer = cls(journal, base, clock)
         optimizer._capacities = tuple(capacity)
+        optimizer._reporter = Reporter(operator) if operator is not None else None
         check(optimizer._capacities, (config or base).tracks)
         if stored is None:
             journal.begin()
@@ -541,6 +546,7 @@ class Optimizer:
                             rows.append((position, output.event_id, encode(output)))
                             heard.append((output, rows[-1][2]))
                             waiting += self._allocated(output)
+                            waiting += self._reporter.observe(output) if self._reporter is not None else []
                         outputs.append(heard[-1][0])
                         happened.append(heard[-1][0])
                     self._dirty.add(event.scope)

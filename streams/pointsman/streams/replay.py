@@ -6,6 +6,7 @@ import json
 import os
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
@@ -13,13 +14,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from pointsman.schemas import EventRejected, OptimizationConfig, dead_letter, encode
+from pointsman.schemas import AnyInput, Event, EventRejected, OptimizationConfig, dead_letter, encode
 from pointsman.schemas.access import admission, explained
 from pointsman.schemas.settings import KafkaSettings, security
 
 from .core import Core
 from .intake import accept
 from .journal import reading
+from .operator import Reporter
 from .recording import Overlong, naming, open_write, read_lines
 
 SQLITE_MAGIC = b"SQLite format 3"
@@ -43,8 +45,13 @@ class Summary:
         return f"{self.events} events, {self.outputs} outputs, {self.rejected} rejected"
 
 
-def replay(lines: Iterable[Placed], core: Core, write_output: Write, write_rejected: Write, *, speed: float | None = None) -> Summary:
-    """Fold `(place, line)` pairs; outputs and dead letters are written as lines. `speed` 2 plays an hour in half an hour."""
+def replay(
+    lines: Iterable[Placed], core: Core, write_output: Write, write_rejected: Write, *, speed: float | None = None, reporter: Reporter | None = None
+) -> Summary:
+    """Fold `(place, line)` pairs; outputs and dead letters are written as lines. `speed` 2 plays an hour in half an hour.
+
+    A `reporter` tells the operator's scope of incidents, right behind the event that caused them; a report that the recording has by itself is then a repeat.
+    """
     events = outputs = rejected = 0
     step = core.step
     pace = Pace(speed) if speed else None
@@ -58,7 +65,7 @@ def replay(lines: Iterable[Placed], core: Core, write_output: Write, write_rejec
         if pace is not None:
             pace.wait(event.occurred_at)
         refused = False
-        for output in step(event):
+        for output in step(event) if reporter is None else _reported(event, core, reporter):
             if type(output) is EventRejected:
                 letter = dead_letter(place, line, output.reason, occurred_at=output.occurred_at, scope=output.scope)
                 write_rejected(encode(letter) + b"\n")
@@ -71,6 +78,15 @@ def replay(lines: Iterable[Placed], core: Core, write_output: Write, write_rejec
         else:
             events += 1
     return Summary(events, outputs, rejected)
+
+
+def _reported(event: AnyInput, core: Core, reporter: Reporter) -> Iterator[Event]:
+    """What an event causes, and what the reports of that cause in the operator's scope."""
+    waiting = deque([event])
+    while waiting:
+        for output in core.step(waiting.popleft()):
+            waiting += reporter.observe(output)
+            yield output
 
 
 class Pace:
@@ -234,8 +250,12 @@ def replay_file(
     database: bool = False,
     kafka: KafkaSettings | None = None,
     progress: bool = False,
+    operator: str | None = None,
 ) -> Summary:
-    """Replay a source into files; dead letters beside the output, the summary and the state where asked for; `kafka` says how to reach a `kafka://` source."""
+    """Replay a source into files; dead letters beside the output, the summary and the state where asked for; `kafka` says how to reach a `kafka://` source.
+
+    The scope `operator` is told of the incidents of a recording; a journal, from a database or Kafka, has what its operator was told.
+    """
     core = Core(config)
     letters = rejected or rejected_beside(output)
     named = [path.resolve() for path in (output, letters, summary, state) if path is not None]
@@ -244,6 +264,8 @@ def replay_file(
     if len(set(named)) < len(named):
         raise ReplayError("two of input, --output, --rejected, --summary and --state are the same file; give each its own")
     lines = source_lines(source, database=database, kafka=kafka)
+    is_journal = source.startswith("kafka://") or database or is_database(Path(source))
+    reporter = Reporter(operator) if operator is not None and not is_journal else None
     if state is not None and state.exists():
         load_state(core, state)
     with ExitStack() as stack:
@@ -251,7 +273,7 @@ def replay_file(
         refused = stack.enter_context(open_write(letters))
         if progress and sys.stderr.isatty():
             lines = _tracked(lines, source, stack)
-        result = replay(lines, core, written.write, refused.write, speed=speed)
+        result = replay(lines, core, written.write, refused.write, speed=speed, reporter=reporter)
     if state is not None:
         save_state(core, state)
     if summary is not None:

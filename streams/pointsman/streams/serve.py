@@ -60,7 +60,9 @@ def run(
             raise ServeError(f"{database}: is there already; a demo needs a database of its own: give another path, or none")
         own = None if has_config else stored_config(str(database)) if database.is_file() else None
         clock = play.clock if play is not None else time.time
-        with Optimizer.open(str(database), own or settings.optimization(), clock=clock, capacity=settings.capacity) as optimizer:
+        with Optimizer.open(
+            str(database), own or settings.optimization(), clock=clock, capacity=settings.capacity, operator=settings.operator.scope
+        ) as optimizer:
             said = play.announced() if play is not None else None
             _run(serve(optimizer, serving, token.text, listening, otel=settings.otel, play=play), token, listening, say, said)
 

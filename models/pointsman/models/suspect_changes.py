@@ -1,0 +1,61 @@
+"""Changes as suspects: what was changed shortly before the onset, and is not changed all the time."""
+
+import math
+from collections.abc import Collection, Iterable, Sequence
+from typing import NamedTuple
+
+from .findings import Change
+
+FADES_S, AFTER_S, LONGEST_S, LATEST_S = 300.0, 20.0, 1800.0, 60.0
+STRONGEST = 0.95
+HOUR_S = 3600.0
+
+
+class Near(NamedTuple):
+    """A change with its score (0..1), `ahead_s` before the onset."""
+
+    change: Change
+    score: float
+    ahead_s: float
+
+
+def near(changes: Sequence[Change], onset: float, tracks: Collection[str], failing: Collection[str]) -> list[Near]:
+    """The changes that may be the cause, the strongest first.
+
+    A change fits where it is of all tracks or of one of `tracks`. It counts whole at the onset and fades with a time constant of five minutes before it; an
+    onset is an estimate, so that for some seconds after it there is something left. It counts as much less as it is likely that one of its kind, by their
+    rate in the hour before, is as near by chance. An ejection follows failures of its own track; it may be the cause on others, and only before the onset.
+    """
+    found = []
+    for change in changes:
+        ahead = onset - change.at
+        if not (-LATEST_S <= ahead <= LONGEST_S) or not _fits(change, ahead, tracks, failing):
+            continue
+        nearness = math.exp(-ahead / FADES_S) if ahead >= 0.0 else math.exp(ahead / AFTER_S)
+        by_chance = 1.0 - math.exp(-_others(changes, change) / HOUR_S * (2.0 * abs(ahead) + AFTER_S))
+        found.append(Near(change, STRONGEST * nearness * (1.0 - by_chance), ahead))
+    return sorted(_latest(found), key=lambda one: (-round(one.score, 9), one.change.at, one.change.kind, one.change.name))
+
+
+def _fits(change: Change, ahead: float, tracks: Collection[str], failing: Collection[str]) -> bool:
+    if change.kind == "ejection":
+        return ahead > 0.0 and change.track not in failing and change.track not in tracks
+    return change.track is None or not tracks or change.track in tracks
+
+
+def _others(changes: Iterable[Change], change: Change) -> int:
+    """How many more of its kind there were within the hour before it."""
+    return sum(one.kind == change.kind and one.name != change.name and change.at - HOUR_S <= one.at < change.at for one in changes)
+
+
+def _latest(found: Iterable[Near]) -> list[Near]:
+    """Of changes with one kind and name the strongest."""
+    best: dict[tuple[str, str], Near] = {}
+    for one in found:
+        key = (one.change.kind, one.change.name)
+        if key not in best or one.score > best[key].score:
+            best[key] = one
+    return list(best.values())
+
+
+__all__ = ["Near", "near"]
