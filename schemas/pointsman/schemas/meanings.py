@@ -187,6 +187,7 @@ MEANINGS: dict[str, str] = {
     "spent_at": "When nothing is left at the present pace, in epoch seconds.",
     "precision": "How often this forerunner was followed by what it announces, as measured.",
     "muted": "Why nobody is to be told: it is silenced, or what it is about is in maintenance.",
+    "_Alert.reason": "Why it is told, where that is not plain: a silence ended, somebody looks after it, a forerunner kept its promise.",
     # incidents, objectives, bottlenecks
     "incident": "The incident's name within its scope.",
     "title": "What it is, in a sentence.",

@@ -130,6 +130,8 @@ class Scope:
         """Why this event cannot be folded now, if so."""
         if isinstance(event, ConfigChanged):
             return unusable(event.config)
+        if isinstance(event, Control):
+            return self.signals.refusal(event)
         track = getattr(event, "track", None)
         if track is not None and track not in self.tracks:
             if self.config.tracks:
@@ -516,7 +518,7 @@ class Scope:
             if model not in (AlertRaised, AlertResolved):
                 self._emit(model, **fields)
                 continue
-            alert = self._emit(model, **fields, muted=self.signals.muted(fields, self.clock))
+            alert = self._emit(model, **fields, **self.signals.marks(fields, self.clock, is_end=model is AlertResolved))
             if isinstance(alert, AlertRaised | AlertResolved):
                 self._tell(self.signals.heard(alert))
 

@@ -3,11 +3,14 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from pointsman.models.controls import Controls
 from pointsman.models.deployments import Deployments
 from pointsman.models.findings import Change, Told
 from pointsman.models.incident_reports import IncidentReports
 from pointsman.models.incidents import Incidents
 from pointsman.models.join import Attempt
+from pointsman.models.precursors import Precursors
+from pointsman.models.recurrence import Recurrence
 from pointsman.models.suspect_places import Seen
 from pointsman.schemas import (
     AlertAcknowledged,
@@ -15,9 +18,13 @@ from pointsman.schemas import (
     AlertResolved,
     AlertSilenced,
     IncidentAnnotated,
+    IncidentOpened,
     IncidentReported,
+    IncidentResolved,
+    IncidentUpdated,
     MaintenanceScheduled,
     OptimizationConfig,
+    Reason,
     RequestCompleted,
     RequestStarted,
     ResourceSampled,
@@ -31,6 +38,9 @@ class Signals:
 
     def __init__(self, config: OptimizationConfig) -> None:
         self._settings = config.signals
+        self.controls = Controls()
+        self.recurrence = Recurrence()
+        self.precursors = Precursors()
         self.incidents = Incidents(config)
         self.reports = IncidentReports(config, self.incidents.next_name)
         self.deployments = Deployments()
@@ -45,7 +55,9 @@ class Signals:
 
     def advance(self, before: float, now: float) -> list[Told]:
         """The clock moves."""
-        return self.incidents.advance(now, self._look)
+        is_due = self.controls.is_due(now)
+        said = flat((self.controls.advance(now), self.precursors.advance(now)))
+        return [*said, *self._incidents(self.incidents.advance(now, self._look)), *(self._remarked() if is_due else ())]
 
     def started(self, event: RequestStarted, now: float) -> list[Told]:
         """A request starts."""
@@ -72,43 +84,102 @@ class Signals:
     def told(self, event: Control) -> list[Told]:
         """What people, or other scopes, say of alerts and incidents."""
         if isinstance(event, IncidentReported):
-            return self.reports.told(event)
+            return self._incidents(self.reports.told(event))
+        if isinstance(event, IncidentAnnotated):
+            self.recurrence.annotate(event)
+            return []
+        said = self.controls.told(event)
         if isinstance(event, AlertAcknowledged):
-            return [*self.incidents.acknowledge(event), *self.reports.acknowledge(event.incident, event.by or event.source)]
-        return []
+            told = [*self.incidents.acknowledge(event), *self.reports.acknowledge(event.incident, event.by or event.source)]
+            return [*said, *self._incidents(told)]
+        return [*said, *self._remarked()]
+
+    def refusal(self, event: Control) -> Reason | None:
+        """Why what is said can mean nothing here, if so."""
+        if isinstance(event, IncidentReported):
+            return None
+        if isinstance(event, IncidentAnnotated | AlertAcknowledged) and event.incident is not None:
+            is_known = event.incident in self.incidents.open or event.incident in self.reports.open
+            if is_known or (isinstance(event, IncidentAnnotated) and event.incident in self.recurrence):
+                return None
+            which = "none that is open" if isinstance(event, AlertAcknowledged) else "none that is open, or among the last 64"
+            return Reason(code="unknown_incident", message=f"{event.incident!r} is no incident of this scope, or {which}: `pointsman incidents` lists them")
+        return self.controls.refusal(event) if not isinstance(event, IncidentAnnotated) else None
 
     # alerts
 
     def muted(self, fields: Mapping[str, Any], now: float) -> str | None:
-        """Whether nobody is to be told of an alert with these fields: `silenced`, in `maintenance`, or None."""
-        return None
+        """Whether nobody is to be told of an alert, or an incident, with these fields: `silenced`, in `maintenance`, or None."""
+        return self.controls.muted(fields, now)
+
+    def marks(self, fields: Mapping[str, Any], now: float, *, is_end: bool) -> dict[str, Any]:
+        """What an alert that is emitted says of people: whether they are to be told, and who looks after it."""
+        return self.controls.marks(fields, now, is_end=is_end)
 
     def heard(self, alert: AlertRaised | AlertResolved) -> list[Told]:
-        """An alert of any kind was emitted."""
-        return self.incidents.hear(alert, self._look) if self._settings.enabled else []
+        """An alert of any kind was emitted; one that is only told again, with other marks, is no news."""
+        if not self.controls.heard(alert) or not self._settings.enabled:
+            return []
+        return [*self.precursors.heard(alert, self.controls.clock), *self._incidents(self.incidents.hear(alert, self._look))]
 
     def _look(self, now: float) -> Seen:
         return Seen()
+
+    # incidents
+
+    def _incidents(self, told: Iterable[Told]) -> list[Told]:
+        """Incidents with their fingerprint, the earlier ones like them, and whether people are to be told; what follows for forerunners comes after them."""
+        found: list[Told] = []
+        for model, fields in told:
+            fingerprint, similar = self.recurrence.look(fields)
+            muted = self.controls.mark_incident(fields, is_end=model is IncidentResolved)
+            found.append((model, {**fields, "fingerprint": fingerprint, "similar": similar, "muted": muted}))
+            if model is IncidentOpened:
+                found += self.precursors.opened(fields["incident"], fingerprint, self.controls.clock)
+            elif model is IncidentResolved:
+                self.precursors.closed(fields["incident"])
+                self.recurrence.remember(fields)
+        return found
+
+    def _remarked(self) -> list[Told]:
+        """The open incidents of which people are from now on to be told, or not to be told."""
+        changed = [fields for one in self.incidents.open.values() if self.controls.is_remarked(fields := one.fields())]
+        return self._incidents((IncidentUpdated, {**fields, "reason": "who is told of it has changed"}) for fields in changed)
 
     # time and state
 
     def next_due(self) -> float | None:
         """When something is due that only time brings."""
-        return self.incidents.next_due()
+        parts = (self.controls, self.precursors, self.incidents)
+        return min((moment for part in parts if (moment := part.next_due()) is not None), default=None)
 
     def status(self) -> dict[str, Any]:
         """What a person wants to know, as plain values."""
-        return {"incidents": [*self.incidents.status(), *self.reports.status()]}
+        return {
+            "incidents": [*self.incidents.status(), *self.reports.status()],
+            "controls": self.controls.status(),
+            "forerunners": self.precursors.status(),
+        }
 
     def snapshot(self) -> dict[str, Any]:
         """The state in named parts, as plain values."""
-        return {"incidents": self.incidents.snapshot(), "reports": self.reports.snapshot(), "deployments": self.deployments.snapshot()}
+        return {
+            "incidents": self.incidents.snapshot(),
+            "reports": self.reports.snapshot(),
+            "deployments": self.deployments.snapshot(),
+            "controls": self.controls.snapshot(),
+            "recurrence": self.recurrence.snapshot(),
+            "precursors": self.precursors.snapshot(),
+        }
 
     def restore(self, parts: Mapping[str, Any]) -> None:
         """Take up the parts of a snapshot."""
         self.incidents.restore(parts["incidents"])
         self.reports.restore(parts["reports"])
         self.deployments = Deployments.restore(parts["deployments"])
+        self.controls = Controls.restore(parts["controls"])
+        self.recurrence = Recurrence.restore(parts["recurrence"])
+        self.precursors = Precursors.restore(parts["precursors"])
 
 
 def flat(found: Iterable[Iterable[Told]]) -> list[Told]:
