@@ -5,6 +5,7 @@ from typing import Any
 
 from pointsman.models.findings import Change, Told
 from pointsman.models.join import Attempt
+from pointsman.models.watch import Watch
 from pointsman.schemas import (
     AlertAcknowledged,
     AlertRaised,
@@ -14,6 +15,7 @@ from pointsman.schemas import (
     IncidentReported,
     MaintenanceScheduled,
     OptimizationConfig,
+    QualityAssessed,
     RequestCompleted,
     RequestStarted,
     ResourceSampled,
@@ -27,16 +29,18 @@ class Signals:
 
     def __init__(self, config: OptimizationConfig) -> None:
         self._settings = config.signals
+        self.watch = Watch(config)
 
     def configure(self, config: OptimizationConfig) -> None:
         """From here on this configuration."""
         self._settings = config.signals
+        self.watch.configure(config)
 
     # what happens
 
     def advance(self, before: float, now: float) -> list[Told]:
         """The clock moves."""
-        return []
+        return self.watch.advance(now)
 
     def started(self, event: RequestStarted, now: float) -> list[Told]:
         """A request starts."""
@@ -44,7 +48,13 @@ class Signals:
 
     def completed(self, event: RequestCompleted, attempt: Attempt | None, now: float) -> list[Told]:
         """An attempt ends; `attempt` is None where nothing is known of its start."""
-        return []
+        if not self._settings.enabled:
+            return []
+        return self.watch.completed(event, attempt, now)
+
+    def assessed(self, event: QualityAssessed, now: float) -> list[Told]:
+        """A judgement of an answer comes after its outcome."""
+        return self.watch.assessed(event, now) if self._settings.enabled else []
 
     def sampled(self, event: ResourceSampled, now: float) -> list[Told]:
         """A host reports."""
@@ -79,14 +89,15 @@ class Signals:
 
     def status(self) -> dict[str, Any]:
         """What a person wants to know, as plain values."""
-        return {}
+        return {"watch": self.watch.status()}
 
     def snapshot(self) -> dict[str, Any]:
         """The state in named parts, as plain values."""
-        return {}
+        return self.watch.snapshot()
 
     def restore(self, parts: Mapping[str, Any]) -> None:
         """Take up the parts of a snapshot."""
+        self.watch.restore(parts)
 
 
 def flat(found: Iterable[Iterable[Told]]) -> list[Told]:
