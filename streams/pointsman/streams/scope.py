@@ -318,6 +318,7 @@ class Scope:
             self._tell_models(self.predictions.learned(track, self.constraints.breaches))
             self.join.done[(event.request_id, event.track)] = Done(done.context, done.features)
             self._tell_drift(event.track, self.routing.learn_quality(event.track, done.context, event.score))
+            self._tell(self.signals.assessed(event, self.clock))
             self._publish_if_due()
             self._arm_policy()
 

@@ -12,6 +12,7 @@ from pointsman.models.join import Attempt
 from pointsman.models.precursors import Precursors
 from pointsman.models.recurrence import Recurrence
 from pointsman.models.suspect_places import Seen
+from pointsman.models.watch import Watch
 from pointsman.schemas import (
     AlertAcknowledged,
     AlertRaised,
@@ -24,6 +25,7 @@ from pointsman.schemas import (
     IncidentUpdated,
     MaintenanceScheduled,
     OptimizationConfig,
+    QualityAssessed,
     Reason,
     RequestCompleted,
     RequestStarted,
@@ -44,19 +46,21 @@ class Signals:
         self.incidents = Incidents(config)
         self.reports = IncidentReports(config, self.incidents.next_name)
         self.deployments = Deployments()
+        self.watch = Watch(config)
 
     def configure(self, config: OptimizationConfig) -> None:
         """From here on this configuration."""
         self._settings = config.signals
         self.incidents.configure(config)
         self.reports.configure(config)
+        self.watch.configure(config)
 
     # what happens
 
     def advance(self, before: float, now: float) -> list[Told]:
         """The clock moves."""
         is_due = self.controls.is_due(now)
-        said = flat((self.controls.advance(now), self.precursors.advance(now)))
+        said = flat((self.controls.advance(now), self.precursors.advance(now), self.watch.advance(now)))
         return [*said, *self._incidents(self.incidents.advance(now, self._look)), *(self._remarked() if is_due else ())]
 
     def started(self, event: RequestStarted, now: float) -> list[Told]:
@@ -67,7 +71,17 @@ class Signals:
 
     def completed(self, event: RequestCompleted, attempt: Attempt | None, now: float) -> list[Told]:
         """An attempt ends; `attempt` is None where nothing is known of its start."""
-        return []
+        if not self._settings.enabled:
+            return []
+        told = self.watch.completed(event, attempt, now)
+        recent = self.watch.recent()
+        if recent and recent[-1].request_id == event.request_id:
+            self.incidents.judged(recent[-1])
+        return told
+
+    def assessed(self, event: QualityAssessed, now: float) -> list[Told]:
+        """A judgement of an answer comes after its outcome."""
+        return self.watch.assessed(event, now) if self._settings.enabled else []
 
     def sampled(self, event: ResourceSampled, now: float) -> list[Told]:
         """A host reports."""
@@ -75,7 +89,7 @@ class Signals:
 
     def closed(self, track: str, end: float, fields: Mapping[str, Any]) -> list[Told]:
         """A window of a track closes, with the fields of `window.closed/1`."""
-        return []
+        return self.precursors.deviate(self.watch.deviations(end), end) if self._settings.enabled else []
 
     def changed(self, change: Change) -> None:
         """Something that may be the cause of what follows."""
@@ -123,7 +137,7 @@ class Signals:
         return [*self.precursors.heard(alert, self.controls.clock), *self._incidents(self.incidents.hear(alert, self._look))]
 
     def _look(self, now: float) -> Seen:
-        return Seen()
+        return Seen(self.watch.recent(), self.watch.deviations(now))
 
     # incidents
 
@@ -159,6 +173,7 @@ class Signals:
             "incidents": [*self.incidents.status(), *self.reports.status()],
             "controls": self.controls.status(),
             "forerunners": self.precursors.status(),
+            "watch": self.watch.status(),
         }
 
     def snapshot(self) -> dict[str, Any]:
@@ -170,6 +185,7 @@ class Signals:
             "controls": self.controls.snapshot(),
             "recurrence": self.recurrence.snapshot(),
             "precursors": self.precursors.snapshot(),
+            **self.watch.snapshot(),
         }
 
     def restore(self, parts: Mapping[str, Any]) -> None:
@@ -180,6 +196,7 @@ class Signals:
         self.controls = Controls.restore(parts["controls"])
         self.recurrence = Recurrence.restore(parts["recurrence"])
         self.precursors = Precursors.restore(parts["precursors"])
+        self.watch.restore(parts)
 
 
 def flat(found: Iterable[Iterable[Told]]) -> list[Told]:
