@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from pointsman.models.burn import Objectives
+from pointsman.models.context import Context
 from pointsman.models.findings import Change, Told
 from pointsman.models.join import Attempt
 from pointsman.schemas import (
@@ -14,6 +16,7 @@ from pointsman.schemas import (
     IncidentReported,
     MaintenanceScheduled,
     OptimizationConfig,
+    QualityAssessed,
     RequestCompleted,
     RequestStarted,
     ResourceSampled,
@@ -27,16 +30,18 @@ class Signals:
 
     def __init__(self, config: OptimizationConfig) -> None:
         self._settings = config.signals
+        self.objectives = Objectives(config)
 
-    def configure(self, config: OptimizationConfig) -> None:
+    def configure(self, config: OptimizationConfig, now: float) -> list[Told]:
         """From here on this configuration."""
         self._settings = config.signals
+        return self.objectives.configure(config, now)
 
     # what happens
 
     def advance(self, before: float, now: float) -> list[Told]:
         """The clock moves."""
-        return []
+        return self.objectives.advance(now)
 
     def started(self, event: RequestStarted, now: float) -> list[Told]:
         """A request starts."""
@@ -44,7 +49,19 @@ class Signals:
 
     def completed(self, event: RequestCompleted, attempt: Attempt | None, now: float) -> list[Told]:
         """An attempt ends; `attempt` is None where nothing is known of its start."""
-        return []
+        return self.objectives.completed(event, attempt.context.category if attempt is not None else None, now, is_joined=attempt is not None)
+
+    def joined(self, event: RequestCompleted, context: Context, now: float) -> list[Told]:
+        """The start of an attempt comes after its end, which was told by `completed`."""
+        return self.objectives.joined(event, context.category, now)
+
+    def lost(self, attempt: Attempt, now: float) -> list[Told]:
+        """An attempt is given up: its end was not heard of in time."""
+        return self.objectives.lost(attempt.track, attempt.context.category, now)
+
+    def assessed(self, event: QualityAssessed, context: Context, now: float) -> list[Told]:
+        """The quality of an attempt is judged after its end."""
+        return self.objectives.assessed(event.track, context.category, event.score, now)
 
     def sampled(self, event: ResourceSampled, now: float) -> list[Told]:
         """A host reports."""
@@ -75,7 +92,7 @@ class Signals:
 
     def next_due(self) -> float | None:
         """When something is due that only time brings."""
-        return None
+        return self.objectives.next_due()
 
     def status(self) -> dict[str, Any]:
         """What a person wants to know, as plain values."""
@@ -83,10 +100,11 @@ class Signals:
 
     def snapshot(self) -> dict[str, Any]:
         """The state in named parts, as plain values."""
-        return {}
+        return self.objectives.snapshot()
 
     def restore(self, parts: Mapping[str, Any]) -> None:
         """Take up the parts of a snapshot."""
+        self.objectives.restore(parts)
 
 
 def flat(found: Iterable[Iterable[Told]]) -> list[Told]:
