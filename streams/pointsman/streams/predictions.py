@@ -29,6 +29,10 @@ def refusal(config: OptimizationConfig) -> Reason | None:
             check(choice)
         except ModelRefusedError as error:
             return Reason(code="unusable_model", message=f"models: {error}"[:2000])
+    for objective in config.objectives:
+        if names and objective.track is not None and objective.track not in names:
+            known = ", ".join(sorted(names))
+            return Reason(code="unknown_track", message=f"objectives: {objective.name} is of a track that is not configured: use one of {known}")
     return None
 
 

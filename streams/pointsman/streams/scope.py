@@ -259,6 +259,7 @@ class Scope:
             if attempt.is_own:
                 self.routing.recognise(completion, self.clock)
             self._learn(completion, Attempt(event.track, event.occurred_at, context, attempt.features))
+            self._tell(self.signals.joined(completion, context, self.clock))
         self._arm_policy()
         self._check_concurrency(track)
 
@@ -318,7 +319,7 @@ class Scope:
             self._tell_models(self.predictions.learned(track, self.constraints.breaches))
             self.join.done[(event.request_id, event.track)] = Done(done.context, done.features)
             self._tell_drift(event.track, self.routing.learn_quality(event.track, done.context, event.score))
-            self._tell(self.signals.assessed(event, self.clock))
+            self._tell(self.signals.assessed(event, done.context, self.clock))
             self._publish_if_due()
             self._arm_policy()
 
@@ -393,7 +394,7 @@ class Scope:
         self.routing.configure(config, self.tracks, changed)
         self.limits.configure(config)
         self.workload.configure(config)
-        self.signals.configure(config)
+        self._tell(self.signals.configure(config, self.clock))
         self.signals.changed(Change("configuration", event.event_id, None, self.clock, "the configuration was changed"))
         if self.tracks:
             self._publish()
@@ -449,6 +450,7 @@ class Scope:
                 track.recent_success = 0.9 * track.recent_success_at(self.clock)
                 track.failed_at = self.clock
                 self.routing.lose(attempt.track, attempt.context)
+                self._tell(self.signals.lost(attempt, self.clock))
         for event in single:
             if event.track in self.tracks:
                 self._learn(event, Attempt(event.track, event.occurred_at, Context(event.input_tokens), {}))
@@ -490,6 +492,11 @@ class Scope:
         arms = self.routing.learner.bandit.arms
         expected = self.routing.evaluator().expected(Context(500, 500))
         return [expected[name].quality for name, arm in arms.items() if arm.seen[0] >= YOUNG and name in expected]
+
+    def objectives(self) -> list[dict[str, Any]]:
+        """Every objective as it is reported, with what breaking it costs in routing; reads only."""
+        priced = self.routing.learner.objectives()
+        return [row | priced.get(row["objective"], {}) for row in self.signals.objectives.status(self.clock)]
 
     # alerts
 

@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from pointsman.models.burn import Objectives
+from pointsman.models.context import Context
 from pointsman.models.controls import Controls
 from pointsman.models.deployments import Deployments
 from pointsman.models.findings import Change, Told
@@ -47,20 +49,22 @@ class Signals:
         self.reports = IncidentReports(config, self.incidents.next_name)
         self.deployments = Deployments()
         self.watch = Watch(config)
+        self.objectives = Objectives(config)
 
-    def configure(self, config: OptimizationConfig) -> None:
+    def configure(self, config: OptimizationConfig, now: float) -> list[Told]:
         """From here on this configuration."""
         self._settings = config.signals
         self.incidents.configure(config)
         self.reports.configure(config)
         self.watch.configure(config)
+        return self.objectives.configure(config, now)
 
     # what happens
 
     def advance(self, before: float, now: float) -> list[Told]:
         """The clock moves."""
         is_due = self.controls.is_due(now)
-        said = flat((self.controls.advance(now), self.precursors.advance(now), self.watch.advance(now)))
+        said = flat((self.controls.advance(now), self.precursors.advance(now), self.watch.advance(now), self.objectives.advance(now)))
         return [*said, *self._incidents(self.incidents.advance(now, self._look)), *(self._remarked() if is_due else ())]
 
     def started(self, event: RequestStarted, now: float) -> list[Told]:
@@ -71,17 +75,27 @@ class Signals:
 
     def completed(self, event: RequestCompleted, attempt: Attempt | None, now: float) -> list[Told]:
         """An attempt ends; `attempt` is None where nothing is known of its start."""
+        told = self.objectives.completed(event, attempt.context.category if attempt is not None else None, now, is_joined=attempt is not None)
         if not self._settings.enabled:
-            return []
-        told = self.watch.completed(event, attempt, now)
+            return told
+        told += self.watch.completed(event, attempt, now)
         recent = self.watch.recent()
         if recent and recent[-1].request_id == event.request_id:
             self.incidents.judged(recent[-1])
         return told
 
-    def assessed(self, event: QualityAssessed, now: float) -> list[Told]:
-        """A judgement of an answer comes after its outcome."""
-        return self.watch.assessed(event, now) if self._settings.enabled else []
+    def joined(self, event: RequestCompleted, context: Context, now: float) -> list[Told]:
+        """The start of an attempt comes after its end, which was told by `completed`."""
+        return self.objectives.joined(event, context.category, now)
+
+    def lost(self, attempt: Attempt, now: float) -> list[Told]:
+        """An attempt is given up: its end was not heard of in time."""
+        return self.objectives.lost(attempt.track, attempt.context.category, now)
+
+    def assessed(self, event: QualityAssessed, context: Context, now: float) -> list[Told]:
+        """The quality of an attempt is judged after its end."""
+        told = self.objectives.assessed(event.track, context.category, event.score, now)
+        return told + (self.watch.assessed(event, now) if self._settings.enabled else [])
 
     def sampled(self, event: ResourceSampled, now: float) -> list[Told]:
         """A host reports."""
@@ -164,7 +178,7 @@ class Signals:
 
     def next_due(self) -> float | None:
         """When something is due that only time brings."""
-        parts = (self.controls, self.precursors, self.incidents)
+        parts = (self.controls, self.precursors, self.incidents, self.objectives)
         return min((moment for part in parts if (moment := part.next_due()) is not None), default=None)
 
     def status(self) -> dict[str, Any]:
@@ -185,6 +199,7 @@ class Signals:
             "controls": self.controls.snapshot(),
             "recurrence": self.recurrence.snapshot(),
             "precursors": self.precursors.snapshot(),
+            **self.objectives.snapshot(),
             **self.watch.snapshot(),
         }
 
@@ -197,6 +212,7 @@ class Signals:
         self.recurrence = Recurrence.restore(parts["recurrence"])
         self.precursors = Precursors.restore(parts["precursors"])
         self.watch.restore(parts)
+        self.objectives.restore(parts)
 
 
 def flat(found: Iterable[Iterable[Told]]) -> list[Told]:
