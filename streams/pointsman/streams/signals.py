@@ -5,6 +5,7 @@ from typing import Any
 
 from pointsman.models.findings import Change, Told
 from pointsman.models.join import Attempt
+from pointsman.models.paths import Paths
 from pointsman.schemas import (
     AlertAcknowledged,
     AlertRaised,
@@ -27,16 +28,18 @@ class Signals:
 
     def __init__(self, config: OptimizationConfig) -> None:
         self._settings = config.signals
+        self.paths = Paths(config)
 
     def configure(self, config: OptimizationConfig) -> None:
         """From here on this configuration."""
         self._settings = config.signals
+        self.paths.configure(config)
 
     # what happens
 
     def advance(self, before: float, now: float) -> list[Told]:
         """The clock moves."""
-        return []
+        return self.paths.advance(now)
 
     def started(self, event: RequestStarted, now: float) -> list[Told]:
         """A request starts."""
@@ -44,11 +47,16 @@ class Signals:
 
     def completed(self, event: RequestCompleted, attempt: Attempt | None, now: float) -> list[Told]:
         """An attempt ends; `attempt` is None where nothing is known of its start."""
+        self.paths.completed(event, attempt, now)
         return []
 
     def sampled(self, event: ResourceSampled, now: float) -> list[Told]:
         """A host reports."""
         return []
+
+    def serves(self, host: str, tracks: Iterable[str], now: float) -> None:
+        """A host serves these tracks."""
+        self.paths.served(host, tracks, now)
 
     def closed(self, track: str, end: float, fields: Mapping[str, Any]) -> list[Told]:
         """A window of a track closes, with the fields of `window.closed/1`."""
@@ -75,18 +83,19 @@ class Signals:
 
     def next_due(self) -> float | None:
         """When something is due that only time brings."""
-        return None
+        return self.paths.next_due()
 
     def status(self) -> dict[str, Any]:
         """What a person wants to know, as plain values."""
-        return {}
+        return self.paths.status()
 
     def snapshot(self) -> dict[str, Any]:
         """The state in named parts, as plain values."""
-        return {}
+        return {f"paths {name}": part for name, part in self.paths.snapshot().items()}
 
     def restore(self, parts: Mapping[str, Any]) -> None:
         """Take up the parts of a snapshot."""
+        self.paths.restore({name.removeprefix("paths "): part for name, part in parts.items() if name.startswith("paths ")})
 
 
 def flat(found: Iterable[Iterable[Told]]) -> list[Told]:
