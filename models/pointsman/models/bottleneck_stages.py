@@ -165,7 +165,12 @@ def _centred(values: Sequence[float], weights: Sequence[float], total: float) ->
 def parts(found: Seen) -> list[Part]:
     """The stages, the one that makes slow requests slow first; those that take no time are left out."""
     slow, rest = range(found.slow), range(found.slow, len(found.rows))
-    beyond = [max(_mean(column.ms[place] for place in slow) - _mean(column.ms[place] for place in rest), 0.0) for column in found.columns]
+    beyond = [
+        _mean(column.waiting_ms[place] for place in slow)
+        if column.is_queueing
+        else max(_mean(column.ms[place] for place in slow) - _mean(column.ms[place] for place in rest), 0.0)
+        for column in found.columns
+    ]
     total = sum(beyond)
     made = [
         Part(
