@@ -353,7 +353,7 @@ class Scope:
         if event.host not in self.hosts and len(self.hosts) >= MOST_HOSTS:
             del self.hosts[next(iter(self.hosts))]
         self.hosts[event.host] = event
-        self.predictions.sampled(event, self.tracks, self.clock)
+        self.signals.serves(event.host, self.predictions.sampled(event, self.tracks, self.clock), self.clock)
         for metric, observed, bound, is_floor in self._resource_bounds(event):
             self._constrain(f"{event.host}/{metric}", observed, bound, is_broken=observed < bound if is_floor else observed > bound)
         self._say(self.workload.sampled(event, self.clock))

@@ -11,6 +11,7 @@ from pointsman.models.findings import Change, Told
 from pointsman.models.incident_reports import IncidentReports
 from pointsman.models.incidents import Incidents
 from pointsman.models.join import Attempt
+from pointsman.models.paths import Paths
 from pointsman.models.precursors import Precursors
 from pointsman.models.recurrence import Recurrence
 from pointsman.models.suspect_places import Seen
@@ -50,6 +51,7 @@ class Signals:
         self.deployments = Deployments()
         self.watch = Watch(config)
         self.objectives = Objectives(config)
+        self.paths = Paths(config)
 
     def configure(self, config: OptimizationConfig, now: float) -> list[Told]:
         """From here on this configuration."""
@@ -57,6 +59,7 @@ class Signals:
         self.incidents.configure(config)
         self.reports.configure(config)
         self.watch.configure(config)
+        self.paths.configure(config)
         return self.objectives.configure(config, now)
 
     # what happens
@@ -64,7 +67,7 @@ class Signals:
     def advance(self, before: float, now: float) -> list[Told]:
         """The clock moves."""
         is_due = self.controls.is_due(now)
-        said = flat((self.controls.advance(now), self.precursors.advance(now), self.watch.advance(now), self.objectives.advance(now)))
+        said = flat((self.controls.advance(now), self.precursors.advance(now), self.watch.advance(now), self.objectives.advance(now), self.paths.advance(now)))
         return [*said, *self._incidents(self.incidents.advance(now, self._look)), *(self._remarked() if is_due else ())]
 
     def started(self, event: RequestStarted, now: float) -> list[Told]:
@@ -78,6 +81,7 @@ class Signals:
         told = self.objectives.completed(event, attempt.context.category if attempt is not None else None, now, is_joined=attempt is not None)
         if not self._settings.enabled:
             return told
+        self.paths.completed(event, attempt, now)
         told += self.watch.completed(event, attempt, now)
         recent = self.watch.recent()
         if recent and recent[-1].request_id == event.request_id:
@@ -100,6 +104,10 @@ class Signals:
     def sampled(self, event: ResourceSampled, now: float) -> list[Told]:
         """A host reports."""
         return []
+
+    def serves(self, host: str, tracks: Iterable[str], now: float) -> None:
+        """A host serves these tracks."""
+        self.paths.served(host, tracks, now)
 
     def closed(self, track: str, end: float, fields: Mapping[str, Any]) -> list[Told]:
         """A window of a track closes, with the fields of `window.closed/1`."""
@@ -151,7 +159,7 @@ class Signals:
         return [*self.precursors.heard(alert, self.controls.clock), *self._incidents(self.incidents.hear(alert, self._look))]
 
     def _look(self, now: float) -> Seen:
-        return Seen(self.watch.recent(), self.watch.deviations(now))
+        return Seen(self.watch.recent(), [*self.watch.deviations(now), *self.paths.deviations()], self.paths.edges())
 
     # incidents
 
@@ -178,7 +186,7 @@ class Signals:
 
     def next_due(self) -> float | None:
         """When something is due that only time brings."""
-        parts = (self.controls, self.precursors, self.incidents, self.objectives)
+        parts = (self.controls, self.precursors, self.incidents, self.objectives, self.paths)
         return min((moment for part in parts if (moment := part.next_due()) is not None), default=None)
 
     def status(self) -> dict[str, Any]:
@@ -188,6 +196,7 @@ class Signals:
             "controls": self.controls.status(),
             "forerunners": self.precursors.status(),
             "watch": self.watch.status(),
+            **self.paths.status(),
         }
 
     def snapshot(self) -> dict[str, Any]:
@@ -200,6 +209,7 @@ class Signals:
             "recurrence": self.recurrence.snapshot(),
             "precursors": self.precursors.snapshot(),
             **self.objectives.snapshot(),
+            **{f"paths {name}": part for name, part in self.paths.snapshot().items()},
             **self.watch.snapshot(),
         }
 
@@ -213,6 +223,7 @@ class Signals:
         self.precursors = Precursors.restore(parts["precursors"])
         self.watch.restore(parts)
         self.objectives.restore(parts)
+        self.paths.restore({name.removeprefix("paths "): part for name, part in parts.items() if name.startswith("paths ")})
 
 
 def flat(found: Iterable[Iterable[Told]]) -> list[Told]:
