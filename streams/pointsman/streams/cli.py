@@ -20,6 +20,7 @@ SECTIONS = {
         "status": "Say what every track does now, where traffic is recommended to go and why.",
         "models": "List the models of every track and metric: role, weight, errors, age, resets, coverage.",
         "promote": "Make a configuration the active one in every scope of an embedded database, from now on.",
+        "webhook": "Tell webhooks of incidents and alerts, signed and at least once, until SIGTERM.",
         "alertmanager": "Tell Alertmanager which alerts stand, until SIGTERM.",
         "scaler": "Answer KEDA with the scaling advice, over gRPC, until SIGTERM.",
     },
