@@ -1,6 +1,7 @@
 """Faults put into recordings: what they touch, what they leave alone, and what is said where they cannot be."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ def recording(count: int = 60) -> list[AnyInput]:
 
 def injected(kind: str, **given: Any) -> tuple[list[AnyInput], dict[str, Any]]:
     """The recording with a fault from 100 to 300 seconds."""
-    return inject(recording(), Fault(kind=kind, **{"at_s": 100.0, "for_s": 200.0, "config": CONFIG} | given))
+    return inject(recording(), replace(Fault(kind, at_s=100.0, for_s=200.0, config=CONFIG), **given))
 
 
 def changed(events: list[AnyInput]) -> list[AnyInput]:
