@@ -85,7 +85,7 @@ def named(said: Said) -> str:
 def judge(events: Sequence[AnyInput], outputs: Sequence[Event], said: Said) -> Said:
     """What was said of a fault: found after how long, as how many incidents, and at which rank its cause (0 where it is not named)."""
     start, end = said["start"], said["end"]
-    found = [one.occurred_at for one in outputs if _opens(one) and start <= one.occurred_at <= end + AFTER_S]
+    found = [one.occurred_at for one in outputs if opens(one) and start <= one.occurred_at <= end + AFTER_S]
     opened = [one for one in outputs if isinstance(one, IncidentOpened) and start <= one.occurred_at <= end + RESOLVE_S]
     news = [one for one in outputs if isinstance(one, Incident) and start <= one.occurred_at <= end + AFTER_S]
     first = opened[0].incident if opened else news[0].incident if news else None
@@ -100,8 +100,9 @@ def judge(events: Sequence[AnyInput], outputs: Sequence[Event], said: Said) -> S
     }
 
 
-def _opens(one: Event) -> bool:
-    return isinstance(one, IncidentOpened) or (isinstance(one, AlertRaised) and one.kind in OPENING)
+def opens(one: Event) -> bool:
+    """Whether this is news of trouble: an incident, or an alert of the kinds that open one; those that concern our own models have no metric."""
+    return isinstance(one, IncidentOpened) or (isinstance(one, AlertRaised) and one.kind in OPENING and one.metric is not None)
 
 
 def _found(events: Sequence[AnyInput], said: Said, at: float) -> Said:
@@ -146,7 +147,7 @@ def quiet(number: int, data: Path, learners: str) -> Said:
     series, since = windows(played.events), begin + WARM_UP_S
     outputs = fold(played.events, played.config)
     heard = {
-        "ours": [one.occurred_at for one in outputs if _opens(one)],
+        "ours": [one.occurred_at for one in outputs if opens(one)],
         "3 sigma": [one.at for one in three_sigma(series, since)],
         "thresholds": [one.at for one in thresholds(series, since)],
     }
