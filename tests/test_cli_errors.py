@@ -37,6 +37,7 @@ FILES = {
     "convert latency": ["convert", "latency", "{}", "series.csv", "--output", "out.jsonl"],
     "convert routing": ["convert", "routing", "{}", "--output", "out.jsonl"],
     "convert load": ["convert", "load", "{}", "--output", "out.jsonl", "--requests-per-row", "3"],
+    "inject": ["inject", "{}", "--fault", "latency", "--output", "out.jsonl"],
     "forecast": ["forecast", "{}", "--output", "out.csv", "--step", "10m"],
     "detect": ["detect", "{}", "--output", "out.csv"],
     "diagnose": ["diagnose", "{}", "--at", "600"],

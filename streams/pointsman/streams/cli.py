@@ -36,6 +36,7 @@ SECTIONS = {
         "detect": "Score a series: after every row how anomalous it is, 0 to 1.",
         "diagnose": "Rank entities and metrics by how likely they are the cause of a trouble, the most suspected first.",
         "scale": "Say, row by row, how much capacity to have after the start delay so that only a share of the demand is unserved.",
+        "inject": "Put a fault into a recording, and say in one line of JSON what was done.",
         "convert": "Make recordings from measurements: the demo's anew, or one of your own load.",
         "bench": "Measure throughput, decision time and state size on this machine.",
     },
