@@ -74,7 +74,7 @@ class Health:
     ('healthy', 1.0)
     """
 
-    __slots__ = ("_checked", "_clock", "_open_until", "_settings", "_tracks")
+    __slots__ = ("_checked", "_clock", "_news", "_open_until", "_settings", "_tracks")
 
     def __init__(self, tracks: Iterable[str] = (), settings: HealthSettings | None = None) -> None:
         self._settings = settings or HealthSettings()
