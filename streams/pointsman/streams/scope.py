@@ -334,7 +334,7 @@ class Scope:
         """Whether intervals hold, and whether the load is one that was lived through."""
         self.due.setdefault("models", self.clock + REPORT_S)
         for one in found:
-            self._alert(one.fingerprint, "drift", one.observed, one.expected, is_broken=one.is_broken)
+            self._alert(one.fingerprint, "drift", one.observed, one.expected, is_broken=one.is_broken, severity="info")
 
     def _check_budgets(self) -> None:
         learner = self.routing.learner
