@@ -9,6 +9,7 @@ from pointsman.models.incident_reports import IncidentReports
 from pointsman.models.incidents import Incidents
 from pointsman.models.join import Attempt
 from pointsman.models.suspect_places import Seen
+from pointsman.models.watch import Watch
 from pointsman.schemas import (
     AlertAcknowledged,
     AlertRaised,
@@ -18,6 +19,7 @@ from pointsman.schemas import (
     IncidentReported,
     MaintenanceScheduled,
     OptimizationConfig,
+    QualityAssessed,
     RequestCompleted,
     RequestStarted,
     ResourceSampled,
@@ -34,18 +36,20 @@ class Signals:
         self.incidents = Incidents(config)
         self.reports = IncidentReports(config, self.incidents.next_name)
         self.deployments = Deployments()
+        self.watch = Watch(config)
 
     def configure(self, config: OptimizationConfig) -> None:
         """From here on this configuration."""
         self._settings = config.signals
         self.incidents.configure(config)
         self.reports.configure(config)
+        self.watch.configure(config)
 
     # what happens
 
     def advance(self, before: float, now: float) -> list[Told]:
         """The clock moves."""
-        return self.incidents.advance(now, self._look)
+        return flat((self.watch.advance(now), self.incidents.advance(now, self._look)))
 
     def started(self, event: RequestStarted, now: float) -> list[Told]:
         """A request starts."""
@@ -55,7 +59,17 @@ class Signals:
 
     def completed(self, event: RequestCompleted, attempt: Attempt | None, now: float) -> list[Told]:
         """An attempt ends; `attempt` is None where nothing is known of its start."""
-        return []
+        if not self._settings.enabled:
+            return []
+        told = self.watch.completed(event, attempt, now)
+        recent = self.watch.recent()
+        if recent and (recent[-1].request_id, recent[-1].track) == (event.request_id, event.track):
+            self.incidents.judged(recent[-1])
+        return told
+
+    def assessed(self, event: QualityAssessed, now: float) -> list[Told]:
+        """A judgement of an answer comes after its outcome."""
+        return self.watch.assessed(event, now) if self._settings.enabled else []
 
     def sampled(self, event: ResourceSampled, now: float) -> list[Told]:
         """A host reports."""
@@ -88,7 +102,7 @@ class Signals:
         return self.incidents.hear(alert, self._look) if self._settings.enabled else []
 
     def _look(self, now: float) -> Seen:
-        return Seen()
+        return Seen(self.watch.recent(), self.watch.deviations(now))
 
     # time and state
 
@@ -98,17 +112,19 @@ class Signals:
 
     def status(self) -> dict[str, Any]:
         """What a person wants to know, as plain values."""
-        return {"incidents": [*self.incidents.status(), *self.reports.status()]}
+        return {"watch": self.watch.status(), "incidents": [*self.incidents.status(), *self.reports.status()]}
 
     def snapshot(self) -> dict[str, Any]:
         """The state in named parts, as plain values."""
-        return {"incidents": self.incidents.snapshot(), "reports": self.reports.snapshot(), "deployments": self.deployments.snapshot()}
+        own = {"incidents": self.incidents.snapshot(), "reports": self.reports.snapshot(), "deployments": self.deployments.snapshot()}
+        return self.watch.snapshot() | own
 
     def restore(self, parts: Mapping[str, Any]) -> None:
         """Take up the parts of a snapshot."""
+        self.watch.restore(parts)
         self.incidents.restore(parts["incidents"])
         self.reports.restore(parts["reports"])
-        self.deployments = Deployments.restore(parts["deployments"])
+        self.deployments.restore(parts["deployments"])
 
 
 def flat(found: Iterable[Iterable[Told]]) -> list[Told]:
