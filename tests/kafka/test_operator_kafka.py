@@ -47,7 +47,7 @@ def test_what_two_scopes_see_is_opened_for_the_operator_and_not_twice_after_a_re
             assert incident.scopes == ("chat", "mail") and incident.tracks == ("api",)
             assert stop(processes[0]) == 0
             processes.append(reporter(deployment.settings, tmp_path))
-            deployment.publish(failing(("code", "batch")))
+            deployment.publish([event.model_copy(update={"occurred_at": event.occurred_at + 7200.0}) for event in failing(("code", "batch"))])
             assert [one.scopes for one in opened(deployment, 2)] == [("chat", "mail"), ("batch", "code")]
             assert stop(processes[1]) == 0
         finally:
