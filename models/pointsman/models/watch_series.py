@@ -119,10 +119,22 @@ class WatchedSeries:
         """Whether enough is known to say what is usual."""
         return not self._ranks.is_young
 
-    def observe(self, at: float, row: Sequence[float], value: float, doubt: float = 1.0) -> tuple[float, float, Step | None]:
-        """Take in a value: its normal score, what was expected, and what that does to the alarm; `doubt` is by how much more it may vary than usual."""
+    @property
+    def is_doubtful(self) -> bool:
+        """Whether there is good evidence that what comes now is not usual."""
+        return self.standing is not None or self._evidence.level >= self.pace.run**DOUBTFUL
+
+    def residual(self, row: Sequence[float], value: float) -> float | None:
+        """By how much a value is off the line; None while there is none."""
+        return value - self._usual.expect(row) if self._usual.rows >= FITTED else None
+
+    def observe(self, at: float, row: Sequence[float], value: float, doubt: float = 1.0, offset: float = 0.0) -> tuple[float, float, Step | None]:
+        """Take in a value: its normal score, what was expected, and what that does to the alarm.
+
+        `doubt` is by how much more it may vary than usual, `offset` what is known of such rows beyond the line.
+        """
         self.pace.observe(at, self._here.seen)
-        expected, residual, score = self._judge(row, value, doubt)
+        expected, residual, score = self._judge(row, value, doubt, offset)
         here = self._here
         self._here = Since(at, here.seen + 1.0, here.observed + value, here.expected + expected, here.residual + residual)
         step: Step | None = None
@@ -133,7 +145,7 @@ class WatchedSeries:
             if level > self.pace.run and self._is_lasting():
                 step = self._raise(at)
         if self.standing is None:
-            self._usual.learn(row, value - self._wander.level, expected - self._wander.level, self._ranks.spread)
+            self._usual.learn(row, value - self._wander.level, expected - offset - self._wander.level, 2.0 * self._ranks.spread)
             if self._usual.rows >= FITTED:
                 self._blocked.append((residual, score))
                 self._wander.learn(residual + self._wander.level, self._ranks.spread)
@@ -161,10 +173,10 @@ class WatchedSeries:
             expected + narrow * max(self._ranks.quantile(0.95), 0.0),
         )
 
-    def _judge(self, row: Sequence[float], value: float, doubt: float) -> tuple[float, float, float]:
+    def _judge(self, row: Sequence[float], value: float, doubt: float, offset: float) -> tuple[float, float, float]:
         if self._usual.rows < FITTED:
             return value, 0.0, 0.0
-        expected = self._usual.expect(row) + self._wander.level
+        expected = self._usual.expect(row) + offset + self._wander.level
         residual = (value - expected) / doubt
         return expected, residual, self._ranks.score(residual)
 
@@ -206,7 +218,7 @@ class WatchedSeries:
 
     def _settle(self) -> None:
         """Learn the block, unless there is good evidence against the normal."""
-        keep = self._evidence.level < self.pace.run**DOUBTFUL
+        keep = not self.is_doubtful
         self._usual.settle(keep=keep)
         if keep:
             for residual, score in self._blocked:

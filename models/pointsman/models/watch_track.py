@@ -8,10 +8,11 @@ from pointsman.schemas import RequestCompleted
 
 from .join import Attempt
 from .watch_errors import WatchedErrors
+from .watch_near import Near
 from .watch_series import Away, Step, WatchedSeries
 from .watch_usual import Usual
 
-LOGS = ("latency_ms", "ttft_ms", "cost_usd")
+TIMES = ("latency_ms", "ttft_ms")
 TOKENS = ("input_tokens", "output_tokens")
 FAR = 3.0
 _LOAD = 4.0  # the scale of load in the features of `outlook`
@@ -50,7 +51,7 @@ class Found(NamedTuple):
 class WatchedTrack:
     """A series per metric that the track's outcomes have, made when the first comes, and its errors."""
 
-    __slots__ = ("_errors", "_load", "_lowest", "_per_month", "_reach", "_seen", "_series")
+    __slots__ = ("_errors", "_load", "_lowest", "_near", "_per_month", "_reach", "_seen", "_series")
 
     def __init__(self, per_month: float) -> None:
         self._per_month = per_month
@@ -60,6 +61,7 @@ class WatchedTrack:
         self._load = [0.0, 0.0, 0.0, 0.0]
         self._seen = 0
         self._reach = Usual(1 + len(self._load))
+        self._near = Near(len(self._load), len(TIMES))
 
     def observe(self, event: RequestCompleted, attempt: Attempt | None, now: float) -> Found:
         """Judge an outcome, and learn from it."""
@@ -71,9 +73,8 @@ class WatchedTrack:
             return found
         load = self._measure(event, attempt)
         doubt = self._doubt(load)
-        extra_ms = self._timed(found, "latency_ms", event.latency_ms, load, now, doubt)
-        self._timed(found, "ttft_ms", event.ttft_ms, load, now, doubt)
-        extra_usd = self._timed(found, "cost_usd", event.cost_usd, load, now, doubt)
+        extra_ms = self._times(found, event, load, now, doubt)
+        extra_usd = self._logged(found, "cost_usd", event.cost_usd, load, now, doubt)
         for metric, tokens in (("output_tokens", event.output_tokens), ("input_tokens", event.input_tokens)):
             if tokens is not None:
                 self._judge(found, metric, math.log1p(tokens), load, now, doubt)
@@ -114,11 +115,31 @@ class WatchedTrack:
             self._reach.settle(keep=True)
         return math.sqrt(1.0 + leverage) * max(1.0, leverage * self._reach.rows / (FAR * len(row)))
 
-    def _timed(self, found: Found, metric: str, value: float | None, load: Load, now: float, doubt: float) -> float:
+    def _times(self, found: Found, event: RequestCompleted, load: Load, now: float, doubt: float) -> float:
+        """Latency and TTFT, beside the outcomes that were most like this one too; by how many ms the latency is beyond what is usual."""
+        residuals = [self._residual(metric, getattr(event, metric), load) for metric in TIMES]
+        offsets = self._near.ask(load)
+        extra_ms = 0.0
+        for metric, offset in zip(TIMES, offsets, strict=True):
+            extra = self._logged(found, metric, getattr(event, metric), load, now, doubt, offset)
+            extra_ms = extra if metric == "latency_ms" else extra_ms
+        if any(one == one for one in residuals):
+            self._near.learn(load, residuals)
+            if self._near.is_full:
+                self._near.settle(keep=not any(self._series[metric].is_doubtful for metric in TIMES if metric in self._series))
+        return extra_ms
+
+    def _residual(self, metric: str, value: float | None, load: Load) -> float:
+        """By how much a metric is off its line; not a number where that is not known."""
+        series = self._series.get(metric)
+        found = series.residual(ROWS[metric][1](load), self._log(metric, value)) if series is not None and value is not None else None
+        return found if found is not None else math.nan
+
+    def _logged(self, found: Found, metric: str, value: float | None, load: Load, now: float, doubt: float, offset: float = 0.0) -> float:
         """A metric on a logarithmic scale; by how much it is beyond what is usual."""
         if value is None:
             return 0.0
-        expected = self._judge(found, metric, self._log(metric, value), load, now, doubt)
+        expected = self._judge(found, metric, self._log(metric, value), load, now, doubt, offset)
         return max(value - math.exp(min(expected, 700.0)), 0.0) if expected is not None and value > 0.0 else 0.0
 
     def _log(self, metric: str, value: float) -> float:
@@ -131,12 +152,12 @@ class WatchedTrack:
             self._lowest[metric] = log
         return log
 
-    def _judge(self, found: Found, metric: str, value: float, load: Load, now: float, doubt: float) -> float | None:
+    def _judge(self, found: Found, metric: str, value: float, load: Load, now: float, doubt: float, offset: float = 0.0) -> float | None:
         inputs, row = ROWS[metric]
         series = self._series.get(metric)
         if series is None:
             series = self._series[metric] = WatchedSeries(inputs, self._per_month, both_ways=metric in TOKENS)
-        score, expected, step = series.observe(now, row(load), value, doubt)
+        score, expected, step = series.observe(now, row(load), value, doubt, offset)
         self._note(found, metric, score, step)
         return expected if series.is_ready else None
 
@@ -181,6 +202,7 @@ class WatchedTrack:
             "load": list(self._load),
             "seen": self._seen,
             "reach": self._reach.snapshot(),
+            "near": self._near.snapshot(),
         }
 
     @classmethod
@@ -190,7 +212,7 @@ class WatchedTrack:
         made._errors = WatchedErrors.restore(state["errors"], per_month)
         made._series = {metric: WatchedSeries.restore(one, per_month) for metric, one in state["series"].items()}
         made._lowest, made._load, made._seen = dict(state["lowest"]), list(state["load"]), state["seen"]
-        made._reach = Usual.restore(state["reach"])
+        made._reach, made._near = Usual.restore(state["reach"]), Near.restore(state["near"])
         return made
 
 

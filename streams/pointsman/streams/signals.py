@@ -217,7 +217,7 @@ class Signals:
         """Take up the parts of a snapshot."""
         self.incidents.restore(parts["incidents"])
         self.reports.restore(parts["reports"])
-        self.deployments = Deployments.restore(parts["deployments"])
+        self.deployments.restore(parts["deployments"])
         self.controls = Controls.restore(parts["controls"])
         self.recurrence = Recurrence.restore(parts["recurrence"])
         self.precursors = Precursors.restore(parts["precursors"])
