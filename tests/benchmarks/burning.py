@@ -1,8 +1,8 @@
 """Burn-rate alerts of simulated streams: false pages a month where an objective is kept, and how long a budget burns before somebody is told.
 
-One objective, 99 % success in 28 days, requests at exponential gaps. Ours beside three other rules, over the same windows:
-`workbook` (the four multi-window rules of the Site Reliability Workbook as they are), `one window` (its long windows alone, 14.4 an hour and 6 in six hours), and
-`threshold` (more failures than allowed in ten minutes, the workbook's first and worst alert). Delays start four days in, with 0.2 % failing until then.
+One objective, 99 % success in 28 days, requests at exponential gaps. Ours beside three others: `workbook` (the four multi-window rules of the Site
+Reliability Workbook as they are), `one window` (its long windows alone, 14.4 in an hour and 6 in six hours), and `threshold` (more failures than allowed
+in ten minutes, the workbook's first and worst alert). Delays start four days in, with 0.2 % failing until then.
 Run: PYTHONPATH=tests python -m benchmarks.burning [--json FILE] [--quick]
 """
 

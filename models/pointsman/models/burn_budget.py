@@ -12,6 +12,7 @@ from .findings import Told
 
 SEVERITIES: tuple[Severity, ...] = ("critical", "warning")
 REPORT_S = 300.0
+HALF_HOUR_S = 1800.0
 
 
 @dataclass(slots=True)
@@ -117,14 +118,15 @@ class ErrorBudget:
         return broken / (requests * self._allowed) if requests else 0.0
 
     def _onset(self, rule: Rule, now: float) -> float:
-        """Since when it has been like that: from where on the most was broken beyond what the factor allows."""
-        ring, cells = self._counts.ring(rule.long_s)
+        """Since when it has been like that: from where on the most was broken beyond what the factor allows; to 15 s in the last half hour."""
         best, since = float("-inf"), now
-        for back in range(cells + 1):
-            requests, broken = ring.before(back)
-            beyond = self._counts.broken - broken - rule.factor * self._allowed * (self._counts.requests - requests)
-            if beyond > best:
-                best, since = beyond, (ring.at - back) * ring.width
+        for seconds in dict.fromkeys((min(HALF_HOUR_S * scale(self._window_s), rule.long_s), rule.long_s)):
+            ring, cells = self._counts.ring(seconds)
+            for back in range(cells + 1):
+                requests, broken = ring.before(back)
+                beyond = self._counts.broken - broken - rule.factor * self._allowed * (self._counts.requests - requests)
+                if beyond > best:
+                    best, since = beyond, (ring.at - back) * ring.width
         return round(min(max(since, self._since or now), now), 6)
 
     def _alert(self, severity: Severity, now: float) -> dict[str, Any]:
