@@ -123,7 +123,11 @@ def _first(budget: list[Any], before: list[Any], gap_s: float, share: float, beg
     first: dict[str, float] = {}
     counts = Counts(MONTH_S)
     counts.restore(before)
-    watched = Watched(ErrorBudget.restore(budget), counts, lambda name, at: first.setdefault(name, at - begin) and None)
+
+    def fire(name: str, at: float) -> None:
+        first.setdefault(name, at - begin)
+
+    watched = Watched(ErrorBudget.restore(budget), counts, fire)
     for at, is_broken in stream(random.Random(seed), gap_s, share, begin, begin + 4 * DAY_S):
         watched.see(at, is_broken)
         if {"one window", "workbook: page", "ours: page"} <= first.keys() or ({"workbook: ticket", "ours: ticket"} <= first.keys() and share < 0.06):
