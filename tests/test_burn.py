@@ -353,5 +353,5 @@ def test_an_embedded_optimizer_tells_of_its_objectives(tmp_path: Path) -> None:
     assert row["price"] > 0.0 and row["held"] < 1.0
 
 
-def test_the_evidence_asked_for_is_one_in_a_thousand_million() -> None:
-    assert math.exp(-EVIDENCE) == pytest.approx(1e-9)
+def test_the_evidence_asked_for_is_as_the_documentation_says() -> None:
+    assert {severity: math.exp(-nats) for severity, nats in EVIDENCE.items()} == pytest.approx({"critical": 1e-9, "warning": 1e-6})

@@ -225,7 +225,11 @@ def long_burns(burns: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
 def _alert(alert: Mapping[str, Any], now: float | None) -> Text:
     since = f", for {span(max(0.0, now - alert['since']))}" if now and alert.get("since") is not None else ""
     is_burn = alert["kind"] == "slo_burn"
-    what = f"burns {figure(alert['observed'])}× its error budget" if is_burn else f"{figure(alert['observed'])} instead of {figure(alert['expected'])}"
+    what = (
+        f"burns its error budget {figure(alert['observed'])}× as fast as it may"
+        if is_burn
+        else f"{figure(alert['observed'])} instead of {figure(alert['expected'])}"
+    )
     said = f"{safe(alert['kind'])} {safe(alert['subject'])}: {what}{since}"
     return Text.assemble("  ", (safe(alert["severity"]), BAD), f"  {said}")
 

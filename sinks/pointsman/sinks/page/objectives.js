@@ -17,7 +17,7 @@ export function showObjectives(view) {
 export function objectiveName(row) {
   const bound = row.metric === "success" ? "succeed" : `have ${said(row.metric)} ${row.metric === "quality_score" ? "of at least" : "of at most"} ${measured(row.metric, row.bound)}`;
   const of = [row.track && `on ${row.track}`, row.category && `of ${row.category}`].filter(Boolean).join(" ");
-  return `${share(row.share)}${of ? ` ${of}` : ""} ${bound} in ${stretch(row.window_s)}`;
+  return `${+(100 * row.share).toFixed(6)}\u202f%${of ? ` ${of}` : ""} ${bound} in ${stretch(row.window_s)}`;
 }
 
 function make(row) {
