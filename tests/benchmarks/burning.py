@@ -160,7 +160,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="shorter streams, fewer runs")
     options = parser.parse_args()
     calm = quiet(is_quick=options.quick)
-    print(table("alerts per 28 days", {name: [f"{row[one]:.2g}" for one in FOUND] for name, row in calm.items()}))
+    print(table("alerts per 28 days", {name: [f"{row[one]:.0f}" if row[one] >= 10.0 else f"{row[one]:.2g}" for one in FOUND] for name, row in calm.items()}))
     late = {f"a request each {gap_s:g} s": delays(gap_s, 3 if options.quick else 5) for gap_s in ((10.0,) if options.quick else (1.0, 10.0, 100.0))}
     for name, rows in late.items():
         print(f"\n{table(f'delay, {name}', {fault: [said(row[one]) for one in FOUND] for fault, row in rows.items()})}", flush=True)
