@@ -12,6 +12,7 @@ from .findings import Told
 
 SEVERITIES: tuple[Severity, ...] = ("critical", "warning")
 REPORT_S = 300.0
+HALF_HOUR_S = 1800.0
 
 
 @dataclass(slots=True)
@@ -26,7 +27,7 @@ class ErrorBudget:
     """One objective: `count` takes every request that it is about, `advance` the time.
 
     An alert begins with a broken request, and needs more than a factor: so many broken requests since the last alert was over as a stream that keeps its
-    objective exactly has with a probability of 10^-9 (`evidence`). So one failure of few requests tells nobody, and nothing is told twice.
+    objective exactly has with a probability of 10^-9, for a warning 10^-6 (`evidence`). So one failure of few requests tells nobody, and nothing is told twice.
     """
 
     __slots__ = ("_allowed", "_counts", "_report_s", "_reported_at", "_rules", "_since", "_standing", "_told", "_window_s", "objective")
@@ -98,7 +99,7 @@ class ErrorBudget:
         if self._rate(requests, broken) < rule.factor or self._rate(*self._counts.over(rule.short_s)) < rule.factor:
             return False
         news = min(requests, self._counts.requests - self._told[0]), min(broken, self._counts.broken - self._told[1])
-        return evidence(*news, self._allowed) >= EVIDENCE
+        return evidence(*news, self._allowed) >= EVIDENCE[rule.severity]
 
     def _resolved(self, severity: Severity, now: float) -> Iterator[Told]:
         """Where nothing was asked for of late it stands, until the long window is empty, too."""
@@ -117,14 +118,15 @@ class ErrorBudget:
         return broken / (requests * self._allowed) if requests else 0.0
 
     def _onset(self, rule: Rule, now: float) -> float:
-        """Since when it has been like that: from where on the most was broken beyond what the factor allows."""
-        ring, cells = self._counts.ring(rule.long_s)
+        """Since when it has been like that: from where on the most was broken beyond what the factor allows; to 15 s in the last half hour."""
         best, since = float("-inf"), now
-        for back in range(cells + 1):
-            requests, broken = ring.before(back)
-            beyond = self._counts.broken - broken - rule.factor * self._allowed * (self._counts.requests - requests)
-            if beyond > best:
-                best, since = beyond, (ring.at - back) * ring.width
+        for seconds in dict.fromkeys((min(HALF_HOUR_S * scale(self._window_s), rule.long_s), rule.long_s)):
+            ring, cells = self._counts.ring(seconds)
+            for back in range(cells + 1):
+                requests, broken = ring.before(back)
+                beyond = self._counts.broken - broken - rule.factor * self._allowed * (self._counts.requests - requests)
+                if beyond > best:
+                    best, since = beyond, (ring.at - back) * ring.width
         return round(min(max(since, self._since or now), now), 6)
 
     def _alert(self, severity: Severity, now: float) -> dict[str, Any]:

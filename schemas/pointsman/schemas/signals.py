@@ -111,7 +111,8 @@ class ObjectiveReported(OutputEvent):
     """How an objective is doing: its error budget and how fast it goes.
 
     `budget_left` = 1 - broken / ((1 - share) x the requests that a whole window has): of a stream that began at `since`, less than a window ago, `requests` x
-    `window_s` / (`occurred_at` - `since`). `spent_at` is when nothing is left at the pace of the last hour (in an alert: of its rule's long window), what leaves the window given back.
+    `window_s` / (`occurred_at` - `since`). `spent_at` is when nothing is left at the pace of the last hour (in an alert: of its rule's window), what leaves
+    the window given back.
     """
 
     TYPE: ClassVar[str] = "objective.reported/1"
