@@ -11,7 +11,6 @@ import argparse
 import heapq
 import json
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -231,9 +230,10 @@ def named(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Share of the runs in which the true stage is named, all and by the true one."""
     rows = []
     for name in METHODS:
-        row: dict[str, Any] = {"policy": name, "all": _share(runs, lambda one, name=name: one[name] == one["trouble"])}
+        right = [(one["trouble"], one[name] == one["trouble"]) for one in runs]
+        row: dict[str, Any] = {"policy": name, "all": _share([is_right for _, is_right in right])}
         for trouble in TROUBLES:
-            row[trouble] = _share([one for one in runs if one["trouble"] == trouble], lambda one, name=name: one[name] == one["trouble"])
+            row[trouble] = _share([is_right for true, is_right in right if true == trouble])
         rows.append(row)
     return rows
 
@@ -245,7 +245,7 @@ def told_apart(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [
         {
             "policy": "by growth with the requests in flight",
-            "found": _share(full, lambda one: one["queueing"].get("queue", False)),
+            "found": _share([one["queueing"].get("queue", False) for one in full]),
             "wrong": float(np.mean(others)),
         },
         {"policy": "by name (the names are permuted)", "found": 0.0, "wrong": 0.0},
@@ -273,8 +273,8 @@ def gains(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return rows
 
 
-def _share(runs: list[dict[str, Any]], holds: Callable[[dict[str, Any]], bool]) -> float:
-    return float(np.mean([holds(one) for one in runs])) if runs else math.nan
+def _share(holds: list[bool]) -> float:
+    return float(np.mean(holds)) if holds else math.nan
 
 
 def main() -> None:

@@ -7,8 +7,8 @@ from typing import Any
 from pointsman.schemas import Advice, BottleneckReported, OptimizationConfig, RequestCompleted, StageShare
 
 from .bottleneck_advice import Elsewhere, advise, mean_cost, slow_level
-from .bottleneck_sample import Group, Row
-from .bottleneck_stages import OTHER, Part, Seen, parts, quantile, seen
+from .bottleneck_sample import OTHER, Group, Row
+from .bottleneck_stages import Part, Seen, parts, quantile, seen
 from .findings import Told
 from .join import Attempt
 from .traces import NOWHERE, Walked

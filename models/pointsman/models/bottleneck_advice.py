@@ -7,7 +7,8 @@ What a change does to the load, and so to the waiting of others, is in it only w
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal, NamedTuple
 
-from .bottleneck_stages import OTHER, Column, Seen, Weighed, correlation, quantile
+from .bottleneck_sample import OTHER
+from .bottleneck_stages import Column, Seen, Weighed, correlation, quantile
 
 LEVEL = 0.95
 LEAST_GAIN = 0.05

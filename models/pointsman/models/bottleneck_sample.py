@@ -93,9 +93,13 @@ class Group:
             if name not in self.names and name != OTHER and len(self.names) < MOST_STAGES:
                 self.names.append(name)
         if len(self.usual) >= WARM_UP:
-            sample = self.slow if row.latency_ms > self.usual.get(SLOW) else self.typical
+            sample = self.slow if self._is_slow(row.latency_ms) else self.typical
             sample.add(row._replace(stages=[round(stages.get(name, 0.0), 3) for name in self.names]))
         self.usual.update(row.latency_ms)
+
+    def _is_slow(self, latency_ms: float) -> bool:
+        most = self.usual.get(1.0)  # where more than a tenth are as slow as that, nothing is above the percentile
+        return latency_ms > self.usual.get(SLOW) or latency_ms == most > self.usual.get(0.5)
 
     def renew(self, now: float) -> None:
         """Begin anew; what is usual stays."""
