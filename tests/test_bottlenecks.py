@@ -52,6 +52,17 @@ def test_waiting_is_told_from_service_by_its_name_and_without(queue: str) -> Non
     assert any(advice.action.startswith("limit local to") and advice.costs == "configuration" for advice in report.advice)
 
 
+def test_a_stage_that_shares_its_server_waits_by_what_it_takes_beyond_its_quiet_rate() -> None:
+    group = Group(0.0)
+    for number in range(200):
+        tokens, flying = 50 + 37 * number % 400, number % 10
+        ms = tokens * (10.0 + 5.0 * flying)
+        group.add(Row(ms + 90.0, flying, None, tokens, None, ()), {"s1": ms, "s2": 90.0})
+    decode = seen(group).columns[0]
+    assert decode.is_queueing
+    assert all(0.0 <= waits <= 0.82 * ms for waits, ms in zip(decode.waiting_ms, decode.ms, strict=True))
+
+
 def test_advice_is_cheapest_first_and_its_gain_is_within_the_latency() -> None:
     advice = whole(staged(load=0.97, requests=600)).advice
     ranks = [("nothing", "configuration", "money").index(one.costs) for one in advice]
@@ -67,12 +78,17 @@ def test_nothing_is_said_of_few_requests_nor_where_all_take_about_the_same() -> 
 
 
 def test_a_category_is_reported_beside_its_track_and_routed_to_the_faster_one() -> None:
-    slow, fast = staged(1, 200, "local", slow="tool", category="code"), staged(2, 200, "api", category="code")
-    found = {(report.track, report.category): report for report in reports(sorted([*slow, *fast], key=lambda event: event.occurred_at))}
-    assert ("local", "code") in found and ("local", None) in found
+    slow, other, fast = staged(1, 200, slow="tool", category="code"), staged(3, 50, category="mail"), staged(2, 200, "api", category="code")
+    events = sorted([*slow, *other, *fast], key=lambda event: event.occurred_at)
+    found = {(report.track, report.category): report for report in reports(events)}
+    assert ("local", "code") in found and ("local", None) in found and ("api", None) not in found
     first = found["local", "code"].advice[0]
     assert first.action.startswith("send them to api") and first.costs == "nothing"
     assert not any(advice.action.startswith("send") for advice in found["local", None].advice)  # the mix of categories may be another there
+
+
+def test_a_track_with_one_category_is_reported_once() -> None:
+    assert [report.category for report in reports(staged(requests=150, slow="tool", load=0.05, category="code"))] == ["code"]
 
 
 def test_without_stages_the_first_token_and_the_rest_are_the_stages() -> None:

@@ -11,6 +11,7 @@ WARM_UP = 20
 SLOW = 0.9
 MOST_STAGES = 12
 OTHER = "other"
+FIRST_TOKEN, GENERATION = "first_token", "generation"
 _MIX = (0xBF58476D1CE4E5B9, 0x94D049BB133111EB)
 
 
@@ -120,4 +121,4 @@ class Group:
         return group
 
 
-__all__ = ["OTHER", "Group", "Reservoir", "Row"]
+__all__ = ["FIRST_TOKEN", "GENERATION", "OTHER", "Group", "Reservoir", "Row"]
