@@ -1,7 +1,9 @@
 """The call graph that is learned of stages, hosts and traces, and stages that become slower."""
 
+from typing import Any
+
 import pytest
-from events import sampled
+from events import START, sampled
 from hypothesis import given
 from hypothesis import strategies as st
 from staged import asked, staged
@@ -9,7 +11,7 @@ from staged import asked, staged
 from pointsman.models.learned_graph import FORGOTTEN_S, MOST_EDGES, LearnedGraph
 from pointsman.models.stage_watch import MOST_STAGES, StageWatch
 from pointsman.models.traces import MOST_SPANS, MOST_TRACES, Span, Traces, called, critical_path, trace_of, walked
-from pointsman.schemas import AnyInput, OptimizationConfig, Signals, Track
+from pointsman.schemas import AnyInput, IncidentOpened, OptimizationConfig, RequestCompleted, Signals, Track
 from pointsman.streams.core import Core
 
 CONFIG = OptimizationConfig(
@@ -29,7 +31,7 @@ def test_edges_are_learned_from_stages_hosts_and_traces() -> None:
     core = core_of([*asked(4), *staged(requests=5), sampled(60.0, cpu_percent=5.0)])
     edges = core.scope("chat").signals.paths.edges()
     assert edges[0] == ("web", "agent")
-    assert {("agent", "search"), ("agent", "model"), ("local", "local/queue"), ("local", "laptop")} <= set(edges)
+    assert {("agent", "search"), ("agent", "model"), ("local", "local/queue"), ("local", "laptop"), ("local/queue", "laptop")} <= set(edges)
     assert ("search", "model") not in edges and ("model", "agent") not in edges
 
 
@@ -108,6 +110,22 @@ def test_a_stage_that_becomes_slower_deviates_since_then() -> None:
     first = paths.deviations()[0]
     assert (first.metric, first.track, first.since) == ("stages.search", "local", 5000.0)
     assert first.effect > 5.0 and first.score > 0.99 and 60.0 < first.expected < 110.0
+
+
+def test_a_stage_that_becomes_slower_is_suspected_before_its_track() -> None:
+    usual = staged(1, 600, load=0.2)
+    later = usual[-1].occurred_at - START + 1.0
+    tail: list[AnyInput] = []
+    for event in staged(2, 100, load=0.2):
+        extra = 1500.0 if isinstance(event, RequestCompleted) else 0.0
+        moved: dict[str, Any] = {"occurred_at": event.occurred_at + later + extra / 1000.0}
+        if isinstance(event, RequestCompleted) and event.stages and event.latency_ms:
+            moved |= {"stages": {**event.stages, "tool": event.stages["tool"] + extra}, "latency_ms": event.latency_ms + extra}
+        tail.append(event.model_copy(update=moved))
+    core = core_of(usual)
+    told = [output for event in sorted(tail, key=lambda event: event.occurred_at) for output in core.step(event)]
+    opened = next(output for output in told if isinstance(output, IncidentOpened))
+    assert [(one.kind, one.name) for one in opened.suspects[:2]] == [("stage", "local/tool"), ("track", "local")]
 
 
 def test_stages_watched_are_bounded() -> None:
