@@ -21,6 +21,7 @@ from pointsman.streams.cli import main
 
 CONFIG = OptimizationConfig(tracks=(Track(name="local"), Track(name="api")), learners="light")
 DATABASE_ONLY = {
+    "bottlenecks": ["bottlenecks", "{}"],
     "alertmanager": ["alertmanager", "{}", "--url", "http://127.0.0.1:9"],
     "webhook": ["webhook", "{}", "--url", "http://127.0.0.1:9"],
     "history": ["history", "{}", "history.db"],
@@ -32,6 +33,7 @@ DATABASE_ONLY = {
     "status --database": ["status", "--database", "{}"],
 }
 FILES = {
+    "bottlenecks": ["bottlenecks", "{}"],
     "config": ["config", "--config", "{}"],
     "config check": ["config", "check", "--config", "{}"],
     "convert latency": ["convert", "latency", "{}", "series.csv", "--output", "out.jsonl"],
@@ -57,12 +59,13 @@ FILES = {
     "webhook": ["webhook", "{}", "--url", "http://127.0.0.1:9"],
 }
 TAKEN_AS_IT_IS = {
-    (command, "binary") for command in ("replay", "scaler", "history", "report", "convert otel", "alertmanager", "webhook")
+    (command, "binary") for command in ("replay", "scaler", "history", "report", "convert otel", "alertmanager", "webhook", "bottlenecks")
 }  # lines that are no events become dead letters, and outputs without advice are no error
 NO_ERROR = {
     ("serve", "missing.db"),
     ("alertmanager", "binary"),
     ("webhook", "binary"),
+    ("bottlenecks", "binary"),
     ("history", "binary"),
     ("report", "binary"),
 }  # made; lines that are no events are passed over

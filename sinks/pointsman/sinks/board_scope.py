@@ -2,12 +2,13 @@
 
 import math
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Any, NamedTuple, TypeVar
 
 from pointsman.schemas import (
     AlertRaised,
     AlertResolved,
+    BottleneckReported,
     Event,
     ForecastIssued,
     ModelsReported,
@@ -29,11 +30,13 @@ MOST_FORECASTS = 1024
 MOST_ACTIVE = 256
 MOST_ALERTS = 100
 MOST_OBJECTIVES = 128
+MOST_BOTTLENECKS = 64
 MOST_RECENT = 512
 MINUTE_S = 60.0
 SAMPLE_S = 15.0
 STANDING = "all"
 Kept = TypeVar("Kept")
+Key = TypeVar("Key", bound=Hashable)
 UNITS = {
     "cpu_percent": "%",
     "memory_used_mb": "MB",
@@ -105,6 +108,7 @@ class ScopeBoard:
         self.alerts: OrderedDict[str, AlertRaised] = OrderedDict()
         self.objectives: OrderedDict[str, ObjectiveReported] = OrderedDict()
         self.history: deque[AlertRaised | AlertResolved] = deque(maxlen=MOST_ALERTS)
+        self.bottlenecks: OrderedDict[tuple[str, str], BottleneckReported] = OrderedDict()
         self._gone = 0
 
     @property
@@ -127,7 +131,7 @@ class ScopeBoard:
         """What is known of a track; the one longest without news goes where there are too many."""
         return self._kept(self.tracks, name, TrackBoard, MOST_TRACKS)
 
-    def _kept(self, where: OrderedDict[str, Kept], key: str, make: Callable[[], Kept], most: int) -> Kept:
+    def _kept(self, where: OrderedDict[Key, Kept], key: Key, make: Callable[[], Kept], most: int) -> Kept:
         found = where.get(key)
         if found is None:
             found = where[key] = make()
@@ -207,6 +211,11 @@ class ScopeBoard:
         if event.occurred_at >= known.occurred_at:
             self.objectives[event.objective] = event
 
+    def _bottleneck(self, event: BottleneckReported) -> None:
+        key = (event.track, event.category or "")
+        if self._kept(self.bottlenecks, key, lambda: event, MOST_BOTTLENECKS).end <= event.end:
+            self.bottlenecks[key] = event
+
     def _bound(self, host: str, gauge: str, limit: float) -> None:
         self.limits[(host, gauge)] = limit
         self.limits.move_to_end((host, gauge))
@@ -237,6 +246,7 @@ _HANDLERS: dict[type[Event], Any] = {
     AlertRaised: ScopeBoard._raised,
     ObjectiveReported: ScopeBoard._objective,
     AlertResolved: ScopeBoard._resolved,
+    BottleneckReported: ScopeBoard._bottleneck,
     ResourceSampled: ScopeBoard._sample,
 }
 

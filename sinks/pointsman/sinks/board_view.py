@@ -43,6 +43,7 @@ def view(board: ScopeBoard, dead_letters: int) -> dict[str, Any]:
         "scaling": [_plain(track.scaling) for _, track in sorted(board.tracks.items()) if track.scaling is not None],
         "resources": [_resource(board, host, gauge) for host, gauges in sorted(board.hosts.items()) for gauge in gauges],
         "alerts": [_plain(alert) for alert in board.alerts.values()],
+        "bottlenecks": [_plain(report) for _, report in sorted(board.bottlenecks.items())],
         "dead_letters": dead_letters,
         "outputs": board.outputs,
         "evicted": board.evicted,

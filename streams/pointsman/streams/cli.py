@@ -19,6 +19,7 @@ SECTIONS = {
     "Operators": {
         "status": "Say what every track does now, where traffic is recommended to go and why.",
         "models": "List the models of every track and metric: role, weight, errors, age, resets, coverage.",
+        "bottlenecks": "Say where the time of slow requests goes, and what could be done: the newest report of every track and category.",
         "promote": "Make a configuration the active one in every scope of an embedded database, from now on.",
         "webhook": "Tell webhooks of incidents and alerts, signed and at least once, until SIGTERM.",
         "alertmanager": "Tell Alertmanager which alerts stand, until SIGTERM.",

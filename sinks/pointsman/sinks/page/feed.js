@@ -11,6 +11,7 @@ const KINDS = {
   Windows: ["window.closed/1"],
   Scaling: ["scaling.recommended/1", "scaling.scored/1"],
   Forecasts: ["forecast.issued/1"],
+  Bottlenecks: ["bottleneck.reported/1"],
   Models: ["models.reported/1"],
   Objectives: ["objective.reported/1"],
   Refused: ["event.rejected/1"],

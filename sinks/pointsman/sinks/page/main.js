@@ -2,6 +2,7 @@
 
 import { showAlerts, showResolved } from "./alerts.js";
 import { Away, WrongToken, forget, json, recall, remember } from "./api.js";
+import { showBottlenecks } from "./bottlenecks.js";
 import { forgetColours } from "./colours.js";
 import { $, attr, h, keyed, shown, text } from "./dom.js";
 import { TYPES, addToFeed, clearFeed, startFeed } from "./feed.js";
@@ -83,6 +84,7 @@ function showStatus() {
   showTracks(view, series);
   showMoney(view);
   showObjectives(view);
+  showBottlenecks(view);
   showForecasts(view, series);
   showResources(view, series);
   attr($("main"), "data-scope", scope);

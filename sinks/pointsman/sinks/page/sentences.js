@@ -33,6 +33,7 @@ const SENTENCES = {
   "alert.resolved/1": (event) => `${alertKind(event)} is over: ${alertSentence(event)}`,
   "models.reported/1": (event) => `${event.track}, ${said(event.metric)}: ${event.models?.find((model) => model.role === "champion")?.name ?? "no model"} leads${event.coverage === null || event.coverage === undefined ? "" : `, its 90 % intervals held ${share(event.coverage)}`}`,
   "objective.reported/1": (event) => `${event.objective}: ${share(event.budget_left)} of the error budget left, ${number(event.broken)} of ${number(event.requests)} broke it`,
+  "bottleneck.reported/1": (event) => `${event.track}${event.category ? `, ${event.category}` : ""}: ${event.stages?.[0]?.stage ?? "no stage"} makes slow requests slow (${share(event.stages?.[0]?.share)} of it)${event.advice?.length ? `; ${event.advice[0].action} saves ${duration(event.advice[0].gain_ms)}` : ""}`,
   "event.rejected/1": (event) => `Refused: ${event.reason?.message ?? "no reason"} (${event.place})`,
 };
 
