@@ -206,7 +206,7 @@ def _incident(one: Mapping[str, Any], now: float | None) -> Iterator[Text]:
         (f", looked after by {safe(one['acknowledged_by'])}" if one.get("acknowledged_by") else "", f", muted: {one['muted']}" if one.get("muted") else "")
     )
     reach = f"{figure(one['requests'])} requests{since}{said}"
-    yield Text.assemble("  ", (safe(one["severity"]), QUIET if one.get("muted") else BAD), f"  {safe(one['incident'])}  {safe(one['title'])}: {reach}")
+    yield Text.assemble("  ", (safe(one["severity"]), QUIET if one.get("muted") else BAD), f"  {safe(one['incident'])}  {reach}: {safe(one['title'])}")
     if one["suspects"]:
         first = one["suspects"][0]
         yield Text(f"    suspected: {safe(first['kind'])} {safe(first['name'])} {share(first['score'])}, {safe(first['evidence'])}")
