@@ -67,6 +67,8 @@ NO_ERROR = {
     ("serve", "missing.db"),
     ("alertmanager", "binary"),
     ("webhook", "binary"),
+    ("alerts", "binary"),
+    ("incidents", "binary"),
     ("history", "binary"),
     ("report", "binary"),
 }  # made; lines that are no events are passed over

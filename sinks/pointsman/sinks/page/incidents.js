@@ -22,7 +22,7 @@ function make(one, title) {
       h("p", { class: "note" }),
       h("p", { class: "reach" }),
       h("div", { class: "parts" }, part("Suspected", "ol"), part("Alerts", "ul"), part("Looks like", "ul")),
-      h("details", { class: "more" }, h("summary", {}, "Course"), h("ol", { class: "course" }))));
+      h("details", { class: "more" }, h("summary", {}, "Course"), h("ol", { class: "course", tabindex: "0", "aria-label": "Course" }))));
 }
 
 function update(node, one, clock) {
