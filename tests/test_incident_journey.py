@@ -37,7 +37,7 @@ def test_a_live_outage_is_told_by_webhook_and_shown_on_the_page_as_it_goes(tmp_p
     said: list[str] = []
     with serving(config=outage.CONFIG) as client, hook() as there, chromium() as browser:
         post(client, outage.before())
-        state = ("--state", tmp_path / "state.json")
+        state = ("--from-start", "--state", tmp_path / "state.json")
         with (
             telling(client.base_url, [{"url": there.url}], *state, POINTSMAN_TOKEN=TOKEN),
             opened(browser, said=said, viewport={"width": 390, "height": 900}) as page,

@@ -135,6 +135,7 @@ SETTINGS: dict[str, str] = {
     "AlertmanagerSettings.ssl_cafile": "PEM file of the CA; the system's unless set.",
     "AlertmanagerSettings.ssl_certfile": "PEM file of the client's certificate.",
     "AlertmanagerSettings.ssl_keyfile": "PEM file of the client's key.",
+    "AlertmanagerSettings.incidents": "Incidents as alerts of their own: `beside` their alerts, `instead` of those that open incidents, or `off`.",
     "AlertmanagerSettings.resend_s": "How often an alert that stands is sent again; well below Alertmanager's `resolve_timeout` of 5 minutes.",
     "AlertmanagerSettings.timeout_s": "How long an answer may take.",
     "AlertmanagerSettings.labels": "Labels of every alert, beside its own, which win.",

@@ -5,13 +5,12 @@ from typing import NamedTuple
 
 from pointsman.schemas import Event, IncidentOpened, IncidentResolved, IncidentUpdated
 
-from .standing_alerts import place
+from .standing_alerts import Incident, place
 
 MOST_OPEN = 256
 MOST_OVER = 64
 MOST_STEPS = 64
 SEVERITIES = ("critical", "warning", "info")
-Incident = IncidentOpened | IncidentUpdated | IncidentResolved
 INCIDENTS = (IncidentOpened, IncidentUpdated, IncidentResolved)
 
 
@@ -47,7 +46,7 @@ class IncidentLog:
         if not isinstance(event, INCIDENTS):
             return False
         key = (event.scope, event.incident)
-        before = self._kept[False].get(key) or self._kept[True].get(key)
+        before = self.get(*key)
         if before is not None and place(event.event_id) <= place(before.latest.event_id):
             return False
         for kept in self._kept.values():
@@ -59,6 +58,10 @@ class IncidentLog:
             kept.popitem(last=False)
             self.evicted += not story.is_over
         return True
+
+    def get(self, scope: str, incident: str) -> Story | None:
+        """One incident, where it is known."""
+        return self._kept[False].get((scope, incident)) or self._kept[True].get((scope, incident))
 
     def stories(self) -> list[Story]:
         """The open ones, the worst and then the newest first; then those that are over, the one that ended last first."""

@@ -7,15 +7,11 @@ from typing import NamedTuple
 from pointsman.schemas import AlertRaised, AlertResolved, IncidentOpened, IncidentResolved, IncidentUpdated
 from pointsman.schemas.webhooks import WebhookSettings
 
+from .incident_members import opens_incidents
 from .webhook_message import Tellable, subject
 
 MOST_OPEN = 10_000
 _SEVERITIES = ("info", "warning", "critical")
-
-
-def opens_incidents(alert: AlertRaised | AlertResolved) -> bool:
-    """Whether an alert is of those that open an incident, which tells of it."""
-    return alert.kind in ("anomaly", "slo_burn") or (alert.kind == "drift" and alert.metric is not None)
 
 
 class Open(NamedTuple):
@@ -71,4 +67,4 @@ def _gist(incident: IncidentOpened | IncidentUpdated) -> tuple[object, ...]:
     return incident.severity, first and (first.kind, first.name), incident.acknowledged_by
 
 
-__all__ = ["Choice", "opens_incidents"]
+__all__ = ["Choice"]
