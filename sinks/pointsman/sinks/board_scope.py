@@ -11,6 +11,9 @@ from pointsman.schemas import (
     BottleneckReported,
     Event,
     ForecastIssued,
+    IncidentOpened,
+    IncidentResolved,
+    IncidentUpdated,
     ModelsReported,
     ObjectiveReported,
     PredictionIssued,
@@ -22,6 +25,7 @@ from pointsman.schemas import (
 )
 
 from .board_rings import MOST_ROWS, Rings, Row, Sampled
+from .incident_log import Incident, IncidentLog
 
 MOST_TRACKS = 64
 MOST_HOSTS = 64
@@ -31,6 +35,8 @@ MOST_ACTIVE = 256
 MOST_ALERTS = 100
 MOST_OBJECTIVES = 128
 MOST_BOTTLENECKS = 64
+MOST_INCIDENTS = 32
+MOST_PAST_INCIDENTS = 10
 MOST_RECENT = 512
 MINUTE_S = 60.0
 SAMPLE_S = 15.0
@@ -109,12 +115,13 @@ class ScopeBoard:
         self.objectives: OrderedDict[str, ObjectiveReported] = OrderedDict()
         self.history: deque[AlertRaised | AlertResolved] = deque(maxlen=MOST_ALERTS)
         self.bottlenecks: OrderedDict[tuple[str, str], BottleneckReported] = OrderedDict()
+        self.incidents = IncidentLog(MOST_INCIDENTS, MOST_PAST_INCIDENTS)
         self._gone = 0
 
     @property
     def evicted(self) -> int:
         """How many tracks, hosts, series and alerts have gone because there were too many."""
-        return self._gone + sum(rings.evicted for rings in (self.windows, self.arrivals, self.forecasts, self.sampled))
+        return self._gone + self.incidents.evicted + sum(rings.evicted for rings in (self.windows, self.arrivals, self.forecasts, self.sampled))
 
     def hear(self, event: Event) -> None:
         """Take in one event."""
@@ -216,6 +223,9 @@ class ScopeBoard:
         if self._kept(self.bottlenecks, key, lambda: event, MOST_BOTTLENECKS).end <= event.end:
             self.bottlenecks[key] = event
 
+    def _incident(self, event: Incident) -> None:
+        self.incidents.add(event)
+
     def _bound(self, host: str, gauge: str, limit: float) -> None:
         self.limits[(host, gauge)] = limit
         self.limits.move_to_end((host, gauge))
@@ -247,6 +257,9 @@ _HANDLERS: dict[type[Event], Any] = {
     ObjectiveReported: ScopeBoard._objective,
     AlertResolved: ScopeBoard._resolved,
     BottleneckReported: ScopeBoard._bottleneck,
+    IncidentOpened: ScopeBoard._incident,
+    IncidentUpdated: ScopeBoard._incident,
+    IncidentResolved: ScopeBoard._incident,
     ResourceSampled: ScopeBoard._sample,
 }
 
