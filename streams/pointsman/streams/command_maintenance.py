@@ -28,9 +28,9 @@ def maintenance(
     tracks: tuple[str, ...],
     hosts: tuple[str, ...],
 ) -> None:
-    """Say that tracks or hosts, or without any everything, are worked on: nobody is told of their alerts, and nothing is learned as normal.
+    """Say that tracks or hosts, or without any everything, are worked on.
 
-    PLACE is the database of an embedded optimizer that no process has open, http://host:port of a `pointsman serve` (token in POINTSMAN_TOKEN), or
+    Nobody is told of their alerts then, and nothing is learned as normal. PLACE is the database of an embedded optimizer that no process has open, http://host:port of a `pointsman serve` (token in POINTSMAN_TOKEN), or
     kafka://host:port. The same --from, tracks and hosts with another end move the end.
     """
     from pointsman.schemas import MaintenanceScheduled
