@@ -115,13 +115,13 @@ def test_a_file_that_cannot_be_used_is_named(command: str, bad: str, folder: Pat
 
 
 def test_the_tables_are_of_every_command_that_reads_a_file() -> None:
-    without = {"demo", "bench", "completion", "schema", "topics", "worker", "allocate", "otel"}
+    without = {"demo", "bench", "completion", "schema", "topics", "worker", "allocate", "operator", "otel"}
     tried = {name.split()[0] for name in (*DATABASE_ONLY, *FILES)}
     missing = {name for section in main.sections.values() for name in section} - tried - without
     assert not missing, f"add {sorted(missing)} to the tables above"
 
 
-@pytest.mark.parametrize("command", [*DATABASE_ONLY, *FILES, "topics", "worker", "allocate", "otel"])
+@pytest.mark.parametrize("command", [*DATABASE_ONLY, *FILES, "topics", "worker", "allocate", "operator", "otel"])
 def test_an_unknown_option_and_an_unknown_setting_are_named(command: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = "good.db" if command in DATABASE_ONLY else "good.toml" if command.startswith("config") else "good.jsonl"
     words = [word.format(file) for word in {**DATABASE_ONLY, **FILES}.get(command, [command])]

@@ -92,12 +92,13 @@ def test_an_incident_is_over_some_minutes_after_its_last_alert_and_what_rises_ag
     assert room.incidents.next_due() is None
 
 
-def test_alerts_of_our_own_models_and_bounds_open_none_but_join() -> None:
+def test_good_news_alerts_of_our_own_models_and_bounds_open_none_but_join() -> None:
     room = Room()
-    bound = {"kind": "constraint", "fingerprint": "local/latency_p95_ms"}
+    bound: dict[str, Any] = {"kind": "constraint", "fingerprint": "local/latency_p95_ms"}
     room.hear(raised("coverage", "local", kind="drift", fingerprint="local/coverage"), raised("latency_p95_ms", "local", **bound))
+    room.hear(raised("latency_ms", "local", severity="info", observed=500.0))
     assert room.told == []
-    room.hear(raised("latency_ms", "local"), raised("latency_p95_ms", "local", at=30.0, **bound))
+    room.hear(raised("error", "local"), raised("latency_p95_ms", "local", at=30.0, **bound))
     assert [model for model, _ in room.told] == [IncidentOpened, IncidentUpdated]
 
 

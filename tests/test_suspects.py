@@ -154,7 +154,9 @@ def test_a_version_that_takes_over_is_a_deployment_too() -> None:
     values = ["1", "1", "1", "2"] * 30 + ["2"] * 30
     found = [change for at, value in enumerate(values) for change in deployments.observe("local", {"version": value}, float(at))]
     assert found and {one.name for one in found} == {"version=2"} and " % after " in found[0].said
-    assert Deployments.restore(deployments.snapshot()).snapshot() == deployments.snapshot()
+    again = Deployments()
+    again.restore(deployments.snapshot())
+    assert again.snapshot() == deployments.snapshot()
 
 
 def test_calls_that_are_configured_lead_to_the_callee() -> None:

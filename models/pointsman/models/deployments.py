@@ -94,13 +94,10 @@ class Deployments:
         """The state as plain values."""
         return {"series": [[*key, versions.snapshot()] for key, versions in self._series.items()], "evicted": self.evicted}
 
-    @classmethod
-    def restore(cls, state: Mapping[str, Any]) -> Self:
-        """What left this snapshot."""
-        deployments = cls()
-        deployments._series = {(track, key): Versions.restore(versions) for track, key, versions in state["series"]}
-        deployments.evicted = state["evicted"]
-        return deployments
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take up what left this snapshot."""
+        self._series = {(track, key): Versions.restore(versions) for track, key, versions in state["series"]}
+        self.evicted = state["evicted"]
 
 
 __all__ = ["KEYS", "Deployments"]

@@ -21,6 +21,7 @@ FAMILIES = (
     frozenset({"latency_ms", "ttft_ms", "latency_p95_ms"}),
     frozenset({"input_tokens", "output_tokens", "cost_usd"}),
     frozenset({"error", "error_share", "success"}),
+    frozenset({"quality", "quality_score"}),
 )
 SUSPECTED = 0.5
 

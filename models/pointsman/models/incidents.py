@@ -22,7 +22,7 @@ from .suspect_places import Case, Seen
 from .suspects import rank
 
 OPENING: frozenset[AlertKind] = frozenset({"anomaly", "slo_burn", "drift"})
-OWN_MODELS = frozenset({"coverage", "unknown"})
+OWN_MODELS = ("/coverage", "/load/unknown")
 MOST_OPEN = 16
 MOST_CHANGES = 64
 FIRST_REVIEW_S, REVIEW_S = 30.0, 60.0
@@ -199,8 +199,8 @@ class Incidents:
 
 
 def _opens(alert: AlertRaised) -> bool:
-    """Whether an alert is of trouble, and not of how well our own models know it."""
-    return alert.kind in OPENING and not OWN_MODELS & {*alert.fingerprint.split("/")}
+    """Whether an alert is of trouble, and neither good news nor of how well our own models know the scope."""
+    return alert.kind in OPENING and alert.severity != "info" and not alert.fingerprint.endswith(OWN_MODELS)
 
 
 __all__ = ["Incidents", "Look"]

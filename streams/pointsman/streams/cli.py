@@ -47,6 +47,7 @@ SECTIONS = {
         "worker": "Take in events from Kafka, fold the journal and publish what follows, until SIGTERM.",
         "otel": "Turn the GenAI spans of a Kafka topic into events on our topics, until SIGTERM.",
         "allocate": "Divide the capacity of tracks that several scopes use between them, until SIGTERM.",
+        "operator": "Tell the operator's scope of the incidents of all others, until SIGTERM.",
     },
 }
 

@@ -318,6 +318,7 @@ class Scope:
             self._tell_models(self.predictions.learned(track, self.constraints.breaches))
             self.join.done[(event.request_id, event.track)] = Done(done.context, done.features)
             self._tell_drift(event.track, self.routing.learn_quality(event.track, done.context, event.score))
+            self._tell(self.signals.assessed(event, self.clock))
             self._publish_if_due()
             self._arm_policy()
 
@@ -509,8 +510,17 @@ class Scope:
                 "observed": round(observed, 6),
                 "expected": bound,
                 "since": self.clock if since is None else since,
+                **({} if kind == "budget" else self._subject(fingerprint)),
             }
             self._tell([(AlertRaised if change == "raised" else AlertResolved, fields)])
+
+    def _subject(self, fingerprint: str) -> dict[str, str]:
+        """The track or host that a fingerprint begins with, and the metric behind it."""
+        for known, field in ((self.tracks, "track"), (self.hosts, "host")):
+            for name in (fingerprint.rsplit("/", 1)[0], fingerprint.rsplit("/", 2)[0]):
+                if name in known:
+                    return {field: name[:256], "metric": fingerprint[len(name) + 1 :].split("/")[0][:256]}
+        return {}
 
     def _tell(self, said: Iterable[Told]) -> None:
         """Emit what the signals say; alerts of every kind are heard by them at once."""

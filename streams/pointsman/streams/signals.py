@@ -12,6 +12,7 @@ from pointsman.models.join import Attempt
 from pointsman.models.precursors import Precursors
 from pointsman.models.recurrence import Recurrence
 from pointsman.models.suspect_places import Seen
+from pointsman.models.watch import Watch
 from pointsman.schemas import (
     AlertAcknowledged,
     AlertRaised,
@@ -24,6 +25,7 @@ from pointsman.schemas import (
     IncidentUpdated,
     MaintenanceScheduled,
     OptimizationConfig,
+    QualityAssessed,
     Reason,
     RequestCompleted,
     RequestStarted,
@@ -31,6 +33,7 @@ from pointsman.schemas import (
 )
 
 Control = AlertAcknowledged | AlertSilenced | MaintenanceScheduled | IncidentAnnotated | IncidentReported
+NOTICE_S = 10.0
 
 
 class Signals:
@@ -44,19 +47,21 @@ class Signals:
         self.incidents = Incidents(config)
         self.reports = IncidentReports(config, self.incidents.next_name)
         self.deployments = Deployments()
+        self.watch = Watch(config)
 
     def configure(self, config: OptimizationConfig) -> None:
         """From here on this configuration."""
         self._settings = config.signals
         self.incidents.configure(config)
         self.reports.configure(config)
+        self.watch.configure(config)
 
     # what happens
 
     def advance(self, before: float, now: float) -> list[Told]:
         """The clock moves."""
         is_due = self.controls.is_due(now)
-        said = flat((self.controls.advance(now), self.precursors.advance(now)))
+        said = flat((self.controls.advance(now), self.watch.advance(now), self.precursors.advance(now), self._notices(before, now)))
         return [*said, *self._incidents(self.incidents.advance(now, self._look)), *(self._remarked() if is_due else ())]
 
     def started(self, event: RequestStarted, now: float) -> list[Told]:
@@ -67,7 +72,18 @@ class Signals:
 
     def completed(self, event: RequestCompleted, attempt: Attempt | None, now: float) -> list[Told]:
         """An attempt ends; `attempt` is None where nothing is known of its start."""
-        return []
+        if not self._settings.enabled or self.controls.is_maintained(event.track, None, now):
+            return []
+        told = self.watch.completed(event, attempt, now)
+        recent = self.watch.recent()
+        if recent and (recent[-1].request_id, recent[-1].track) == (event.request_id, event.track):
+            self.incidents.judged(recent[-1])
+        return told
+
+    def assessed(self, event: QualityAssessed, now: float) -> list[Told]:
+        """A judgement of an answer comes after its outcome."""
+        is_watched = self._settings.enabled and not self.controls.is_maintained(event.track, None, now)
+        return self.watch.assessed(event, now) if is_watched else []
 
     def sampled(self, event: ResourceSampled, now: float) -> list[Told]:
         """A host reports."""
@@ -122,8 +138,15 @@ class Signals:
             return []
         return [*self.precursors.heard(alert, self.controls.clock), *self._incidents(self.incidents.hear(alert, self._look))]
 
+    def _notices(self, before: float, now: float) -> list[Told]:
+        """Every ten seconds: the series that are off, mildly or not, but for those that are worked on, may be forerunners."""
+        if now // NOTICE_S == before // NOTICE_S:
+            return []
+        off = [one for one in self.watch.deviations(now) if not self.controls.is_maintained(one.track, one.host, now)]
+        return self.precursors.deviate(off, now)
+
     def _look(self, now: float) -> Seen:
-        return Seen()
+        return Seen(self.watch.recent(), self.watch.deviations(now))
 
     # incidents
 
@@ -156,6 +179,7 @@ class Signals:
     def status(self) -> dict[str, Any]:
         """What a person wants to know, as plain values."""
         return {
+            "watch": self.watch.status(),
             "incidents": [*self.incidents.status(), *self.reports.status()],
             "controls": self.controls.status(),
             "forerunners": self.precursors.status(),
@@ -163,7 +187,7 @@ class Signals:
 
     def snapshot(self) -> dict[str, Any]:
         """The state in named parts, as plain values."""
-        return {
+        own = {
             "incidents": self.incidents.snapshot(),
             "reports": self.reports.snapshot(),
             "deployments": self.deployments.snapshot(),
@@ -171,12 +195,14 @@ class Signals:
             "recurrence": self.recurrence.snapshot(),
             "precursors": self.precursors.snapshot(),
         }
+        return self.watch.snapshot() | own
 
     def restore(self, parts: Mapping[str, Any]) -> None:
         """Take up the parts of a snapshot."""
+        self.watch.restore(parts)
         self.incidents.restore(parts["incidents"])
         self.reports.restore(parts["reports"])
-        self.deployments = Deployments.restore(parts["deployments"])
+        self.deployments.restore(parts["deployments"])
         self.controls = Controls.restore(parts["controls"])
         self.recurrence = Recurrence.restore(parts["recurrence"])
         self.precursors = Precursors.restore(parts["precursors"])

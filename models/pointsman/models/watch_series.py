@@ -1,0 +1,247 @@
+"""One watched series: each value beside what was to be expected, the evidence that this has changed, and the alarm that stands for it."""
+
+import math
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple
+
+from .false_alarms import MONTH_S
+from .watch_evidence import Evidence, Since
+from .watch_ranks import Ranks
+from .watch_usual import Usual
+from .watch_wander import Wander
+
+FITTED = 32
+LEAST_RUN, MOST_RUN = 1e4, 1e9
+DOUBTFUL = 0.5
+FEWEST = 3
+SLOWLY = 100
+CLEARED = 1e3
+ACCEPTED, ACCEPTED_S, ACCEPTED_LATEST_S = 2000, 3600.0, 86_400.0
+GAP_RATE, LONGEST_GAP_S = 1.0 / 512.0, 60.0
+HALF = 2.8
+SILENT_S, SILENT_GAPS = 600.0, 50.0
+FAR = 3.0
+_ORIGIN = Since(0.0, 0.0, 0.0, 0.0, 0.0)
+
+Step = Literal["raised", "resolved"]
+Speed = Literal["anomaly", "drift"]
+
+
+class Standing(NamedTuple):
+    """An alarm that stands: since when, of which kind, in which direction, and what would clear it."""
+
+    kind: Speed
+    begun: Since
+    raised_at: float
+    raised_count: float
+    against: float
+    place: int
+
+    def snapshot(self) -> list[Any]:
+        """The state as plain values."""
+        return [self.kind, list(self.begun), *self[2:]]
+
+    @classmethod
+    def restore(cls, state: list[Any]) -> "Standing":
+        """The state of a snapshot."""
+        return cls(state[0], Since(*state[1]), *state[2:])
+
+
+class Pace:
+    """The usual time between two values, and so how many of them should pass, where nothing is wrong, before a false alarm."""
+
+    __slots__ = ("_gap_s", "last", "per_month")
+
+    def __init__(self, per_month: float) -> None:
+        self.per_month = per_month
+        self.last = self._gap_s = 0.0
+
+    @property
+    def run(self) -> float:
+        """So many values, by the alarms that are asked for in a month."""
+        return min(max(MONTH_S / max(self._gap_s, 1e-3) / self.per_month, LEAST_RUN), MOST_RUN)
+
+    def observe(self, at: float, count: float) -> None:
+        """A value comes, after so many others."""
+        if self.last > 0.0:
+            gap = min(max(at - self.last, 0.0), LONGEST_GAP_S)
+            self._gap_s += max(1.0 / (count + 1.0), GAP_RATE) * (gap - self._gap_s)
+        self.last = max(self.last, at)
+
+    def is_silent(self, now: float) -> bool:
+        """Whether nothing has come for so long that an alarm says nothing any more."""
+        return now - self.last > SILENT_S + SILENT_GAPS * self._gap_s
+
+    def snapshot(self) -> list[float]:
+        """The state as plain values."""
+        return [self.last, self._gap_s]
+
+    def restore(self, state: list[float]) -> None:
+        """The state of a snapshot."""
+        self.last, self._gap_s = state
+
+
+class Away(NamedTuple):
+    """How far a series is from what is usual: means since the onset, on the scale of its values, and half the 90 % band."""
+
+    since: float
+    effect: float
+    score: float
+    observed: float
+    expected: float
+    lower: float
+    upper: float
+
+
+class WatchedSeries:
+    """Values on a scale on which they can be added (logarithms of times, tokens and cost), one after the other, with rows of what explains them.
+
+    The normal is learned in blocks, and not while there is good evidence against it, so that a fault is not learned; a change that stays for 2,000 values and
+    an hour is accepted as the new normal. The first 100 or so values raise nothing.
+    """
+
+    __slots__ = ("_blocked", "_evidence", "_here", "_ranks", "_usual", "_wander", "pace", "standing")
+
+    def __init__(self, inputs: int, per_month: float) -> None:
+        self.pace = Pace(per_month)
+        self._begin(inputs)
+
+    def _begin(self, inputs: int) -> None:
+        self._usual, self._wander, self._ranks, self._evidence = Usual(inputs), Wander(), Ranks(), Evidence()
+        self._blocked: list[tuple[float, float]] = []
+        self._here = _ORIGIN
+        self.standing: Standing | None = None
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether enough is known to say what is usual."""
+        return not self._ranks.is_young
+
+    def observe(self, at: float, row: Sequence[float], value: float) -> tuple[float, float, Step | None]:
+        """Take in a value: its normal score, what was expected, and what that does to the alarm."""
+        self.pace.observe(at, self._here.seen)
+        expected, residual, score = self._judge(row, value)
+        here = self._here
+        self._here = Since(at, here.seen + 1.0, here.observed + value, here.expected + expected, here.residual + residual)
+        step: Step | None = None
+        if self.standing is not None:
+            step = self._clear(at, score)
+        elif not self._ranks.is_young:
+            level = self._evidence.observe(score, Since(at, *here[1:]))
+            if level > self.pace.run and self._is_lasting():
+                step = self._raise(at)
+        if self.standing is None:
+            self._usual.learn(row, value, self._ranks.spread)
+            if self._usual.rows >= FITTED:
+                self._blocked.append((residual, score))
+                self._wander.learn(residual + self._wander.level, self._ranks.spread)
+            if self._usual.is_full:
+                self._settle()
+        return score, expected, step
+
+    def away(self) -> Away | None:
+        """How far from usual, alarm or not; None where there is hardly evidence of anything."""
+        level = self._evidence.level
+        begun = self.standing.begun if self.standing is not None else self._evidence.lead
+        if begun is None or self._here.seen <= begun.seen or (self.standing is None and level < 20.0):
+            return None
+        here, count = self._here, self._here.seen - begun.seen
+        surprise = math.log10(max(level, 1.0))
+        expected, spread = (here.expected - begun.expected) / count, max(self._ranks.spread, 1e-9)
+        narrow = math.sqrt(min(1.0, self._evidence.excess / count))
+        return Away(
+            begun.at,
+            (here.residual - begun.residual) / count / spread,
+            surprise / (surprise + HALF),
+            (here.observed - begun.observed) / count,
+            expected,
+            expected + narrow * min(self._ranks.quantile(0.05), 0.0),
+            expected + narrow * max(self._ranks.quantile(0.95), 0.0),
+        )
+
+    def _judge(self, row: Sequence[float], value: float) -> tuple[float, float, float]:
+        if self._usual.rows < FITTED:
+            return value, 0.0, 0.0
+        expected, leverage = self._usual.expect(row)
+        level = self._wander.level
+        residual = (value - expected) / self._doubt(leverage) - level
+        return expected + level, residual, self._ranks.score(residual)
+
+    def _doubt(self, leverage: float) -> float:
+        """By how much more a residual may vary where rows were few, or lay elsewhere."""
+        return math.sqrt(1.0 + leverage) * max(1.0, leverage * self._usual.rows / (FAR * self._usual.inputs))
+
+    def _is_lasting(self) -> bool:
+        lead = self._evidence.lead
+        return lead is not None and self._here.seen - lead.seen >= FEWEST
+
+    def _raise(self, at: float) -> Step:
+        begun = self._evidence.lead or self._here
+        is_slow = self._here.seen - begun.seen >= SLOWLY
+        self.standing = Standing("drift" if is_slow else "anomaly", begun, at, self._here.seen, 0.0, self._evidence.lead_place)
+        self._blocked = []
+        self._usual.settle(keep=False)
+        return "raised"
+
+    def _clear(self, at: float, score: float) -> Step | None:
+        """Gather evidence that all is as it was, or accept what has stayed."""
+        alarm = self.standing
+        if alarm is None:
+            return None
+        count, lasted = self._here.seen - alarm.raised_count, at - alarm.raised_at
+        if (count >= ACCEPTED and lasted >= ACCEPTED_S) or lasted >= ACCEPTED_LATEST_S:
+            self._begin(self._usual.inputs)
+            return "resolved"
+        against = (1.0 + alarm.against) * math.exp(-self._evidence.gains(score)[alarm.place])
+        self.standing = alarm._replace(against=against)
+        if against < CLEARED:
+            return None
+        self.silent()
+        return "resolved"
+
+    def silent(self) -> None:
+        """An alarm stands no longer."""
+        self.standing = None
+        self._evidence.forget()
+
+    def _settle(self) -> None:
+        """Learn the block, unless there is good evidence against the normal."""
+        keep = self._evidence.level < self.pace.run**DOUBTFUL
+        self._usual.settle(keep=keep)
+        if keep:
+            for residual, score in self._blocked:
+                self._ranks.learn(residual)
+                self._evidence.learn(score)
+            self._ranks.settle()
+            self._evidence.settle(len(self._ranks))
+            self._wander.choose()
+        self._blocked = []
+
+    def snapshot(self) -> list[Any]:
+        """The state as plain values."""
+        alarm = self.standing
+        return [
+            self.pace.snapshot(),
+            list(self._here),
+            [list(one) for one in self._blocked],
+            alarm.snapshot() if alarm is not None else None,
+            self._usual.snapshot(),
+            self._ranks.snapshot(),
+            self._evidence.snapshot(),
+            self._wander.snapshot(),
+        ]
+
+    @classmethod
+    def restore(cls, state: list[Any], per_month: float) -> "WatchedSeries":
+        """The state of a snapshot."""
+        made = cls(state[4][0], per_month)
+        made.pace.restore(state[0])
+        made._here = Since(*state[1])
+        made._blocked = [(one[0], one[1]) for one in state[2]]
+        made.standing = Standing.restore(state[3]) if state[3] is not None else None
+        made._usual, made._ranks, made._evidence = Usual.restore(state[4]), Ranks.restore(state[5]), Evidence.restore(state[6])
+        made._wander = Wander.restore(state[7])
+        return made
+
+
+__all__ = ["Away", "Pace", "Speed", "Standing", "Step", "WatchedSeries"]

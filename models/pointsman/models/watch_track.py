@@ -1,0 +1,182 @@
+"""The outcomes of one track: each metric of each beside what is usual for such a request under such a load."""
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from pointsman.schemas import RequestCompleted
+
+from .join import Attempt
+from .watch_errors import WatchedErrors
+from .watch_series import Away, Step, WatchedSeries
+
+LOGS = ("latency_ms", "ttft_ms", "cost_usd")
+TOKENS = ("input_tokens", "output_tokens")
+_LOAD = 4.0  # the scale of load in the features of `outlook`
+_RATE = 1.0 / 256.0
+Row = tuple[float, ...]
+
+
+class Load(NamedTuple):
+    """ln(1 + x) of what explains an outcome: tokens of the answer and of the prompt, the requests in flight and those waiting at the start."""
+
+    output: float
+    input: float
+    running: float
+    waiting: float
+
+
+ROWS: Mapping[str, tuple[int, Callable[[Load], Row]]] = {
+    "latency_ms": (5, lambda load: (1.0, *load)),
+    "ttft_ms": (4, lambda load: (1.0, load.input, load.running, load.waiting)),
+    "cost_usd": (3, lambda load: (1.0, load.output, load.input)),
+    "output_tokens": (2, lambda load: (1.0, load.input)),
+    "input_tokens": (1, lambda _: (1.0,)),
+    "quality_score": (2, lambda load: (1.0, load.output)),
+}
+
+
+class Found(NamedTuple):
+    """What an outcome says: normal scores (above 0 is worse), what was beyond the usual, and which alarms it raised or resolved."""
+
+    deviations: dict[str, float]
+    extra_ms: float
+    extra_usd: float
+    steps: list[tuple[str, Step]]
+
+
+class WatchedTrack:
+    """A series per metric that the track's outcomes have, made when the first comes, and its errors."""
+
+    __slots__ = ("_errors", "_load", "_lowest", "_per_month", "_seen", "_series")
+
+    def __init__(self, per_month: float) -> None:
+        self._per_month = per_month
+        self._series: dict[str, WatchedSeries] = {}
+        self._errors = WatchedErrors(per_month)
+        self._lowest: dict[str, float] = {}
+        self._load = [0.0, 0.0, 0.0, 0.0]
+        self._seen = 0
+
+    def observe(self, event: RequestCompleted, attempt: Attempt | None, now: float) -> Found:
+        """Judge an outcome, and learn from it."""
+        found = Found({}, 0.0, 0.0, [])
+        if not event.is_excused:
+            score, step = self._errors.observe(now, not event.success)
+            self._note(found, "error", score, step)
+        if not event.success or event.cache_hit:
+            return found
+        load = self._measure(event, attempt)
+        extra_ms = self._timed(found, "latency_ms", event.latency_ms, load, now)
+        self._timed(found, "ttft_ms", event.ttft_ms, load, now)
+        extra_usd = self._timed(found, "cost_usd", event.cost_usd, load, now)
+        for metric, tokens in (("output_tokens", event.output_tokens), ("input_tokens", event.input_tokens)):
+            if tokens is not None:
+                self._judge(found, metric, math.log1p(tokens), load, now)
+        if event.quality_score is not None:
+            self._judge(found, "quality_score", event.quality_score, load, now)
+        return found._replace(extra_ms=extra_ms, extra_usd=extra_usd)
+
+    def assessed(self, score: float, now: float) -> Found:
+        """Judge a quality that comes after the outcome."""
+        found = Found({}, 0.0, 0.0, [])
+        self._judge(found, "quality_score", score, Load(*self._load), now)
+        return found
+
+    def _measure(self, event: RequestCompleted, attempt: Attempt | None) -> Load:
+        """What explains the outcome; what is not known is as it usually is."""
+        context = attempt.context if attempt is not None else None
+        asked = event.input_tokens if event.input_tokens is not None else context.input_tokens if context is not None else None
+        features = attempt.features if attempt is not None else {}
+        given = (
+            math.log1p(event.output_tokens) if event.output_tokens is not None else None,
+            math.log1p(asked) if asked is not None else None,
+            _LOAD * features["in_flight"] if "in_flight" in features else None,
+            _LOAD * features["queue"] if "queue" in features else None,
+        )
+        self._seen += 1
+        rate = max(1.0 / self._seen, _RATE)
+        for place, one in enumerate(given):
+            if one is not None:
+                self._load[place] += rate * (one - self._load[place])
+        return Load(*[one if one is not None else usual for one, usual in zip(given, self._load, strict=True)])
+
+    def _timed(self, found: Found, metric: str, value: float | None, load: Load, now: float) -> float:
+        """A metric on a logarithmic scale; by how much it is beyond what is usual."""
+        if value is None:
+            return 0.0
+        expected = self._judge(found, metric, self._log(metric, value), load, now)
+        return max(value - math.exp(min(expected, 700.0)), 0.0) if expected is not None and value > 0.0 else 0.0
+
+    def _log(self, metric: str, value: float) -> float:
+        """ln of a value; 0 counts as the smallest that was seen, so that the unit does not matter."""
+        lowest = self._lowest.get(metric)
+        if value <= 0.0:
+            return lowest if lowest is not None else 0.0
+        log = math.log(value)
+        if lowest is None or log < lowest:
+            self._lowest[metric] = log
+        return log
+
+    def _judge(self, found: Found, metric: str, value: float, load: Load, now: float) -> float | None:
+        inputs, row = ROWS[metric]
+        series = self._series.get(metric)
+        if series is None:
+            series = self._series[metric] = WatchedSeries(inputs, self._per_month)
+        score, expected, step = series.observe(now, row(load), value)
+        self._note(found, metric, -score if metric == "quality_score" else score, step)
+        return expected if series.is_ready else None
+
+    def _note(self, found: Found, metric: str, score: float, step: Step | None) -> None:
+        found.deviations[metric] = round(score, 3)
+        if step is not None:
+            found.steps.append((metric, step))
+
+    # what stands
+
+    def metrics(self) -> list[str]:
+        """The metrics that are watched."""
+        return ["error", *self._series]
+
+    def get(self, metric: str) -> WatchedSeries | WatchedErrors:
+        """The series of a metric."""
+        return self._errors if metric == "error" else self._series[metric]
+
+    def away(self, metric: str) -> Away | None:
+        """How far a metric is from what is usual, in its unit."""
+        away = self.get(metric).away()
+        if away is None or metric in ("error", "quality_score"):
+            return away
+        shown = _tokens if metric in TOKENS else _exp
+        return away._replace(observed=shown(away.observed), expected=shown(away.expected), lower=shown(away.lower), upper=shown(away.upper))
+
+    def set_per_month(self, per_month: float) -> None:
+        """So many false alarms a month and series from now on."""
+        self._per_month = per_month
+        for metric in self.metrics():
+            self.get(metric).pace.per_month = per_month
+
+    def snapshot(self) -> dict[str, Any]:
+        """The state as plain values."""
+        series = {metric: one.snapshot() for metric, one in self._series.items()}
+        return {"errors": self._errors.snapshot(), "series": series, "lowest": dict(self._lowest), "load": list(self._load), "seen": self._seen}
+
+    @classmethod
+    def restore(cls, state: Mapping[str, Any], per_month: float) -> "WatchedTrack":
+        """The state of a snapshot."""
+        made = cls(per_month)
+        made._errors = WatchedErrors.restore(state["errors"], per_month)
+        made._series = {metric: WatchedSeries.restore(one, per_month) for metric, one in state["series"].items()}
+        made._lowest, made._load, made._seen = dict(state["lowest"]), list(state["load"]), state["seen"]
+        return made
+
+
+def _exp(value: float) -> float:
+    return math.exp(min(value, 700.0))
+
+
+def _tokens(value: float) -> float:
+    return max(math.expm1(min(value, 700.0)), 0.0)
+
+
+__all__ = ["Found", "WatchedTrack"]

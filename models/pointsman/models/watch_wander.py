@@ -1,0 +1,65 @@
+"""A level that wanders: how far a series is from its usual just now, by the exponential smoothing that has foretold it best."""
+
+from typing import Any
+
+RATES = (0.0, 1.0 / 128.0, 1.0 / 32.0, 1.0 / 16.0)
+FADING = 1.0 / 256.0
+PREFERENCE = 0.98
+CLIP = 3.0
+
+
+class Wander:
+    """Levels of residuals at four rates, 0 among them; the one with the least squared error speaks, a slower one in doubt.
+
+    What is left of residuals that hang together is nearly independent then: an abrupt change stands out, though the level wanders.
+    Outliers count as 3 spreads.
+    """
+
+    __slots__ = ("_errors", "_seen", "levels", "place")
+
+    def __init__(self) -> None:
+        self.levels = [0.0] * len(RATES)
+        self._errors = [0.0] * len(RATES)
+        self._seen = 0
+        self.place = 0
+
+    @property
+    def level(self) -> float:
+        """The level now."""
+        return self.levels[self.place]
+
+    def learn(self, residual: float, spread: float) -> None:
+        """Follow a residual."""
+        if spread <= 0.0:
+            return
+        self._seen += 1
+        fading = max(1.0 / self._seen, FADING)
+        most = CLIP * spread
+        levels, errors = self.levels, self._errors
+        for place, rate in enumerate(RATES):
+            away = (residual - levels[place]) / most
+            away = 1.0 if away > 1.0 else -1.0 if away < -1.0 else away
+            errors[place] += fading * (away * away - errors[place])
+            levels[place] += rate * away * most
+
+    def choose(self) -> None:
+        """Let the best speak."""
+        best = 0
+        for place in range(1, len(RATES)):
+            if self._errors[place] < PREFERENCE * self._errors[best]:
+                best = place
+        self.place = best
+
+    def snapshot(self) -> list[Any]:
+        """The state as plain values."""
+        return [list(self.levels), list(self._errors), self._seen, self.place]
+
+    @classmethod
+    def restore(cls, state: list[Any]) -> "Wander":
+        """The state of a snapshot."""
+        made = cls()
+        made.levels, made._errors, made._seen, made.place = list(state[0]), list(state[1]), state[2], state[3]
+        return made
+
+
+__all__ = ["RATES", "Wander"]
