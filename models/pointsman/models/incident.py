@@ -78,12 +78,16 @@ class Incident:
         ends = [alert.resolved_at for alert in self.alerts.values()]
         return None if None in ends else max((end for end in ends if end is not None), default=self.opened_at)
 
+    def standing(self) -> list[tuple[str | None, str | None, str | None]]:
+        """Track, host and metric of the alerts that stand."""
+        return [(one.track, one.host, one.metric) for one in self.alerts.values() if one.resolved_at is None]
+
     # what belongs to it
 
     def closeness(self, alert: AlertRaised, relations: Relations, calls: Sequence[Call], group_s: float) -> int:
         """How close an alert is to this incident, 0 where it is none of its own; 9 for one that it has.
 
-        Whatever is related joins within `group_s` of the last news. Later the same trouble of the same place does, and what only follows from it: burn rates,
+        Whatever is related joins within `group_s` of the last news. Later the same metric of the same place does, and what only follows from it: burn rates,
         bounds, budgets. Once all is over, only the same trouble of the same place, or what began before.
         """
         if alert.fingerprint in self.alerts:
@@ -91,14 +95,14 @@ class Incident:
         now, entity, ended = alert.occurred_at, entity_of(alert.track, alert.host), self.ended_at
         own = [entity_of(one.track, one.host) for one in self.alerts.values()]
         close = max((relations.closeness(entity, other, calls) for other in own), default=0)
-        is_same = any(entity == other and _is_family(alert.metric, one.metric) for other, one in zip(own, self.alerts.values(), strict=True))
-        if ended is not None and not is_same and alert.since > ended:
+        here = [one.metric for other, one in zip(own, self.alerts.values(), strict=True) if other == entity]
+        if ended is not None and alert.since > ended and not any(_is_family(alert.metric, metric) for metric in here):
             return 0
-        if is_same:
+        if alert.metric in here:
             return 4
         if alert.kind not in ("anomaly", "drift"):
             return close
-        if now - self.news_at > group_s:
+        if now - self.news_at > group_s and ended is None:
             return 0
         return close or int(abs(alert.since - self.onset) <= SAME_ONSET_S)
 

@@ -38,7 +38,7 @@ def title(alert: IncidentAlert, suspects: Sequence[Suspect]) -> str:
 def _off(alert: IncidentAlert) -> str:
     if alert.kind == "slo_burn":
         return f"burns its error budget {amount(alert.observed)} x as fast as it may"
-    if alert.expected > 0.0 and not 0.8 <= alert.observed / alert.expected <= 1.25:
+    if alert.expected > 0.0 and (0.05 <= alert.observed / alert.expected <= 0.8 or 1.25 <= alert.observed / alert.expected <= 20.0):
         return f"is {alert.observed / alert.expected:.2g} x what is usual"
     return f"is {amount(alert.observed)} where {amount(alert.expected)} is usual"
 

@@ -27,7 +27,7 @@ MOST_OPEN = 16
 MOST_CHANGES = 64
 FIRST_REVIEW_S, REVIEW_S = 30.0, 60.0
 SETTLED_S, SETTLED_REVIEW_S = 600.0, 300.0
-GROWN = 2.0
+GROWN, MORE = 2.0, 10
 Look = Callable[[float], Seen]
 
 
@@ -143,8 +143,11 @@ class Incidents:
         return f"incident-{self.count}"
 
     def _look_into(self, incident: Incident, seen: Seen, now: float) -> None:
+        """Rank anew; what is another incident's is not this one's cause."""
+        elsewhere = {key for one in self.open.values() if one is not incident for key in one.standing()} - {*incident.standing()}
+        own = seen._replace(deviations=[one for one in seen.deviations if (one.track, one.host, one.metric) not in elsewhere])
         case = Case(incident.onset, now, [*incident.alerts.values()], incident.usual)
-        incident.suspects = tuple(rank(case, seen, self._changes, self._relations))
+        incident.suspects = tuple(rank(case, own, self._changes, self._relations))
         incident.judge()
 
     def _reviewed(self, incident: Incident, seen: Seen, now: float) -> list[Told]:
@@ -155,7 +158,7 @@ class Incidents:
             incident.reasons.append("the suspects are others")
         if incident.severity != severity:
             incident.reasons.append(f"it is {incident.severity}")
-        if incident.blast.concerned >= max(GROWN * incident.said_requests, 1.0):
+        if incident.blast.concerned >= GROWN * incident.said_requests + MORE:
             incident.reasons.append("more requests are concerned")
         incident.review_at = now + (REVIEW_S if now - incident.news_at < SETTLED_S else SETTLED_REVIEW_S)
         return [self._updated(incident, now)] if incident.reasons else []

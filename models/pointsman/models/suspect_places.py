@@ -12,7 +12,7 @@ from .incident_relations import WHOLE, Call, Entity, Relations, entity_of, graph
 LEAST, LARGEST = 3.0, 10.0
 ALERTED, BETTER = 0.5, 0.3
 UNRELATED, EXPLAINED, SHARED = 0.3, 0.8, 0.9
-SOONER_S, LATER_S, SLACK_S = 1800.0, 300.0, 60.0
+SOONER_S, LATER_S, SLACK_S = 600.0, 300.0, 60.0
 FALLING = frozenset({"quality_score", "quality", "success", "success_share"})
 TRAFFIC = frozenset({"arrival_rate", "arrivals", "requests_per_s", "rate_per_s", "input_tokens"})
 
@@ -65,7 +65,7 @@ def strength_of(effect: float) -> float:
 
 
 def timeliness(since: float, onset: float) -> float:
-    """1 at the onset; what began before loses by half an hour, what began after by five minutes."""
+    """1 at the onset; what began before fades within ten minutes, what began after within five."""
     return math.exp((since - onset) / SOONER_S) if since <= onset else math.exp((onset - since) / LATER_S)
 
 

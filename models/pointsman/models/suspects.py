@@ -19,6 +19,7 @@ MOST = 5
 BOTH_ALIKE = 0.3
 FEWEST_BESIDE = 10
 GROWN = 0.95
+MORE = 1.25
 
 
 def rank(case: Case, seen: Seen, changes: Sequence[Change], relations: Relations) -> list[Suspect]:
@@ -73,9 +74,9 @@ def _tracks(case: Case, places: Sequence[Placed], relations: Relations) -> set[s
 
 
 def _traffic(case: Case, seen: Seen) -> Deviation | None:
-    """The strongest growth of what clients send; that there is less of it only where nothing else was alerted."""
+    """The strongest growth of what clients send, by a quarter or more; anything else of it only where nothing else was alerted."""
     is_all = all(is_traffic(alert.metric) for alert in case.alerts)
-    found = [one for one in seen.deviations if is_traffic(one.metric) and (one.observed > one.expected or is_all) and strength_of(one.effect) > 0.0]
+    found = [one for one in seen.deviations if is_traffic(one.metric) and (is_all or one.observed >= MORE * one.expected) and strength_of(one.effect) > 0.0]
     return max(found, key=lambda one: (strength_of(one.effect) * timeliness(one.since, case.onset), -one.since, one.metric, one.track or ""), default=None)
 
 

@@ -14,7 +14,6 @@ from .watch_track import WatchedTrack
 RECENT = 1024
 MOST_TRACKS = 64
 CRITICAL = 4.0
-_BETTER_BELOW = ("latency_ms", "ttft_ms", "cost_usd", "error")
 
 
 class Watch:
@@ -47,8 +46,7 @@ class Watch:
             for metric in track.metrics():
                 away = track.away(metric)
                 if away is not None:
-                    effect = -away.effect if metric == "quality_score" else away.effect
-                    found.append(Deviation(metric, name, None, round(effect, 3), away.since, round(away.score, 4), short(away.observed), short(away.expected)))
+                    found.append(Deviation(metric, name, None, round(away.effect, 3), away.since, round(away.score, 4), short(away.observed), short(away.expected)))
         return found
 
     # what happens
@@ -130,8 +128,7 @@ class Watch:
 
 def alert_fields(subject: str, metric: str, kind: str, away: Away) -> dict[str, Any]:
     """The fields of an alert of a watched series."""
-    is_better = away.effect < 0.0 if metric in _BETTER_BELOW else away.effect > 0.0 and metric == "quality_score"
-    severity: Severity = "info" if is_better else "critical" if abs(away.effect) >= CRITICAL else "warning"
+    severity: Severity = "critical" if abs(away.effect) >= CRITICAL else "warning"
     return {
         "fingerprint": f"{subject[:200]}/{metric}/{kind}"[:256],
         "kind": kind,

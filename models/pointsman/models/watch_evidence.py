@@ -4,6 +4,7 @@ import math
 from typing import Any, NamedTuple
 
 SHIFTS = (0.5, 1.0, 2.0, -0.5, -1.0, -2.0)
+WORSE = 3
 SPARSE_SHARE, SPARSE_POWER = 0.1, 0.15
 MOST_SCORE = 3.5
 MOST_GAIN = 5.0
@@ -12,7 +13,7 @@ BATCHES = (8, 32)
 PRIOR_BATCHES, PRIOR_EXCESS = 4.0, 1.5
 MOST_EXCESS = 50.0
 FEW = 100.0
-ENOUGH = (256, 64, 0, 256, 64, 0, 128)
+ENOUGH = (128, 256, 64, 0, 256, 64, 0)
 SLOW_RATE = 1.0 / 64.0
 
 
@@ -32,7 +33,7 @@ class Evidence:
 
     The bets g: a shift by δ of all scores, exp(δz - δ²/2) for δ = ±½, ±1, ±2, and a tenth of them at the far end, 0.9 + 0.1 · 0.15 · p^-0.85. A shift is
     bet on once 64 ÷ δ² scores are known, since a normal that is known by n is off by 1 ÷ √n itself. Where scores hang together their sums vary more than they
-    should: ln g is divided by that excess, learned from the means of 8 and of 32.
+    should: ln g is divided by that excess, learned from the means of 8 and of 32. Without `both_ways` only shifts upwards are bet on.
 
     >>> evidence = Evidence()
     >>> evidence.settle(known=500)
@@ -42,10 +43,11 @@ class Evidence:
     (True, 0.0)
     """
 
-    __slots__ = ("_batches", "_climbs", "_excess", "_known", "_since", "_sums", "lead_place")
+    __slots__ = ("_batches", "_climbs", "_excess", "_known", "_shifts", "_since", "_sums", "lead_place")
 
-    def __init__(self) -> None:
-        count = len(SHIFTS) + 1
+    def __init__(self, *, both_ways: bool = True) -> None:
+        self._shifts = SHIFTS if both_ways else SHIFTS[:WORSE]
+        count = len(self._shifts) + 1
         self._sums, self._climbs = [0.0] * count, [0.0] * count
         self._since: list[Since | None] = [None] * count
         self.lead_place = 0
@@ -68,8 +70,8 @@ class Evidence:
 
     @property
     def shift(self) -> float:
-        """By how much the strongest component bets that scores have moved; 2 for the sparse ones."""
-        return (*SHIFTS, 2.0)[self.lead_place]
+        """By how much the strongest component bets that scores have moved; 2 for the sparse one."""
+        return (2.0, *SHIFTS)[self.lead_place]
 
     @property
     def excess(self) -> float:
@@ -99,8 +101,9 @@ class Evidence:
         """ln g of every bet on a score, divided by the excess."""
         near = MOST_SCORE if score > MOST_SCORE else -MOST_SCORE if score < -MOST_SCORE else score
         by = 1.0 / self._excess
-        found = [(shift * near - 0.5 * shift * shift) * by for shift in SHIFTS]
-        found.append(_sparse(score) * by)
+        found = [_sparse(score) * by]
+        for shift in self._shifts:
+            found.append((shift * near - 0.5 * shift * shift) * by)
         return found
 
     def learn(self, score: float) -> None:
@@ -140,7 +143,7 @@ class Evidence:
     @classmethod
     def restore(cls, state: list[Any]) -> "Evidence":
         """The state of a snapshot."""
-        made = cls()
+        made = cls(both_ways=len(state[0][0]) > WORSE + 1)
         made._sums, made._climbs = list(state[0][0]), list(state[0][1])
         made._since = [Since(*one) if one is not None else None for one in state[1]]
         made.lead_place, made._excess, made._known = state[2], state[4], state[5]

@@ -9,7 +9,6 @@ KEPT = 512
 STRIDE = 4
 YOUNG = 40
 TAIL_SHARE, FEWEST = 0.04, 4
-GRAIN = 1e9
 LEAST_EXCESS = 0.2
 
 _score = NormalDist().inv_cdf
@@ -19,8 +18,8 @@ class Ranks:
     """The last residuals in order: all of the first 512, then every fourth, so that they reach back over some 2,000.
 
     A residual's rank is its share of those below, ties by half (a conformal p-value, Vovk et al. 2005). Beyond the 4 % at either end the tail is exponential
-    with the mean excess of those: for logarithms that is Hill's Pareto tail. Nothing is rarer than 1 ÷ (n + 1)². Residuals count in steps of 1e-9, so that
-    rounding is no deviation. `settle` measures spread and tails anew.
+    with the mean excess of those: for logarithms that is Hill's Pareto tail. Nothing is rarer than 1 ÷ (n + 1)². Residuals count in steps of `grain`: what
+    is smaller is no deviation. `settle` measures spread and tails anew.
 
     >>> ranks = Ranks()
     >>> for number in range(400):
@@ -30,9 +29,10 @@ class Ranks:
     (0.0, 1.9, True)
     """
 
-    __slots__ = ("_oldest", "_ordered", "_rarest", "_recent", "_seen", "_tails", "spread")
+    __slots__ = ("_grain", "_oldest", "_ordered", "_rarest", "_recent", "_seen", "_tails", "spread")
 
-    def __init__(self) -> None:
+    def __init__(self, grain: float = 1e-9) -> None:
+        self._grain = grain
         self._recent: list[float] = []
         self._ordered: list[float] = []
         self._oldest = 0
@@ -54,7 +54,7 @@ class Ranks:
         held = len(self._ordered)
         if held < YOUNG:
             return 0.0
-        residual = round(residual * GRAIN) / GRAIN
+        residual = round(residual / self._grain) * self._grain
         low, low_excess, high, high_excess = self._tails
         tail = max(int(TAIL_SHARE * held), FEWEST)
         if residual > high:
@@ -69,7 +69,7 @@ class Ranks:
     def learn(self, residual: float) -> None:
         """Keep a residual, and let the oldest go."""
         self._seen += 1
-        residual = round(residual * GRAIN) / GRAIN
+        residual = round(residual / self._grain) * self._grain
         if len(self._recent) < KEPT:
             self._recent.append(residual)
         elif self._seen % STRIDE:
@@ -103,12 +103,12 @@ class Ranks:
 
     def snapshot(self) -> list[Any]:
         """The state as plain values."""
-        return [list(self._recent), self._oldest, self._seen, self.spread, self._rarest, list(self._tails)]
+        return [list(self._recent), self._oldest, self._seen, self.spread, self._rarest, list(self._tails), self._grain]
 
     @classmethod
     def restore(cls, state: list[Any]) -> "Ranks":
         """The state of a snapshot."""
-        made = cls()
+        made = cls(state[6])
         made._recent, made._oldest, made._seen, made.spread, made._rarest = list(state[0]), *state[1:5]
         made._tails = (state[5][0], state[5][1], state[5][2], state[5][3])
         made._ordered = sorted(made._recent)

@@ -19,8 +19,8 @@ CLEARED = 1e3
 ACCEPTED, ACCEPTED_S, ACCEPTED_LATEST_S = 2000, 3600.0, 86_400.0
 GAP_RATE, LONGEST_GAP_S = 1.0 / 512.0, 60.0
 HALF = 2.8
+LEAST_CHANGE = 5.0
 SILENT_S, SILENT_GAPS = 600.0, 50.0
-FAR = 3.0
 _ORIGIN = Since(0.0, 0.0, 0.0, 0.0, 0.0)
 
 Step = Literal["raised", "resolved"]
@@ -100,14 +100,16 @@ class WatchedSeries:
     an hour is accepted as the new normal. The first 100 or so values raise nothing.
     """
 
-    __slots__ = ("_blocked", "_evidence", "_here", "_ranks", "_usual", "_wander", "pace", "standing")
+    __slots__ = ("_blocked", "_both_ways", "_evidence", "_grain", "_here", "_inputs", "_ranks", "_usual", "_wander", "pace", "standing")
 
-    def __init__(self, inputs: int, per_month: float) -> None:
+    def __init__(self, inputs: int, per_month: float, *, both_ways: bool = True, grain: float = 0.01) -> None:
         self.pace = Pace(per_month)
-        self._begin(inputs)
+        self._inputs, self._both_ways, self._grain = inputs, both_ways, grain
+        self._begin()
 
-    def _begin(self, inputs: int) -> None:
-        self._usual, self._wander, self._ranks, self._evidence = Usual(inputs), Wander(), Ranks(), Evidence()
+    def _begin(self) -> None:
+        self._usual, self._wander = Usual(self._inputs), Wander()
+        self._ranks, self._evidence = Ranks(2.0 * self._grain), Evidence(both_ways=self._both_ways)
         self._blocked: list[tuple[float, float]] = []
         self._here = _ORIGIN
         self.standing: Standing | None = None
@@ -117,10 +119,22 @@ class WatchedSeries:
         """Whether enough is known to say what is usual."""
         return not self._ranks.is_young
 
-    def observe(self, at: float, row: Sequence[float], value: float) -> tuple[float, float, Step | None]:
-        """Take in a value: its normal score, what was expected, and what that does to the alarm."""
+    @property
+    def is_doubtful(self) -> bool:
+        """Whether there is good evidence that what comes now is not usual."""
+        return self.standing is not None or self._evidence.level >= self.pace.run**DOUBTFUL
+
+    def residual(self, row: Sequence[float], value: float) -> float | None:
+        """By how much a value is off the line; None while there is none."""
+        return value - self._usual.expect(row) if self._usual.rows >= FITTED else None
+
+    def observe(self, at: float, row: Sequence[float], value: float, doubt: float = 1.0, offset: float = 0.0) -> tuple[float, float, Step | None]:
+        """Take in a value: its normal score, what was expected, and what that does to the alarm.
+
+        `doubt` is by how much more it may vary than usual, `offset` what is known of such rows beyond the line.
+        """
         self.pace.observe(at, self._here.seen)
-        expected, residual, score = self._judge(row, value)
+        expected, residual, score = self._judge(row, value, doubt, offset)
         here = self._here
         self._here = Since(at, here.seen + 1.0, here.observed + value, here.expected + expected, here.residual + residual)
         step: Step | None = None
@@ -131,7 +145,7 @@ class WatchedSeries:
             if level > self.pace.run and self._is_lasting():
                 step = self._raise(at)
         if self.standing is None:
-            self._usual.learn(row, value, self._ranks.spread)
+            self._usual.learn(row, value - self._wander.level, expected - offset - self._wander.level, 2.0 * self._ranks.spread)
             if self._usual.rows >= FITTED:
                 self._blocked.append((residual, score))
                 self._wander.learn(residual + self._wander.level, self._ranks.spread)
@@ -147,7 +161,7 @@ class WatchedSeries:
             return None
         here, count = self._here, self._here.seen - begun.seen
         surprise = math.log10(max(level, 1.0))
-        expected, spread = (here.expected - begun.expected) / count, max(self._ranks.spread, 1e-9)
+        expected, spread = (here.expected - begun.expected) / count, max(self._ranks.spread, 2.0 * self._grain)
         narrow = math.sqrt(min(1.0, self._evidence.excess / count))
         return Away(
             begun.at,
@@ -159,21 +173,19 @@ class WatchedSeries:
             expected + narrow * max(self._ranks.quantile(0.95), 0.0),
         )
 
-    def _judge(self, row: Sequence[float], value: float) -> tuple[float, float, float]:
+    def _judge(self, row: Sequence[float], value: float, doubt: float, offset: float) -> tuple[float, float, float]:
         if self._usual.rows < FITTED:
             return value, 0.0, 0.0
-        expected, leverage = self._usual.expect(row)
-        level = self._wander.level
-        residual = (value - expected) / self._doubt(leverage) - level
-        return expected + level, residual, self._ranks.score(residual)
-
-    def _doubt(self, leverage: float) -> float:
-        """By how much more a residual may vary where rows were few, or lay elsewhere."""
-        return math.sqrt(1.0 + leverage) * max(1.0, leverage * self._usual.rows / (FAR * self._usual.inputs))
+        expected = self._usual.expect(row) + offset + self._wander.level
+        residual = (value - expected) / doubt
+        return expected, residual, self._ranks.score(residual)
 
     def _is_lasting(self) -> bool:
+        """Whether a change is of more than a few values, and large enough for anybody to care."""
         lead = self._evidence.lead
-        return lead is not None and self._here.seen - lead.seen >= FEWEST
+        if lead is None or self._here.seen - lead.seen < FEWEST:
+            return False
+        return self._evidence.lead_place == 0 or abs(self._here.residual - lead.residual) >= LEAST_CHANGE * self._grain * (self._here.seen - lead.seen)
 
     def _raise(self, at: float) -> Step:
         begun = self._evidence.lead or self._here
@@ -190,7 +202,7 @@ class WatchedSeries:
             return None
         count, lasted = self._here.seen - alarm.raised_count, at - alarm.raised_at
         if (count >= ACCEPTED and lasted >= ACCEPTED_S) or lasted >= ACCEPTED_LATEST_S:
-            self._begin(self._usual.inputs)
+            self._begin()
             return "resolved"
         against = (1.0 + alarm.against) * math.exp(-self._evidence.gains(score)[alarm.place])
         self.standing = alarm._replace(against=against)
@@ -206,7 +218,7 @@ class WatchedSeries:
 
     def _settle(self) -> None:
         """Learn the block, unless there is good evidence against the normal."""
-        keep = self._evidence.level < self.pace.run**DOUBTFUL
+        keep = not self.is_doubtful
         self._usual.settle(keep=keep)
         if keep:
             for residual, score in self._blocked:
@@ -229,12 +241,14 @@ class WatchedSeries:
             self._ranks.snapshot(),
             self._evidence.snapshot(),
             self._wander.snapshot(),
+            [self._inputs, self._both_ways, self._grain],
         ]
 
     @classmethod
     def restore(cls, state: list[Any], per_month: float) -> "WatchedSeries":
         """The state of a snapshot."""
-        made = cls(state[4][0], per_month)
+        inputs, both_ways, grain = state[8]
+        made = cls(inputs, per_month, both_ways=both_ways, grain=grain)
         made.pace.restore(state[0])
         made._here = Since(*state[1])
         made._blocked = [(one[0], one[1]) for one in state[2]]

@@ -8,10 +8,13 @@ from pointsman.schemas import RequestCompleted
 
 from .join import Attempt
 from .watch_errors import WatchedErrors
+from .watch_near import Near
 from .watch_series import Away, Step, WatchedSeries
+from .watch_usual import Usual
 
-LOGS = ("latency_ms", "ttft_ms", "cost_usd")
+TIMES = ("latency_ms", "ttft_ms")
 TOKENS = ("input_tokens", "output_tokens")
+FAR = 3.0
 _LOAD = 4.0  # the scale of load in the features of `outlook`
 _RATE = 1.0 / 256.0
 Row = tuple[float, ...]
@@ -48,7 +51,7 @@ class Found(NamedTuple):
 class WatchedTrack:
     """A series per metric that the track's outcomes have, made when the first comes, and its errors."""
 
-    __slots__ = ("_errors", "_load", "_lowest", "_per_month", "_seen", "_series")
+    __slots__ = ("_errors", "_load", "_lowest", "_near", "_per_month", "_reach", "_seen", "_series")
 
     def __init__(self, per_month: float) -> None:
         self._per_month = per_month
@@ -57,6 +60,8 @@ class WatchedTrack:
         self._lowest: dict[str, float] = {}
         self._load = [0.0, 0.0, 0.0, 0.0]
         self._seen = 0
+        self._reach = Usual(1 + len(self._load))
+        self._near = Near(len(self._load), len(TIMES))
 
     def observe(self, event: RequestCompleted, attempt: Attempt | None, now: float) -> Found:
         """Judge an outcome, and learn from it."""
@@ -67,20 +72,20 @@ class WatchedTrack:
         if not event.success or event.cache_hit:
             return found
         load = self._measure(event, attempt)
-        extra_ms = self._timed(found, "latency_ms", event.latency_ms, load, now)
-        self._timed(found, "ttft_ms", event.ttft_ms, load, now)
-        extra_usd = self._timed(found, "cost_usd", event.cost_usd, load, now)
+        doubt = self._doubt(load)
+        extra_ms = self._times(found, event, load, now, doubt)
+        extra_usd = self._logged(found, "cost_usd", event.cost_usd, load, now, doubt)
         for metric, tokens in (("output_tokens", event.output_tokens), ("input_tokens", event.input_tokens)):
             if tokens is not None:
-                self._judge(found, metric, math.log1p(tokens), load, now)
+                self._judge(found, metric, math.log1p(tokens), load, now, doubt)
         if event.quality_score is not None:
-            self._judge(found, "quality_score", event.quality_score, load, now)
+            self._judge(found, "quality_score", -event.quality_score, load, now, doubt)
         return found._replace(extra_ms=extra_ms, extra_usd=extra_usd)
 
     def assessed(self, score: float, now: float) -> Found:
         """Judge a quality that comes after the outcome."""
         found = Found({}, 0.0, 0.0, [])
-        self._judge(found, "quality_score", score, Load(*self._load), now)
+        self._judge(found, "quality_score", -score, Load(*self._load), now, 1.0)
         return found
 
     def _measure(self, event: RequestCompleted, attempt: Attempt | None) -> Load:
@@ -101,11 +106,40 @@ class WatchedTrack:
                 self._load[place] += rate * (one - self._load[place])
         return Load(*[one if one is not None else usual for one, usual in zip(given, self._load, strict=True)])
 
-    def _timed(self, found: Found, metric: str, value: float | None, load: Load, now: float) -> float:
+    def _doubt(self, load: Load) -> float:
+        """By how much more an outcome may vary where few were like it; the load is learned."""
+        row = (1.0, *load)
+        leverage = self._reach.leverage(row)
+        self._reach.learn(row, 0.0, 0.0, 0.0)
+        if self._reach.is_full:
+            self._reach.settle(keep=True)
+        return math.sqrt(1.0 + leverage) * max(1.0, leverage * self._reach.rows / (FAR * len(row)))
+
+    def _times(self, found: Found, event: RequestCompleted, load: Load, now: float, doubt: float) -> float:
+        """Latency and TTFT, beside the outcomes that were most like this one too; by how many ms the latency is beyond what is usual."""
+        residuals = [self._residual(metric, getattr(event, metric), load) for metric in TIMES]
+        offsets = self._near.ask(load)
+        extra_ms = 0.0
+        for metric, offset in zip(TIMES, offsets, strict=True):
+            extra = self._logged(found, metric, getattr(event, metric), load, now, doubt, offset)
+            extra_ms = extra if metric == "latency_ms" else extra_ms
+        if any(one == one for one in residuals):
+            self._near.learn(load, residuals)
+            if self._near.is_full:
+                self._near.settle(keep=not any(self._series[metric].is_doubtful for metric in TIMES if metric in self._series))
+        return extra_ms
+
+    def _residual(self, metric: str, value: float | None, load: Load) -> float:
+        """By how much a metric is off its line; not a number where that is not known."""
+        series = self._series.get(metric)
+        found = series.residual(ROWS[metric][1](load), self._log(metric, value)) if series is not None and value is not None else None
+        return found if found is not None else math.nan
+
+    def _logged(self, found: Found, metric: str, value: float | None, load: Load, now: float, doubt: float, offset: float = 0.0) -> float:
         """A metric on a logarithmic scale; by how much it is beyond what is usual."""
         if value is None:
             return 0.0
-        expected = self._judge(found, metric, self._log(metric, value), load, now)
+        expected = self._judge(found, metric, self._log(metric, value), load, now, doubt, offset)
         return max(value - math.exp(min(expected, 700.0)), 0.0) if expected is not None and value > 0.0 else 0.0
 
     def _log(self, metric: str, value: float) -> float:
@@ -118,13 +152,13 @@ class WatchedTrack:
             self._lowest[metric] = log
         return log
 
-    def _judge(self, found: Found, metric: str, value: float, load: Load, now: float) -> float | None:
+    def _judge(self, found: Found, metric: str, value: float, load: Load, now: float, doubt: float, offset: float = 0.0) -> float | None:
         inputs, row = ROWS[metric]
         series = self._series.get(metric)
         if series is None:
-            series = self._series[metric] = WatchedSeries(inputs, self._per_month)
-        score, expected, step = series.observe(now, row(load), value)
-        self._note(found, metric, -score if metric == "quality_score" else score, step)
+            series = self._series[metric] = WatchedSeries(inputs, self._per_month, both_ways=metric in TOKENS)
+        score, expected, step = series.observe(now, row(load), value, doubt, offset)
+        self._note(found, metric, score, step)
         return expected if series.is_ready else None
 
     def _note(self, found: Found, metric: str, score: float, step: Step | None) -> None:
@@ -145,8 +179,10 @@ class WatchedTrack:
     def away(self, metric: str) -> Away | None:
         """How far a metric is from what is usual, in its unit."""
         away = self.get(metric).away()
-        if away is None or metric in ("error", "quality_score"):
+        if away is None or metric == "error":
             return away
+        if metric == "quality_score":
+            return away._replace(observed=-away.observed, expected=-away.expected, lower=-away.upper, upper=-away.lower)
         shown = _tokens if metric in TOKENS else _exp
         return away._replace(observed=shown(away.observed), expected=shown(away.expected), lower=shown(away.lower), upper=shown(away.upper))
 
@@ -159,7 +195,7 @@ class WatchedTrack:
     def snapshot(self) -> dict[str, Any]:
         """The state as plain values."""
         series = {metric: one.snapshot() for metric, one in self._series.items()}
-        return {"errors": self._errors.snapshot(), "series": series, "lowest": dict(self._lowest), "load": list(self._load), "seen": self._seen}
+        return {"errors": self._errors.snapshot(), "series": series, "lowest": dict(self._lowest), "load": list(self._load), "seen": self._seen, "reach": self._reach.snapshot(), "near": self._near.snapshot()}
 
     @classmethod
     def restore(cls, state: Mapping[str, Any], per_month: float) -> "WatchedTrack":
@@ -168,6 +204,7 @@ class WatchedTrack:
         made._errors = WatchedErrors.restore(state["errors"], per_month)
         made._series = {metric: WatchedSeries.restore(one, per_month) for metric, one in state["series"].items()}
         made._lowest, made._load, made._seen = dict(state["lowest"]), list(state["load"]), state["seen"]
+        made._reach, made._near = Usual.restore(state["reach"]), Near.restore(state["near"])
         return made
 
 

@@ -14,14 +14,13 @@ class Usual:
     """Ridge regression on rows of plain numbers, the first of them 1; rows wait in a block of 16 and are taken in, or dropped, together.
 
     Old rows fade over some 4,000. A row that is further than 3 spreads from its expectation counts as one at that distance. Sums run from the left.
-    `expect` gives the expectation and the leverage: how far the row is from those that were seen, 0 in their midst.
 
     >>> usual = Usual(2)
     >>> for number in range(160):
-    ...     usual.learn((1.0, float(number % 7)), 2.0 * (number % 7), 0.0)
+    ...     usual.learn((1.0, float(number % 7)), 2.0 * (number % 7), 0.0, 0.0)
     ...     if usual.is_full:
     ...         usual.settle(keep=True)
-    >>> round(usual.expect((1.0, 4.0))[0], 1)
+    >>> round(usual.expect((1.0, 4.0)), 1)
     8.0
     """
 
@@ -41,21 +40,26 @@ class Usual:
         """Whether a block waits to be settled."""
         return len(self._waiting) >= BLOCK
 
-    def expect(self, row: Sequence[float]) -> tuple[float, float]:
-        """The expectation of a row, and its leverage."""
-        expected = leverage = 0.0
-        for one, weight, held in zip(row, self._weights, self._inverse, strict=True):
+    def expect(self, row: Sequence[float]) -> float:
+        """The expectation of a row."""
+        expected = 0.0
+        for one, weight in zip(row, self._weights, strict=True):
             expected += one * weight
+        return expected
+
+    def leverage(self, row: Sequence[float]) -> float:
+        """How far a row is from those that were seen: its squared distance over their number, 0 in their midst."""
+        leverage = 0.0
+        for one, held in zip(row, self._inverse, strict=True):
             total = 0.0
             for other, factor in zip(held, row, strict=True):
                 total += other * factor
             leverage += one * total
-        return expected, max(leverage, 0.0)
+        return max(leverage, 0.0)
 
-    def learn(self, row: Sequence[float], value: float, spread: float) -> None:
-        """Let a row wait; `spread` is that of the residuals, 0 where it is not known."""
-        if self.rows and spread > 0.0:
-            expected = self.expect(row)[0]
+    def learn(self, row: Sequence[float], value: float, expected: float, spread: float) -> None:
+        """Let a row wait; `spread` is that of the residuals, 0 where neither it nor what was expected is known."""
+        if spread > 0.0:
             most = CLIP * spread
             value = min(max(value, expected - most), expected + most)
         self._waiting.append((row, value))
