@@ -1,12 +1,14 @@
 """People's controls as a person types them: on a database, through a server, through Kafka, and that all of it replays."""
 
 import json
+import shlex
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from documents import ROOT, blocks, lines
 from events import sampled
 from serving import TOKEN, serving
 
@@ -74,6 +76,19 @@ def test_what_was_said_replays_byte_for_byte(database: Path, tmp_path: Path) -> 
         lines = b"".join(line + b"\n" for _, line in optimizer.outputs())
     run("replay", database, "--from-database", "--output", tmp_path / "out.jsonl")
     assert (tmp_path / "out.jsonl").read_bytes() == lines and b'"muted":"silenced"' in lines
+
+
+def test_the_lines_of_the_page_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    page = ROOT / "docs" / "controls.md"
+    exec(compile(blocks("python", page)[0].text, str(page), "exec"), {})
+    said = [run(*shlex.split(line)[1:]) for line in lines(blocks("sh", page)[0])]
+    assert [text.splitlines()[0].partition(": ")[2] for text in said] == [
+        "ana looks after it",
+        "it was silenced",
+        "its silence has ended, and it still stands",
+        "maintenance has begun",
+    ]
 
 
 def test_a_server_takes_them_while_it_runs_and_says_why_it_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
