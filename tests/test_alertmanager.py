@@ -207,6 +207,13 @@ def test_another_severity_is_another_alert_and_ends_the_one_before() -> None:
     assert (ended.alert.severity, ended.ended_at, new.alert.severity, new.ended_at) == ("warning", NOW + 5.0, "critical", None)
 
 
+def test_a_muted_alert_stands_for_nobody_until_it_is_told_again() -> None:
+    standing = StandingAlerts()
+    events = [raised(1, muted="silenced"), resolved(2, muted="silenced"), raised(3), raised(4, 9.0, muted="maintenance"), raised(5), resolved(6)]
+    changes = [[change.ended_at for change in standing.add(event)] for event in events]
+    assert changes == [[], [], [None], [NOW + 9.0], [None], [NOW]] and len(standing) == 0
+
+
 def test_standing_alerts_are_bounded_and_what_goes_is_counted() -> None:
     standing = StandingAlerts(most=3)
     for number in range(5):

@@ -15,7 +15,6 @@ const KINDS = {
   Bottlenecks: ["bottleneck.reported/1"],
   Models: ["models.reported/1"],
   Objectives: ["objective.reported/1"],
-  Bottlenecks: ["bottleneck.reported/1"],
   Refused: ["event.rejected/1"],
 };
 const QUIET = ["Forecasts", "Models", "Objectives"];
