@@ -23,6 +23,8 @@ CONFIG = OptimizationConfig(tracks=(Track(name="local"), Track(name="api")), lea
 DATABASE_ONLY = {
     "alertmanager": ["alertmanager", "{}", "--url", "http://127.0.0.1:9"],
     "webhook": ["webhook", "{}", "--url", "http://127.0.0.1:9"],
+    "alerts": ["alerts", "{}"],
+    "incidents": ["incidents", "{}"],
     "history": ["history", "{}", "history.db"],
     "report": ["report", "{}", "--output", "report.html"],
     "promote": ["promote", "{}", "--set", "budget.usd_per_hour=2"],
@@ -55,9 +57,11 @@ FILES = {
     "convert otel": ["convert", "otel", "{}", "--output", "out.jsonl"],
     "alertmanager": ["alertmanager", "{}", "--url", "http://127.0.0.1:9"],
     "webhook": ["webhook", "{}", "--url", "http://127.0.0.1:9"],
+    "alerts": ["alerts", "{}"],
+    "incidents": ["incidents", "{}"],
 }
 TAKEN_AS_IT_IS = {
-    (command, "binary") for command in ("replay", "scaler", "history", "report", "convert otel", "alertmanager", "webhook")
+    (command, "binary") for command in ("replay", "scaler", "history", "report", "convert otel", "alertmanager", "webhook", "alerts", "incidents")
 }  # lines that are no events become dead letters, and outputs without advice are no error
 NO_ERROR = {
     ("serve", "missing.db"),

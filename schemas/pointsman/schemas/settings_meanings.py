@@ -144,6 +144,7 @@ SETTINGS: dict[str, str] = {
     "WebhookSettings.secret": "`whsec_` and the base64 of 24 to 64 random bytes: signs what is told; give it by environment.",
     "WebhookSettings.form": "`json`: the event as it is; `slack`: text and blocks, as incoming webhooks of Slack and of those like it take them.",
     "WebhookSettings.events": "`incidents`; `alerts` that open no incident; `members`, those that do.",
+    "WebhookSettings.updates": "`changes`: of an open incident, what moves its severity, its first suspect or who looks after it; `all`: every update.",
     "WebhookSettings.min_severity": "What is less severe is not told: `info`, `warning` or `critical`.",
     "WebhookSettings.scopes": "Only scopes that match one of these (`*` and `?` stand for anything).",
     "WebhookSettings.headers": "Headers of every call, for example `Authorization`; give their values by environment.",

@@ -10,6 +10,9 @@ from pointsman.schemas import (
     AlertResolved,
     Event,
     ForecastIssued,
+    IncidentOpened,
+    IncidentResolved,
+    IncidentUpdated,
     ModelsReported,
     PredictionIssued,
     RecommendationIssued,
@@ -20,6 +23,7 @@ from pointsman.schemas import (
 )
 
 from .board_rings import MOST_ROWS, Rings, Row, Sampled
+from .incident_log import Incident, IncidentLog
 
 MOST_TRACKS = 64
 MOST_HOSTS = 64
@@ -27,6 +31,8 @@ MOST_GAUGES = 64
 MOST_FORECASTS = 1024
 MOST_ACTIVE = 256
 MOST_ALERTS = 100
+MOST_INCIDENTS = 32
+MOST_PAST_INCIDENTS = 10
 MOST_RECENT = 512
 MINUTE_S = 60.0
 SAMPLE_S = 15.0
@@ -102,12 +108,13 @@ class ScopeBoard:
         self.sampled: Rings[tuple[str, str]] = Rings(MOST_GAUGES)
         self.alerts: OrderedDict[str, AlertRaised] = OrderedDict()
         self.history: deque[AlertRaised | AlertResolved] = deque(maxlen=MOST_ALERTS)
+        self.incidents = IncidentLog(MOST_INCIDENTS, MOST_PAST_INCIDENTS)
         self._gone = 0
 
     @property
     def evicted(self) -> int:
         """How many tracks, hosts, series and alerts have gone because there were too many."""
-        return self._gone + sum(rings.evicted for rings in (self.windows, self.arrivals, self.forecasts, self.sampled))
+        return self._gone + self.incidents.evicted + sum(rings.evicted for rings in (self.windows, self.arrivals, self.forecasts, self.sampled))
 
     def hear(self, event: Event) -> None:
         """Take in one event."""
@@ -199,6 +206,9 @@ class ScopeBoard:
         if active is not None and active.occurred_at <= event.occurred_at:
             del self.alerts[event.fingerprint]
 
+    def _incident(self, event: Incident) -> None:
+        self.incidents.add(event)
+
     def _bound(self, host: str, gauge: str, limit: float) -> None:
         self.limits[(host, gauge)] = limit
         self.limits.move_to_end((host, gauge))
@@ -228,6 +238,9 @@ _HANDLERS: dict[type[Event], Any] = {
     ScalingRecommended: ScopeBoard._scaling,
     AlertRaised: ScopeBoard._raised,
     AlertResolved: ScopeBoard._resolved,
+    IncidentOpened: ScopeBoard._incident,
+    IncidentUpdated: ScopeBoard._incident,
+    IncidentResolved: ScopeBoard._incident,
     ResourceSampled: ScopeBoard._sample,
 }
 

@@ -18,6 +18,8 @@ SECTIONS = {
     },
     "Operators": {
         "status": "Say what every track does now, where traffic is recommended to go and why.",
+        "incidents": "List incidents with their suspects, the open ones first, or show one in full.",
+        "alerts": "List the alerts that stand, or all of them.",
         "models": "List the models of every track and metric: role, weight, errors, age, resets, coverage.",
         "promote": "Make a configuration the active one in every scope of an embedded database, from now on.",
         "webhook": "Tell webhooks of incidents and alerts, signed and at least once, until SIGTERM.",

@@ -5,7 +5,7 @@ No clock, I/O or unseeded randomness here. The state is a function of the events
 
 import hashlib
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 from pointsman.models.constraints import CONFIRMATIONS, Constraints
@@ -278,7 +278,8 @@ class Scope:
         self.workload.completed(event.track, event.output_tokens, self.clock, asked.started_at if asked is not None and attempt is asked else None)
         track.observe(event, self.clock)
         is_own = attempt is not None and attempt.is_own
-        self._note_health(lambda: self.routing.ended(event, self.clock, is_own=is_own, started_at=attempt.started_at if attempt is not None else None))
+        self.routing.ended(event, self.clock, is_own=is_own, started_at=attempt.started_at if attempt is not None else None)
+        self._note_health()
         if attempt is not None:
             self.limits.observe(event, attempt, self.clock, track.in_flight, track.load)
             tokens = event.input_tokens if event.input_tokens is not None else attempt.context.input_tokens
@@ -290,14 +291,12 @@ class Scope:
         self._arm_policy()
         self._check_concurrency(track)
 
-    def _note_health(self, act: Callable[[], None]) -> None:
-        """Do what may take a track out, and remember of which it did."""
-        states = {name: self.routing.health.state(name, self.clock) for name in self.tracks}
-        act()
-        for name, before in states.items():
-            state = self.routing.health.state(name, self.clock)
-            if state != before and state in ("cooldown", "ejected"):
-                self.signals.changed(Change("ejection", name, name, self.clock, f"{name} was taken out ({state}) after failures"))
+    def _note_health(self) -> None:
+        """Tracks that were taken out may be why something else changes."""
+        for name in self.routing.health.taken_out():
+            self.signals.changed(
+                Change("ejection", name, name, self.clock, f"{name} was taken out ({self.routing.health.state(name, self.clock)}) after failures")
+            )
 
     def _learn(self, event: RequestCompleted, attempt: Attempt) -> None:
         track = self._track(event.track)
@@ -335,7 +334,7 @@ class Scope:
         """Whether intervals hold, and whether the load is one that was lived through."""
         self.due.setdefault("models", self.clock + REPORT_S)
         for one in found:
-            self._alert(one.fingerprint, "drift", one.observed, one.expected, is_broken=one.is_broken)
+            self._alert(one.fingerprint, "drift", one.observed, one.expected, is_broken=one.is_broken, severity="info")
 
     def _check_budgets(self) -> None:
         learner = self.routing.learner

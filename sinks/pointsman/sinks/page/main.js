@@ -8,6 +8,7 @@ import { TYPES, addToFeed, clearFeed, startFeed } from "./feed.js";
 import { showForecasts } from "./forecasts.js";
 import { count, time } from "./format.js";
 import { showHeadline } from "./headline.js";
+import { showIncidents } from "./incidents.js";
 import { Live } from "./live.js";
 import { startLookup } from "./lookup.js";
 import { showMoney } from "./money.js";
@@ -78,6 +79,7 @@ function showStatus() {
   const view = status?.board ?? null;
   showHeadline(view, status);
   showRecommended(view);
+  showIncidents(view);
   showAlerts(view);
   showTracks(view, series);
   showMoney(view);
