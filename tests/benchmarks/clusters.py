@@ -48,7 +48,7 @@ def adjusted_rand(truth: Sequence[Hashable], found: Sequence[Hashable]) -> float
 
     >>> adjusted_rand([0, 0, 1, 1], ["b", "b", "a", "a"]), round(adjusted_rand([0, 0, 1, 1], [0, 0, 1, 2]), 3)
     (1.0, 0.571)
-    >>> adjusted_rand([0, 0, 1, 1], [0, 1, 0, 1]), adjusted_rand([0, 0, 1, 1], [0, 1, 2, 3])
+    >>> round(adjusted_rand([0, 0, 1, 1], [0, 1, 0, 1]), 3), adjusted_rand([0, 0, 1, 1], [0, 1, 2, 3])
     (-0.5, 0.0)
     """
     pairs = sum(comb(count, 2) for count in Counter(zip(truth, found, strict=True)).values())
