@@ -202,7 +202,6 @@ class Signals:
     def status(self) -> dict[str, Any]:
         """What a person wants to know, as plain values."""
         return {
-            "watch": self.watch.status(),
             "incidents": [*self.incidents.status(), *self.reports.status()],
             "controls": self.controls.status(),
             "forerunners": self.precursors.status(),
@@ -212,7 +211,7 @@ class Signals:
 
     def snapshot(self) -> dict[str, Any]:
         """The state in named parts, as plain values."""
-        own = {
+        return {
             "incidents": self.incidents.snapshot(),
             "reports": self.reports.snapshot(),
             "deployments": self.deployments.snapshot(),
