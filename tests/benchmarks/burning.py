@@ -22,7 +22,7 @@ from pointsman.schemas import AlertRaised, Objective
 OBJECTIVE = Objective(metric="success", bound=1.0, share=0.99, window="28d")
 ALLOWED = 1.0 - OBJECTIVE.share
 BEGIN, DAY_S, MONTH_S = 1.7e9, 86_400.0, 28 * 86_400.0
-FOUND = ("ours: page", "ours: ticket", "workbook: page", "workbook: ticket", "one window", "threshold")
+FOUND: tuple[str, ...] = ("ours: page", "ours: ticket", "workbook: page", "workbook: ticket", "one window", "threshold")
 STEADY = ((1.0, "at the objective"), (0.5, "at half of it"))
 DAYS = {1.0: 7.0, 10.0: 56.0, 100.0: 280.0, 1000.0: 1400.0}  # of the stream with a request each so many seconds
 FAULTS = ((100.0, "outage, all fail"), (50.0, "half fail"), (20.0, "burn rate 20"), (8.0, "burn rate 8"), (4.0, "burn rate 4"), (1.5, "slow burn, 1.5"))
