@@ -28,7 +28,7 @@ ROOT = Path(__file__).parents[1]
 DASHBOARD: dict[str, Any] = json.loads((ROOT / "ops/grafana/pointsman.json").read_text())
 PANELS = [panel for panel in DASHBOARD["panels"] if panel["type"] != "row"]
 # What the demo's traffic has nothing of: advice without [[scaling]], a limit in sight, a subscriber cut off.
-EMPTY = ("pointsman_scaling_", "pointsman_forecast_time_to_limit_seconds", "ALERTS")
+EMPTY = ("pointsman_scaling_", "pointsman_objective_", "pointsman_forecast_time_to_limit_seconds", "ALERTS")
 
 
 def extras(at: float, part: int) -> list[dict[str, Any]]:

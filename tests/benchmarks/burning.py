@@ -3,12 +3,13 @@
 One objective, 99 % success in 28 days, requests at exponential gaps. Ours beside three others: `workbook` (the four multi-window rules of the Site
 Reliability Workbook as they are), `one window` (its long windows alone, 14.4 in an hour and 6 in six hours), and `threshold` (more failures than allowed
 in ten minutes, the workbook's first and worst alert). Delays start four days in, with 0.2 % failing until then.
-Run: PYTHONPATH=tests python -m benchmarks.burning [--json FILE] [--quick]
+First what it costs. Run: PYTHONPATH=tests python -m benchmarks.burning [--json FILE] [--quick]
 """
 
 import argparse
 import json
 import random
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from statistics import median
@@ -22,7 +23,7 @@ from pointsman.schemas import AlertRaised, Objective
 OBJECTIVE = Objective(metric="success", bound=1.0, share=0.99, window="28d")
 ALLOWED = 1.0 - OBJECTIVE.share
 BEGIN, DAY_S, MONTH_S = 1.7e9, 86_400.0, 28 * 86_400.0
-FOUND = ("ours: page", "ours: ticket", "workbook: page", "workbook: ticket", "one window", "threshold")
+FOUND: tuple[str, ...] = ("ours: page", "ours: ticket", "workbook: page", "workbook: ticket", "one window", "threshold")
 STEADY = ((1.0, "at the objective"), (0.5, "at half of it"))
 DAYS = {1.0: 7.0, 10.0: 56.0, 100.0: 280.0, 1000.0: 1400.0}  # of the stream with a request each so many seconds
 FAULTS = ((100.0, "outage, all fail"), (50.0, "half fail"), (20.0, "burn rate 20"), (8.0, "burn rate 8"), (4.0, "burn rate 4"), (1.5, "slow burn, 1.5"))
@@ -147,6 +148,15 @@ def said(seconds: float | None) -> str:
     return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
+def cost() -> dict[str, float]:
+    """Microseconds a request at one a second, of which one in a hundred fails, and the KB of a snapshot."""
+    budget, requests = ErrorBudget(OBJECTIVE), list(stream(random.Random("cost"), 1.0, ALLOWED, BEGIN, BEGIN + DAY_S))
+    begin = time.process_time()
+    for at, is_broken in requests:
+        budget.count(at, is_broken=is_broken)
+    return {"us": 1e6 * (time.process_time() - begin) / len(requests), "snapshot_kb": len(json.dumps(budget.snapshot())) / 1000.0}
+
+
 def table(title: str, rows: dict[str, list[str]]) -> str:
     """Rows in Markdown."""
     lines = [[title, *FOUND], ["---", *["---:"] * len(FOUND)], *([name, *cells] for name, cells in rows.items())]
@@ -159,13 +169,15 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write the figures there")
     parser.add_argument("--quick", action="store_true", help="shorter streams, fewer runs")
     options = parser.parse_args()
+    price = cost()
+    print(f"{price['us']:.1f} us a request, a snapshot of {price['snapshot_kb']:.1f} KB\n", flush=True)
     calm = quiet(is_quick=options.quick)
     print(table("alerts per 28 days", {name: [f"{row[one]:.0f}" if row[one] >= 10.0 else f"{row[one]:.2g}" for one in FOUND] for name, row in calm.items()}))
     late = {f"a request each {gap_s:g} s": delays(gap_s, 3 if options.quick else 5) for gap_s in ((10.0,) if options.quick else (1.0, 10.0, 100.0))}
     for name, rows in late.items():
         print(f"\n{table(f'delay, {name}', {fault: [said(row[one]) for one in FOUND] for fault, row in rows.items()})}", flush=True)
     if options.json is not None:
-        options.json.write_text(json.dumps({"alerts_per_28_days": calm, "delay_s": late}, indent=1) + "\n")
+        options.json.write_text(json.dumps({"cost": price, "alerts_per_28_days": calm, "delay_s": late}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ class ErrorBudget:
     """One objective: `count` takes every request that it is about, `advance` the time.
 
     An alert begins with a broken request, and needs more than a factor: so many broken requests since the last alert was over as a stream that keeps its
-    objective exactly has with a probability of 10^-9, for a warning 10^-6 (`evidence`). So one failure of few requests tells nobody, and nothing is told twice.
+    objective exactly has with a probability of 10^-9 (`evidence`). So one failure of few requests tells nobody, and nothing is told twice.
     """
 
     __slots__ = ("_allowed", "_counts", "_report_s", "_reported_at", "_rules", "_since", "_standing", "_told", "_window_s", "objective")
@@ -99,7 +99,7 @@ class ErrorBudget:
         if self._rate(requests, broken) < rule.factor or self._rate(*self._counts.over(rule.short_s)) < rule.factor:
             return False
         news = min(requests, self._counts.requests - self._told[0]), min(broken, self._counts.broken - self._told[1])
-        return evidence(*news, self._allowed) >= EVIDENCE[rule.severity]
+        return evidence(*news, self._allowed) >= EVIDENCE
 
     def _resolved(self, severity: Severity, now: float) -> Iterator[Told]:
         """Where nothing was asked for of late it stands, until the long window is empty, too."""

@@ -11,8 +11,7 @@ from pointsman.schemas import Objective, Severity
 HOUR_S = 3600.0
 MONTH_S = 30 * 86_400.0
 SHORTEST_MONTH_S, LONGEST_MONTH_S = 28 * 86_400.0, 31 * 86_400.0
-# In nats: so unlikely is an alert at any one broken request of a stream that keeps its objective exactly, 10^-9 and 10^-6.
-EVIDENCE: dict[Severity, float] = {"critical": 9.0 * math.log(10.0), "warning": 6.0 * math.log(10.0)}
+EVIDENCE = 9.0 * math.log(10.0)  # nats: so unlikely is an alert at any one broken request of a stream that keeps its objective exactly
 
 
 class Rule(NamedTuple):
