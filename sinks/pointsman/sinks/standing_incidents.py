@@ -11,7 +11,8 @@ MOST_INCIDENTS = 1_000
 class StandingIncidents:
     """The open incidents of all scopes; beyond a thousand the one heard of longest ago goes.
 
-    One that is muted, silenced or in maintenance, stands for nobody. Another severity is another alert to whoever is told: the one before ends, and a new one begins.
+    One that is muted, silenced or in maintenance, stands for nobody. Another severity is another alert to whoever is told: the one before ends, a new one
+    begins.
     """
 
     def __init__(self) -> None:
