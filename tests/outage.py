@@ -2,16 +2,16 @@
 
 from events import completed, started
 
-from pointsman.schemas import Event, OptimizationConfig, Track
+from pointsman.schemas import AnyInput, OptimizationConfig, Track
 
 CONFIG = OptimizationConfig(tracks=(Track(name="local"), Track(name="api")), learners="light")
 EVERY_S = 10.0
 FAILS, MENDS, ENDS = 120, 126, 200  # the numbers of the requests
 
 
-def requests(first: int, last: int) -> list[Event]:
+def requests(first: int, last: int) -> list[AnyInput]:
     """Requests of the track `local` with these numbers, one every ten seconds."""
-    events: list[Event] = []
+    events: list[AnyInput] = []
     for number in range(first, last):
         at, is_well = number * EVERY_S, not FAILS <= number < MENDS
         failure = {} if is_well else {"error_type": "server_error", "failure_class": "provider"}
@@ -20,17 +20,17 @@ def requests(first: int, last: int) -> list[Event]:
     return events
 
 
-def before() -> list[Event]:
+def before() -> list[AnyInput]:
     """All is well."""
     return requests(0, FAILS)
 
 
-def during() -> list[Event]:
+def during() -> list[AnyInput]:
     """Everything fails."""
     return requests(FAILS, MENDS)
 
 
-def after() -> list[Event]:
+def after() -> list[AnyInput]:
     """All is well again, for long enough that the incident ends."""
     return requests(MENDS, ENDS)
 

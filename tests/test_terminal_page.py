@@ -5,25 +5,24 @@ import subprocess
 import sys
 from pathlib import Path
 
+import outage
 import pytest
 from click.testing import CliRunner
 from documents import ROOT, blocks, lines
-from events import stream
 
-from pointsman.schemas import OptimizationConfig, Track
 from pointsman.streams import Optimizer
 from pointsman.streams.cli import main
 
 PAGE = ROOT / "docs" / "terminal.md"
-STATUS = [line for block in blocks("sh", PAGE) for line in lines(block) if line.startswith("pointsman status")]
+STATUS = [line for block in blocks("sh", PAGE) for line in lines(block) if line.startswith(("pointsman status", "pointsman alerts", "pointsman incidents"))]
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A database as the page names it, and a `pointsman` to call."""
     folder = tmp_path_factory.mktemp("page")
-    with Optimizer.open(str(folder / "pointsman.db"), OptimizationConfig(tracks=(Track(name="local"), Track(name="api")), learners="light")) as optimizer:
-        optimizer.record_many(stream(73, 60))
+    with Optimizer.open(str(folder / "pointsman.db"), outage.CONFIG) as optimizer:
+        optimizer.record_many([*outage.before(), *outage.during()])
     for name, code in (("pointsman", "-c \"from pointsman.streams.cli import main; main(prog_name='pointsman')\""), ("python", "")):
         (folder / name).write_text(f'#!/bin/sh\nexec {sys.executable} {code} "$@"\n')
         (folder / name).chmod(0o755)

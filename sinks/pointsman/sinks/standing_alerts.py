@@ -22,7 +22,8 @@ class Change:
 class StandingAlerts:
     """The alerts of all scopes by scope and fingerprint; beyond `most`, the one heard of longest ago goes, and is counted.
 
-    One that is muted, silenced or in maintenance, stands for nobody: it ends when it is muted, and stands again when it is told again without.
+    One that is muted, silenced or in maintenance, stands for nobody: it ends when it is muted, and stands again when it is told again without. `with_muted`
+    takes it as any other.
 
     >>> alert = AlertRaised(event_id="chat/7/0", scope="chat", occurred_at=1.7e9, caused_by="e", fingerprint="gpu/cpu_percent", kind="constraint",
     ...                     severity="warning", subject="gpu", observed=95.0, expected=80.0, since=1.7e9)
@@ -31,8 +32,9 @@ class StandingAlerts:
     (1, 0, 1)
     """
 
-    def __init__(self, most: int = MOST_ALERTS) -> None:
+    def __init__(self, most: int = MOST_ALERTS, *, with_muted: bool = False) -> None:
         self._most = most
+        self._with_muted = with_muted
         self._known: OrderedDict[Key, tuple[tuple[int, int], AlertRaised | None]] = OrderedDict()
         self._standing = 0
         self.evicted = 0
@@ -53,13 +55,14 @@ class StandingAlerts:
         if order <= at:
             return []
         alert = AlertRaised(**event.model_dump(exclude={"type"})) if isinstance(event, AlertResolved) else event
-        is_raised = alert is event and event.muted is None
+        is_muted = event.muted is not None and not self._with_muted
+        is_raised = alert is event and not is_muted
         self._standing += is_raised - (before is not None)
         self._known[key] = (order, alert if is_raised else None)
         self._known.move_to_end(key)
         self._evict()
         if not is_raised:
-            return [Change(before or alert, event.occurred_at)] if before is not None or event.muted is None else []
+            return [Change(before or alert, event.occurred_at)] if before is not None or not is_muted else []
         moved = before is not None and (before.severity, before.kind, before.subject) != (alert.severity, alert.kind, alert.subject)
         return [*([Change(before, event.occurred_at)] if before is not None and moved else []), Change(alert)]
 

@@ -11,7 +11,8 @@ MOST_INCIDENTS = 1_000
 class StandingIncidents:
     """The open incidents of all scopes; beyond a thousand the one heard of longest ago goes.
 
-    Another severity is another alert to whoever is told: the one before ends, and a new one begins.
+    One that is muted, silenced or in maintenance, stands for nobody. Another severity is another alert to whoever is told: the one before ends, a new one
+    begins.
     """
 
     def __init__(self) -> None:
@@ -22,7 +23,7 @@ class StandingIncidents:
 
     def incidents(self) -> list[Incident]:
         """Those that stand, the worst first."""
-        return [story.latest for story in self._log.stories() if not story.is_over]
+        return [story.latest for story in self._log.stories() if not story.is_over and story.latest.muted is None]
 
     def add(self, event: Event) -> list[Change]:
         """Take in one output event, and say what changed."""
@@ -31,9 +32,11 @@ class StandingIncidents:
         known = self._log.get(event.scope, event.incident)
         if not self._log.add(event):
             return []
-        before = known.latest if known is not None and not known.is_over else None
-        if isinstance(event, IncidentResolved):
-            return [Change(before or event, event.ended_at)]
+        before = known.latest if known is not None and not known.is_over and known.latest.muted is None else None
+        if isinstance(event, IncidentResolved) or event.muted is not None:
+            end = event.ended_at if isinstance(event, IncidentResolved) else event.occurred_at
+            is_unknown = known is None and event.muted is None
+            return [Change(before or event, end)] if before is not None or is_unknown else []
         is_other = before is not None and before.severity != event.severity
         return [*([Change(before, event.occurred_at)] if before is not None and is_other else []), Change(event)]
 

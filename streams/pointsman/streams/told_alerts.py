@@ -24,7 +24,7 @@ class ToldAlerts:
         self._scope = scope
         self._is_all = is_all
         self._as_json = as_json
-        self._standing = StandingAlerts()
+        self._standing = StandingAlerts(with_muted=True)
         self._told: list[AlertRaised | AlertResolved] = []
 
     def hear(self, event: Event, is_news: bool) -> None:

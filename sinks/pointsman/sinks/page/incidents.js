@@ -36,7 +36,7 @@ function update(node, one, clock) {
   text(reach, reached(one));
   const [suspects, alerts, similar] = parts.children;
   list(suspects, one.suspects, (suspect) => `${suspect.kind} ${suspect.name}`, (suspect) => [suspectName(suspect), ` ${share(suspect.score)} `, suspect.evidence]);
-  list(alerts, one.alerts, (alert) => alert.fingerprint, (alert) => [alert.resolved_at ? "over" : alert.severity, " · ", alertSentence({ subject: alert.track ?? alert.host ?? "", ...alert })]);
+  list(alerts, one.alerts, (alert) => alert.fingerprint, (alert) => [alert.resolved_at ? "over" : alert.severity, " · ", alertSentence({ subject: alert.track ?? alert.host ?? alert.fingerprint, ...alert })]);
   list(similar, one.similar, (other) => other.incident, (other) => [other.incident, ` of ${time(other.since, clock)}, ${share(other.similarity)} alike: `, [other.cause, other.resolution, other.note].filter(Boolean).join("; ") || "nobody said what ended it"]);
   keyed(course.lastChild, (one.course ?? []).map((step, index) => ({ ...step, index })), (step) => `${step.at} ${step.index} ${step.said}`, (step) => h("li", {}, h("time", { title: utc(step.at) }, time(step.at, clock)), ` ${step.said}`));
 }
