@@ -161,8 +161,8 @@ def decode_again(report: BottleneckReported) -> Any:
 @settings(deadline=None, max_examples=6)
 @given(st.permutations(["search", "queue", "model", "tool"]))
 def test_names_are_only_names(names: list[str]) -> None:
-    plain = dict(zip(("search", "queue", "model", "tool"), ("s1", "s2", "s3", "s4"), strict=True))
-    other = dict(zip(plain, (plain[name] for name in names), strict=True))
+    plain: dict[str, str] = dict(zip(("search", "queue", "model", "tool"), ("s1", "s2", "s3", "s4"), strict=True))
+    other: dict[str, str] = dict(zip(plain, (plain[name] for name in names), strict=True))
     back = {other[name]: plain[name] for name in plain}
     one, two = (whole(staged(slow="tool", requests=200, names=given)) for given in (plain, other))
     assert [(back[stage.stage], stage.share, stage.slow_ms) for stage in two.stages] == [(stage.stage, stage.share, stage.slow_ms) for stage in one.stages]

@@ -197,7 +197,7 @@ def done(world: World, advice: Advised, true_names: dict[str, str]) -> World | N
         return replace(world, most=int(words[3]))
     if words[0] == "cap":
         return replace(world, cap=float(words[3]))
-    if words[0] == "keep":
+    if words[0] == "shorten":
         return replace(world, kept=frozenset({true_names[words[1]]}))
     if words[0] == "bound":
         return replace(world, bounds={true_names[words[1]]: float(words[3])})
@@ -263,7 +263,7 @@ def gains(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Per kind of advice what was expected and what came of it, as shares of the latency of slow requests."""
     every = [advice for one in runs for advice in one["advice"]]
     rows = []
-    for kind in ("limit", "cap", "keep", "bound", "twice"):
+    for kind in ("limit", "cap", "shorten", "bound", "twice"):
         these = [advice for advice in every if advice["kind"] == kind]
         if these:
             expected, true = (np.array([advice[name] for advice in these]) for name in ("expected", "true"))

@@ -159,8 +159,8 @@ def _steady(found: Seen) -> Iterator[Told]:
         low, middle, high = (quantile(values, share) for share in (0.1, 0.5, 0.9))
         if 0.0 < middle <= FIXED * usual and high - low <= STEADY * middle:
             then = _less(found, column.ms)
-            what = "connections warm, or prompts cached" if column.name == FIRST_TOKEN else "it warm, or what it gives"
-            yield f"keep {column.name} short, {what}: it takes {middle:.0f} ms whatever the request, all of it at most is saved", then, "configuration"
+            how = "keep connections warm, or prompts cached" if column.name == FIRST_TOKEN else "keep it warm, or keep its results"
+            yield f"shorten {column.name}: {how}; it takes {middle:.0f} ms whatever the request, all of it at most is saved", then, "configuration"
 
 
 def _bounded(found: Seen) -> Iterator[Told]:
