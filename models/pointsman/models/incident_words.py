@@ -1,7 +1,6 @@
 """Incidents in words: their titles, amounts as people read them, times of the day."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 
 from pointsman.schemas import IncidentAlert, Suspect
 
@@ -14,7 +13,8 @@ def clock_time(at: float) -> str:
     >>> clock_time(1_700_000_000.0)
     '22:13:20'
     """
-    return datetime.fromtimestamp(at, UTC).strftime("%H:%M:%S")
+    second = int(at % 86_400.0)
+    return f"{second // 3600:02}:{second // 60 % 60:02}:{second % 60:02}"
 
 
 def amount(value: float) -> str:
