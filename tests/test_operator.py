@@ -77,6 +77,14 @@ def test_a_third_scope_joins_and_it_is_over_when_it_is_in_all() -> None:
     assert isinstance(over[2][0], IncidentResolved) and over[2][0].ended_at == START + 390.0
 
 
+def test_reports_of_two_scopes_come_in_any_order() -> None:
+    core = Core(CONFIG)
+    assert step(core, report("chat", 10.0), report("chat", 400.0, state="resolved", ended_at=START + 390.0)) == []
+    (opened,) = step(core, report("mail", 20.0))
+    (over,) = step(core, report("mail", 410.0, state="resolved", ended_at=START + 380.0))
+    assert isinstance(opened, IncidentOpened) and isinstance(over, IncidentResolved) and over.ended_at == START + 390.0
+
+
 def test_what_all_suspect_goes_before_what_one_does() -> None:
     common, own = Suspect(kind="host", name="gpu", score=0.6, evidence="hot"), Suspect(kind="attribute", name="client=a", score=0.9, evidence="many")
     assert [(one.name, one.score) for one in merged([[own, common], [common]])] == [("gpu", 0.6), ("client=a", 0.45)]
@@ -126,11 +134,15 @@ def failing(scopes: tuple[str, ...]) -> list[AnyInput]:
     for number in range(400):
         for place, scope in enumerate(scopes):
             at, track = START + number + 0.1 * place, draw.choice(("api", "local"))
-            name, attributes = f"{scope}-{number}", {"client": f"client-of-{scope}"}
+            name = f"{scope}-{number}"
             fields: dict[str, Any] = {"scope": scope, "request_id": name, "track": track}
             success = number < 250 or track == "local" or draw.random() > 0.4
             outcome: dict[str, Any] = {"success": success} if success else {"success": False, "failure_class": "provider"}
-            events.append(RequestStarted(event_id=f"{name}/s", occurred_at=at, attributes=attributes, input_tokens=draw.randrange(50, 500), **fields))
+            events.append(
+                RequestStarted(
+                    event_id=f"{name}/s", occurred_at=at, attributes={"client": f"client-of-{scope}"}, input_tokens=draw.randrange(50, 500), **fields
+                )
+            )
             used = {"latency_ms": draw.lognormvariate(6.0, 0.3), "output_tokens": draw.randrange(20, 200)}
             events.append(RequestCompleted(event_id=f"{name}/c", occurred_at=at + 0.85, **used, **fields, **outcome))
     end = START + 401.0

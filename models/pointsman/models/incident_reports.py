@@ -82,7 +82,8 @@ class IncidentReports:
     """What scopes report, until it is over; `name` gives the next incident's name.
 
     Reports belong together where their onsets lie within `group_s` and they are of one track, host, or provider (of this scope's own configuration). A report
-    of an entity that has an open incident joins it, and one that is of several joins the first.
+    of an entity that has an open incident joins it, and one that is of several joins the first. Reports of several scopes come in any order: what is
+    resolved in one waits for the others, too.
     """
 
     def __init__(self, config: OptimizationConfig, name: Callable[[], str]) -> None:
@@ -102,11 +103,8 @@ class IncidentReports:
         for common in self.open.values():
             if key in common.reports:
                 return self._again(common, key, report)
-        if report.state == "resolved":
-            self.waiting.pop(key, None)
-            return []
         entities = self._entities(report)
-        for common in self.open.values():
+        for common in self.open.values() if report.state != "resolved" else ():
             if common.entity in entities and report.occurred_at - common.news_at <= self._group_s:
                 return self._joined(common, key, report)
         if key not in self.waiting and len(self.waiting) >= MOST_REPORTS:
@@ -119,13 +117,16 @@ class IncidentReports:
         before = common.reports[key]
         common.reports[key] = report
         if common.is_over:
-            del self.open[common.name]
-            ended = max((one.ended_at or one.occurred_at for one in common.reports.values()), default=report.occurred_at)
-            return [(IncidentResolved, {**common.fields(), "ended_at": ended})]
+            return self._over(common)
         if report.state == before.state and report.severity == before.severity:
             return []
         common.news_at = report.occurred_at
         return [(IncidentUpdated, {**common.fields(), "reason": f"{report.incident} of {report.reporter} is {report.state}"[:500]})]
+
+    def _over(self, common: Common) -> list[Told]:
+        del self.open[common.name]
+        ended = max(one.ended_at or one.occurred_at for one in common.reports.values())
+        return [(IncidentResolved, {**common.fields(), "ended_at": ended})]
 
     def _joined(self, common: Common, key: Key, report: IncidentReported) -> list[Told]:
         if len(common.reports) >= MOST_REPORTS:
@@ -146,7 +147,7 @@ class IncidentReports:
                 for one in together:
                     del self.waiting[_key(one)]
                 self.open[common.name] = common
-                return [(IncidentOpened, common.fields())]
+                return [(IncidentOpened, common.fields()), *(self._over(common) if common.is_over else ())]
         return []
 
     def _entities(self, report: IncidentReported) -> list[Entity]:

@@ -46,7 +46,9 @@ class Watch:
             for metric in track.metrics():
                 away = track.away(metric)
                 if away is not None:
-                    found.append(Deviation(metric, name, None, round(away.effect, 3), away.since, round(away.score, 4), short(away.observed), short(away.expected)))
+                    found.append(
+                        Deviation(metric, name, None, round(away.effect, 3), away.since, round(away.score, 4), short(away.observed), short(away.expected))
+                    )
         return found
 
     # what happens

@@ -195,7 +195,15 @@ class WatchedTrack:
     def snapshot(self) -> dict[str, Any]:
         """The state as plain values."""
         series = {metric: one.snapshot() for metric, one in self._series.items()}
-        return {"errors": self._errors.snapshot(), "series": series, "lowest": dict(self._lowest), "load": list(self._load), "seen": self._seen, "reach": self._reach.snapshot(), "near": self._near.snapshot()}
+        return {
+            "errors": self._errors.snapshot(),
+            "series": series,
+            "lowest": dict(self._lowest),
+            "load": list(self._load),
+            "seen": self._seen,
+            "reach": self._reach.snapshot(),
+            "near": self._near.snapshot(),
+        }
 
     @classmethod
     def restore(cls, state: Mapping[str, Any], per_month: float) -> "WatchedTrack":

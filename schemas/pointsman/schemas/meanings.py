@@ -217,6 +217,8 @@ MEANINGS: dict[str, str] = {
     "state": "What happened to it.",
     "objective": "The objective's name: its metric and what it is of.",
     "window_s": "The window, in seconds.",
+    "ObjectiveReported.since": "When its first request was counted, in epoch seconds.",
+    "ObjectiveReported.share": "The share of requests that must keep it.",
     "broken": "Requests that broke the objective.",
     "burns": "How fast the error budget goes, window by window.",
     "rate": "1 spends the budget exactly by the end of the objective's window.",

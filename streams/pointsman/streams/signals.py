@@ -3,12 +3,15 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from pointsman.models.burn import Objectives
+from pointsman.models.context import Context
 from pointsman.models.controls import Controls
 from pointsman.models.deployments import Deployments
 from pointsman.models.findings import Change, Told
 from pointsman.models.incident_reports import IncidentReports
 from pointsman.models.incidents import Incidents
 from pointsman.models.join import Attempt
+from pointsman.models.paths import Paths
 from pointsman.models.precursors import Precursors
 from pointsman.models.recurrence import Recurrence
 from pointsman.models.suspect_places import Seen
@@ -48,20 +51,25 @@ class Signals:
         self.reports = IncidentReports(config, self.incidents.next_name)
         self.deployments = Deployments()
         self.watch = Watch(config)
+        self.objectives = Objectives(config)
+        self.paths = Paths(config)
 
-    def configure(self, config: OptimizationConfig) -> None:
+    def configure(self, config: OptimizationConfig, now: float) -> list[Told]:
         """From here on this configuration."""
         self._settings = config.signals
         self.incidents.configure(config)
         self.reports.configure(config)
         self.watch.configure(config)
+        self.paths.configure(config)
+        return self.objectives.configure(config, now)
 
     # what happens
 
     def advance(self, before: float, now: float) -> list[Told]:
         """The clock moves."""
         is_due = self.controls.is_due(now)
-        said = flat((self.controls.advance(now), self.watch.advance(now), self.precursors.advance(now), self._notices(before, now)))
+        rooms = (self.controls, self.precursors, self.watch, self.objectives, self.paths)
+        said = flat((*(room.advance(now) for room in rooms), self._notices(before, now)))
         return [*said, *self._incidents(self.incidents.advance(now, self._look)), *(self._remarked() if is_due else ())]
 
     def started(self, event: RequestStarted, now: float) -> list[Told]:
@@ -72,22 +80,37 @@ class Signals:
 
     def completed(self, event: RequestCompleted, attempt: Attempt | None, now: float) -> list[Told]:
         """An attempt ends; `attempt` is None where nothing is known of its start."""
+        told = self.objectives.completed(event, attempt.context.category if attempt is not None else None, now, is_joined=attempt is not None)
         if not self._settings.enabled or self.controls.is_maintained(event.track, None, now):
-            return []
-        told = self.watch.completed(event, attempt, now)
+            return told
+        self.paths.completed(event, attempt, now)
+        told += self.watch.completed(event, attempt, now)
         recent = self.watch.recent()
-        if recent and (recent[-1].request_id, recent[-1].track) == (event.request_id, event.track):
+        if recent and recent[-1].request_id == event.request_id:
             self.incidents.judged(recent[-1])
         return told
 
-    def assessed(self, event: QualityAssessed, now: float) -> list[Told]:
-        """A judgement of an answer comes after its outcome."""
+    def joined(self, event: RequestCompleted, context: Context, now: float) -> list[Told]:
+        """The start of an attempt comes after its end, which was told by `completed`."""
+        return self.objectives.joined(event, context.category, now)
+
+    def lost(self, attempt: Attempt, now: float) -> list[Told]:
+        """An attempt is given up: its end was not heard of in time."""
+        return self.objectives.lost(attempt.track, attempt.context.category, now)
+
+    def assessed(self, event: QualityAssessed, context: Context, now: float) -> list[Told]:
+        """The quality of an attempt is judged after its end."""
+        told = self.objectives.assessed(event.track, context.category, event.score, now)
         is_watched = self._settings.enabled and not self.controls.is_maintained(event.track, None, now)
-        return self.watch.assessed(event, now) if is_watched else []
+        return told + (self.watch.assessed(event, now) if is_watched else [])
 
     def sampled(self, event: ResourceSampled, now: float) -> list[Told]:
         """A host reports."""
         return []
+
+    def serves(self, host: str, tracks: Iterable[str], now: float) -> None:
+        """A host serves these tracks."""
+        self.paths.served(host, tracks, now)
 
     def closed(self, track: str, end: float, fields: Mapping[str, Any]) -> list[Told]:
         """A window of a track closes, with the fields of `window.closed/1`."""
@@ -140,13 +163,13 @@ class Signals:
 
     def _notices(self, before: float, now: float) -> list[Told]:
         """Every ten seconds: the series that are off, mildly or not, but for those that are worked on, may be forerunners."""
-        if now // NOTICE_S == before // NOTICE_S:
+        if now // NOTICE_S == before // NOTICE_S or not self._settings.enabled:
             return []
         off = [one for one in self.watch.deviations(now) if not self.controls.is_maintained(one.track, one.host, now)]
         return self.precursors.deviate(off, now)
 
     def _look(self, now: float) -> Seen:
-        return Seen(self.watch.recent(), self.watch.deviations(now))
+        return Seen(self.watch.recent(), [*self.watch.deviations(now), *self.paths.deviations()], self.paths.edges())
 
     # incidents
 
@@ -173,7 +196,7 @@ class Signals:
 
     def next_due(self) -> float | None:
         """When something is due that only time brings."""
-        parts = (self.controls, self.precursors, self.incidents)
+        parts = (self.controls, self.precursors, self.incidents, self.objectives, self.paths)
         return min((moment for part in parts if (moment := part.next_due()) is not None), default=None)
 
     def status(self) -> dict[str, Any]:
@@ -183,29 +206,34 @@ class Signals:
             "incidents": [*self.incidents.status(), *self.reports.status()],
             "controls": self.controls.status(),
             "forerunners": self.precursors.status(),
+            **self.paths.status(),
         }
 
     def snapshot(self) -> dict[str, Any]:
         """The state in named parts, as plain values."""
-        own = {
+        return {
             "incidents": self.incidents.snapshot(),
             "reports": self.reports.snapshot(),
             "deployments": self.deployments.snapshot(),
             "controls": self.controls.snapshot(),
             "recurrence": self.recurrence.snapshot(),
             "precursors": self.precursors.snapshot(),
+            **self.objectives.snapshot(),
+            **{f"paths {name}": part for name, part in self.paths.snapshot().items()},
+            **self.watch.snapshot(),
         }
-        return self.watch.snapshot() | own
 
     def restore(self, parts: Mapping[str, Any]) -> None:
         """Take up the parts of a snapshot."""
-        self.watch.restore(parts)
         self.incidents.restore(parts["incidents"])
         self.reports.restore(parts["reports"])
         self.deployments.restore(parts["deployments"])
         self.controls = Controls.restore(parts["controls"])
         self.recurrence = Recurrence.restore(parts["recurrence"])
         self.precursors = Precursors.restore(parts["precursors"])
+        self.watch.restore(parts)
+        self.objectives.restore(parts)
+        self.paths.restore({name.removeprefix("paths "): part for name, part in parts.items() if name.startswith("paths ")})
 
 
 def flat(found: Iterable[Iterable[Told]]) -> list[Told]:
