@@ -23,7 +23,7 @@ SECTIONS = {
         "acknowledge": "Say that somebody looks after an alert or an incident.",
         "silence": "Tell nobody of alerts that match every pattern given, for a while; what still stands then is told.",
         "maintenance": "Say that tracks or hosts, or without any everything, are worked on.",
-        "annotate": "Write down what is known of an incident: it is told with the next one that looks like it.",
+        "annotate": "Write down what is known of INCIDENT, open or one of the last 64: it is told with the next one that looks like it.",
         "webhook": "Tell webhooks of incidents and alerts, signed and at least once, until SIGTERM.",
         "alertmanager": "Tell Alertmanager which alerts stand, until SIGTERM.",
         "scaler": "Answer KEDA with the scaling advice, over gRPC, until SIGTERM.",
