@@ -5,16 +5,18 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
+import troubles
 from alertmanaging import NOW, Alertmanager, Receiver, alertmanager, raised, resolved, telling, until
+from events import START
 from serving import TOKEN, serving
 
-from pointsman.schemas import Event, encode
+from pointsman.schemas import AlertRaised, Event, encode
 from pointsman.schemas.settings import AlertmanagerSettings
 from pointsman.sinks.alertmanager import AlertmanagerSink, labels, posted
 from pointsman.sinks.standing_alerts import Change, StandingAlerts
@@ -155,6 +157,40 @@ def test_a_password_is_asked_for_and_given(database: Database, tmp_path: Path) -
         secrets = ("--set", "alertmanager.username=tests", "--set", "alertmanager.password=pointsman")
         with telling(database.path, "--url", there.url, *secrets):
             assert until(lambda: receiver.of("firing"))[0]["labels"]["scope"] == "chat"
+
+
+def sent(events: Iterable[Event], **settings: Any) -> list[str]:
+    """The names of the alerts that wait for a target once these events are read, and that have not ended."""
+    sink = AlertmanagerSink(AlertmanagerSettings.model_validate({"urls": ["http://127.0.0.1:1"], **settings}))
+    for event in events:
+        sink.add(event)
+    sink.ready()
+    return [f"{alert['labels']['alertname']} {alert['labels']['severity']}" for alert in sink.targets[0].waiting() if "endsAt" not in alert]
+
+
+def test_an_incident_is_an_alert_beside_or_instead_of_those_that_open_it() -> None:
+    events = [troubles.anomaly(AlertRaised, 1), troubles.opened(2), troubles.alert(AlertRaised, 3)]
+    assert sent(events) == ["PointsmanAnomaly warning", "PointsmanConstraint warning", "PointsmanIncident warning"]
+    assert sent(events, incidents="instead") == ["PointsmanConstraint warning", "PointsmanIncident warning"]
+    assert sent(events, incidents="off") == ["PointsmanAnomaly warning", "PointsmanConstraint warning"]
+
+
+def test_an_incident_of_another_severity_is_another_alert_and_a_muted_one_none() -> None:
+    assert sent([troubles.opened(1), troubles.updated(2, severity="critical")]) == ["PointsmanIncident critical"]
+    assert sent([troubles.opened(1, muted="silenced"), raised(2, muted="maintenance")]) == []
+
+
+def test_an_incident_stands_in_alertmanager_and_ends_there(manager: tuple[Alertmanager, Receiver], database: Database) -> None:
+    there, receiver = manager
+    at = NOW - START
+    with telling(database.path, "--url", there.url):
+        database.write(troubles.opened(1, at=at, scope="troubled", since=NOW - 60.0))
+        stands = one(there, "troubled")
+        database.write(troubles.resolved(2, at=at + 1.0, scope="troubled", since=NOW - 60.0))
+        until(lambda: not there.alerts(filter='scope="troubled"'))
+    assert stands["labels"] == {"alertname": "PointsmanIncident", "scope": "troubled", "incident": "incident-1", "severity": "warning"}
+    assert stands["annotations"]["suspects"].startswith("track local (81%): latency 2.1 times") and stands["annotations"]["requests"] == "120"
+    assert until(lambda: [found for found in receiver.of("resolved") if found["labels"]["scope"] == "troubled"])
 
 
 def test_what_is_heard_twice_or_late_changes_nothing() -> None:

@@ -21,8 +21,11 @@ from pointsman.streams.cli import main
 
 CONFIG = OptimizationConfig(tracks=(Track(name="local"), Track(name="api")), learners="light")
 DATABASE_ONLY = {
+    "bottlenecks": ["bottlenecks", "{}"],
     "alertmanager": ["alertmanager", "{}", "--url", "http://127.0.0.1:9"],
     "webhook": ["webhook", "{}", "--url", "http://127.0.0.1:9"],
+    "alerts": ["alerts", "{}"],
+    "incidents": ["incidents", "{}"],
     "history": ["history", "{}", "history.db"],
     "report": ["report", "{}", "--output", "report.html"],
     "promote": ["promote", "{}", "--set", "budget.usd_per_hour=2"],
@@ -36,6 +39,7 @@ DATABASE_ONLY = {
     "status --database": ["status", "--database", "{}"],
 }
 FILES = {
+    "bottlenecks": ["bottlenecks", "{}"],
     "config": ["config", "--config", "{}"],
     "config check": ["config", "check", "--config", "{}"],
     "convert latency": ["convert", "latency", "{}", "series.csv", "--output", "out.jsonl"],
@@ -59,14 +63,20 @@ FILES = {
     "convert otel": ["convert", "otel", "{}", "--output", "out.jsonl"],
     "alertmanager": ["alertmanager", "{}", "--url", "http://127.0.0.1:9"],
     "webhook": ["webhook", "{}", "--url", "http://127.0.0.1:9"],
+    "alerts": ["alerts", "{}"],
+    "incidents": ["incidents", "{}"],
 }
 TAKEN_AS_IT_IS = {
-    (command, "binary") for command in ("replay", "scaler", "history", "report", "convert otel", "alertmanager", "webhook")
+    (command, "binary")
+    for command in ("replay", "scaler", "history", "report", "convert otel", "alertmanager", "webhook", "bottlenecks", "alerts", "incidents")
 }  # lines that are no events become dead letters, and outputs without advice are no error
 NO_ERROR = {
     ("serve", "missing.db"),
     ("alertmanager", "binary"),
     ("webhook", "binary"),
+    ("bottlenecks", "binary"),
+    ("alerts", "binary"),
+    ("incidents", "binary"),
     ("history", "binary"),
     ("report", "binary"),
 }  # made; lines that are no events are passed over

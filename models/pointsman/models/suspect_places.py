@@ -8,6 +8,8 @@ from pointsman.schemas import IncidentAlert
 
 from .findings import Deviation, Judged
 from .incident_relations import WHOLE, Call, Entity, Relations, entity_of, graph_of, key_of
+from .learned_graph import stage_node
+from .stage_watch import STAGE
 
 LEAST, LARGEST = 3.0, 10.0
 ALERTED, BETTER = 0.5, 0.3
@@ -81,7 +83,7 @@ def strengths(case: Case, deviations: Iterable[Deviation]) -> dict[Entity, Stron
         weight = timeliness(one.since, case.onset)
         if one.track is not None and one.host is None and one.observed != one.expected and (one.observed < one.expected) != (one.metric in FALLING):
             weight *= BETTER
-        found.append(Strong(entity_of(one.track, one.host), one.metric, weight * strength_of(one.effect), one.since, one.observed, one.expected))
+        found.append(Strong(_entity(one), one.metric, weight * strength_of(one.effect), one.since, one.observed, one.expected))
     for alert in case.alerts:
         entity, metric = entity_of(alert.track, alert.host), alert.metric or alert.kind
         found.append(Strong(entity, metric, ALERTED * timeliness(alert.since, case.onset), alert.since, alert.observed, alert.expected))
@@ -90,6 +92,13 @@ def strengths(case: Case, deviations: Iterable[Deviation]) -> dict[Entity, Stron
         if not is_traffic(strong.metric) and strong.entity != WHOLE and strong.strength > 0.0:
             best.setdefault(strong.entity, strong)
     return best
+
+
+def _entity(one: Deviation) -> Entity:
+    """What a series that is off is of; a stage's is the stage's, by its name in the learned graph."""
+    if one.track is not None and one.metric.startswith(STAGE):
+        return Entity("stage", stage_node(one.track, one.metric.removeprefix(STAGE)))
+    return entity_of(one.track, one.host)
 
 
 def placed(case: Case, seen: Seen, relations: Relations) -> list[Placed]:

@@ -3,18 +3,19 @@
 from collections import OrderedDict
 from dataclasses import dataclass
 
-from pointsman.schemas import AlertRaised, AlertResolved, Event
+from pointsman.schemas import AlertRaised, AlertResolved, Event, IncidentOpened, IncidentResolved, IncidentUpdated
 
 MOST_ALERTS = 10_000
 
 Key = tuple[str, str]
+Incident = IncidentOpened | IncidentUpdated | IncidentResolved
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """An alert that stands from now on, or that stood until `ended_at`."""
+    """An alert or an incident that stands from now on, or that stood until `ended_at`."""
 
-    alert: AlertRaised
+    alert: AlertRaised | Incident
     ended_at: float | None = None
 
 

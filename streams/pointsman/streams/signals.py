@@ -68,7 +68,7 @@ class Signals:
     def advance(self, before: float, now: float) -> list[Told]:
         """The clock moves."""
         is_due = self.controls.is_due(now)
-        rooms = (self.controls, self.precursors, self.watch, self.objectives, self.paths)
+        rooms = (self.controls, self.watch, self.objectives, self.paths, self.precursors)
         said = flat((*(room.advance(now) for room in rooms), self._notices(before, now)))
         return [*said, *self._incidents(self.incidents.advance(now, self._look)), *(self._remarked() if is_due else ())]
 
@@ -163,7 +163,7 @@ class Signals:
 
     def _notices(self, before: float, now: float) -> list[Told]:
         """Every ten seconds: the series that are off, mildly or not, but for those that are worked on, may be forerunners."""
-        if now // NOTICE_S == before // NOTICE_S or not self._settings.enabled:
+        if now // NOTICE_S == before // NOTICE_S:
             return []
         off = [one for one in self.watch.deviations(now) if not self.controls.is_maintained(one.track, one.host, now)]
         return self.precursors.deviate(off, now)
@@ -202,10 +202,10 @@ class Signals:
     def status(self) -> dict[str, Any]:
         """What a person wants to know, as plain values."""
         return {
-            "watch": self.watch.status(),
             "incidents": [*self.incidents.status(), *self.reports.status()],
             "controls": self.controls.status(),
             "forerunners": self.precursors.status(),
+            "watch": self.watch.status(),
             **self.paths.status(),
         }
 
