@@ -27,8 +27,8 @@ def test_a_silence_is_published_to_the_topic_of_all_events(bootstrap: str) -> No
 
 async def first(settings: KafkaSettings) -> tuple[bytes | None, object]:
     """Key and event of the first record."""
-    options = {"bootstrap_servers": settings.bootstrap_servers, "auto_offset_reset": "earliest"}
-    async with AIOKafkaConsumer(f"{settings.topic_prefix}events", **options) as consumer:
+    topic, servers = f"{settings.topic_prefix}events", settings.bootstrap_servers
+    async with AIOKafkaConsumer(topic, bootstrap_servers=servers, auto_offset_reset="earliest") as consumer:
         async with asyncio.timeout(30):
             record = await consumer.getone()
         return record.key, decode(record.value or b"")
