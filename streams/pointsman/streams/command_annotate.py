@@ -24,10 +24,10 @@ def annotate(
     resolution: str | None,
     cause: str | None,
 ) -> None:
-    """Write down what is known of INCIDENT, open or one of the last 64: it is told with the next one that looks like it.
+    """Write down what is known of an incident: it is told with the next one that looks like it.
 
-    PLACE is the database of an embedded optimizer that no process has open, http://host:port of a `pointsman serve` (token in POINTSMAN_TOKEN), or
-    kafka://host:port. What is said again replaces what was said before.
+    INCIDENT is open, or one of the last 64. PLACE is the database of an embedded optimizer that no process has open, http://host:port of a `pointsman serve`
+    (token in POINTSMAN_TOKEN), or kafka://host:port. What is said again replaces what was said before.
     """
     from pointsman.schemas import IncidentAnnotated
 

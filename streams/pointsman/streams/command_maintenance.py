@@ -30,8 +30,8 @@ def maintenance(
 ) -> None:
     """Say that tracks or hosts, or without any everything, are worked on.
 
-    Nobody is told of their alerts then, and nothing is learned as normal. PLACE is the database of an embedded optimizer that no process has open, http://host:port of a `pointsman serve` (token in POINTSMAN_TOKEN), or
-    kafka://host:port. The same --from, tracks and hosts with another end move the end.
+    Nobody is told of their alerts then, and nothing is learned as normal. PLACE is the database of an embedded optimizer that no process has open,
+    http://host:port of a `pointsman serve` (token in POINTSMAN_TOKEN), or kafka://host:port. The same --from, tracks and hosts with another end move the end.
     """
     from pointsman.schemas import MaintenanceScheduled
 
