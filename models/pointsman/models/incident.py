@@ -16,7 +16,7 @@ MOST_ALERTS = 64
 ORDER: tuple[Severity, ...] = ("info", "warning", "critical")
 CRITICAL_SHARE, CRITICAL_REQUESTS = 0.3, 20
 SAME_ONSET_S = 15.0
-EARLIER_S = 300.0
+EARLIER_S, FRESH_S = 300.0, 120.0
 FAMILIES = (
     frozenset({"latency_ms", "ttft_ms", "latency_p95_ms"}),
     frozenset({"input_tokens", "output_tokens", "cost_usd"}),
@@ -131,6 +131,12 @@ class Incident:
             self.blast = Blast()
             for judged in recent:
                 self.observe(judged, relations)
+
+    def suspect(self, ranked: tuple[Suspect, ...], now: float) -> None:
+        """Who is suspected now. Evidence fades with the trouble: some time after the last news, or once an alert is over, only a stronger suspicion counts."""
+        is_fresh = now - self.news_at <= FRESH_S and all(one.resolved_at is None for one in self.alerts.values())
+        if is_fresh or not self.suspects or (ranked and ranked[0].score >= self.suspects[0].score):
+            self.suspects = ranked
 
     # what is told
 
