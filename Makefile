@@ -53,9 +53,12 @@ bench-predict: $(VENV)/.done ## Measure predictions, their intervals, forecasts 
 	$(BIN)/python ops/bench/worker.py --only throughput --learners light
 	$(BIN)/python ops/bench/worker.py --only throughput --learners full
 
-bench-signals: $(VENV)/.done ## Measure anomaly scores and the ranking of causes beside their baselines
+bench-signals: $(VENV)/.done ## Measure anomaly scores, causes, injected faults and their grouping beside baselines
 	PYTHONPATH=tests $(BIN)/python -m benchmarks.anomalies --json build/bench-anomalies.json
 	PYTHONPATH=tests $(BIN)/python -m benchmarks.causes --json build/bench-causes.json
+	PYTHONPATH=tests $(BIN)/python -m benchmarks.faults --json build/bench-faults.json
+	PYTHONPATH=tests $(BIN)/python -m benchmarks.clusters --json build/bench-clusters.json
+	PYTHONPATH=tests $(BIN)/python -m benchmarks.quiet --json build/bench-quiet.json
 
 kafka: $(VENV)/.done ## Run a real single-node Kafka without Docker, until Ctrl-C
 	$(BIN)/python ops/kafka/broker.py --port 9092

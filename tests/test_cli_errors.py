@@ -22,6 +22,7 @@ from pointsman.streams.cli import main
 CONFIG = OptimizationConfig(tracks=(Track(name="local"), Track(name="api")), learners="light")
 DATABASE_ONLY = {
     "alertmanager": ["alertmanager", "{}", "--url", "http://127.0.0.1:9"],
+    "webhook": ["webhook", "{}", "--url", "http://127.0.0.1:9"],
     "history": ["history", "{}", "history.db"],
     "report": ["report", "{}", "--output", "report.html"],
     "promote": ["promote", "{}", "--set", "budget.usd_per_hour=2"],
@@ -36,6 +37,7 @@ FILES = {
     "convert latency": ["convert", "latency", "{}", "series.csv", "--output", "out.jsonl"],
     "convert routing": ["convert", "routing", "{}", "--output", "out.jsonl"],
     "convert load": ["convert", "load", "{}", "--output", "out.jsonl", "--requests-per-row", "3"],
+    "inject": ["inject", "{}", "--fault", "latency", "--output", "out.jsonl"],
     "forecast": ["forecast", "{}", "--output", "out.csv", "--step", "10m"],
     "detect": ["detect", "{}", "--output", "out.csv"],
     "diagnose": ["diagnose", "{}", "--at", "600"],
@@ -52,11 +54,18 @@ FILES = {
     "report": ["report", "{}", "--output", "report.html"],
     "convert otel": ["convert", "otel", "{}", "--output", "out.jsonl"],
     "alertmanager": ["alertmanager", "{}", "--url", "http://127.0.0.1:9"],
+    "webhook": ["webhook", "{}", "--url", "http://127.0.0.1:9"],
 }
 TAKEN_AS_IT_IS = {
-    (command, "binary") for command in ("replay", "scaler", "history", "report", "convert otel", "alertmanager")
+    (command, "binary") for command in ("replay", "scaler", "history", "report", "convert otel", "alertmanager", "webhook")
 }  # lines that are no events become dead letters, and outputs without advice are no error
-NO_ERROR = {("serve", "missing.db"), ("alertmanager", "binary"), ("history", "binary"), ("report", "binary")}  # made; lines that are no events are passed over
+NO_ERROR = {
+    ("serve", "missing.db"),
+    ("alertmanager", "binary"),
+    ("webhook", "binary"),
+    ("history", "binary"),
+    ("report", "binary"),
+}  # made; lines that are no events are passed over
 
 
 @pytest.fixture(scope="module")

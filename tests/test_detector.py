@@ -3,6 +3,7 @@
 import json
 import math
 import random
+import tracemalloc
 from functools import partial
 from typing import Any
 
@@ -118,9 +119,13 @@ def test_whatever_comes_in_whatever_order_the_score_is_within_0_and_1(rows: list
         assert 0.0 <= found.score < 1.0 and math.isfinite(found.surprise)
 
 
-def test_its_state_stays_below_64_kilobytes() -> None:
-    sizes = [len(json.dumps(lived(rows)[0].snapshot())) for rows in (4000, 13_000)]
-    assert max(sizes) < 64_000
+def test_a_series_takes_at_most_32_kilobytes_in_memory_and_saved() -> None:
+    saved = [len(json.dumps(lived(rows)[0].snapshot())) for rows in (4000, 13_000)]
+    tracemalloc.start()
+    detector = lived(7000)[0]
+    held, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert max(*saved, held) < 32_000, detector
 
 
 def test_the_level_follows_the_false_alarms_asked_for() -> None:

@@ -105,7 +105,10 @@ def test_the_demo_fills_the_board_explains_a_request_and_ends_in_order(tmp_path:
     assert again.exit_code == 2 and "a demo needs a database of its own" in again.output
 
 
-@pytest.mark.parametrize(("arguments", "said"), [([], "--demo"), (["--database", "x.db", "--speed", "3"], "--demo as well")])
+FAULTY = [(["--database", "x.db", "--fault", "latency"], "--demo as well"), (["--demo", "--fault", "hunger"], "give one of latency, errors")]
+
+
+@pytest.mark.parametrize(("arguments", "said"), [([], "--demo"), (["--database", "x.db", "--speed", "3"], "--demo as well"), *FAULTY])
 def test_what_makes_no_sense_is_said(arguments: list[str], said: str) -> None:
     result = CliRunner().invoke(main, ["serve", *arguments])
     assert result.exit_code == 2 and said in result.output

@@ -6,7 +6,7 @@ from typing import Any
 
 from events import completed, started
 
-from pointsman.models.slo import Slo
+from pointsman.models.slo import Slo, is_broken
 from pointsman.schemas import Objective, OptimizationConfig, Track
 from pointsman.streams.core import Core
 
@@ -38,9 +38,9 @@ def test_a_latency_objective_moves_traffic_to_the_track_that_keeps_it() -> None:
 
 
 def test_a_hang_up_of_the_client_breaks_no_objective() -> None:
-    slo = Slo(Objective(metric="success", bound=1.0, share=0.99))
-    assert slo.is_broken(completed("r", 1.0, success=False, failure_class="cancelled")) is None
-    assert slo.is_broken(completed("r", 1.0, success=False, failure_class="provider")) is True
+    objective = Objective(metric="success", bound=1.0, share=0.99)
+    assert is_broken(objective, completed("r", 1.0, success=False, failure_class="cancelled")) is None
+    assert is_broken(objective, completed("r", 1.0, success=False, failure_class="provider")) is True
 
 
 def test_prices_survive_a_snapshot() -> None:

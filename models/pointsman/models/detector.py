@@ -1,10 +1,11 @@
 """Anomalies of one series: each row is scored before it is learned, and the score means the same on every series."""
 
 import math
-from dataclasses import dataclass
-from typing import Any, Literal
+from array import array
+from collections import deque
+from typing import Any, Literal, NamedTuple
 
-from .normal import Normal
+from .normal import Expected, Normal
 from .shape import Shape
 from .surprise import Surprise
 
@@ -23,15 +24,14 @@ SINGLES: tuple[tuple[Kind, float], ...] = (
 STATISTICS = IN_MEAN + len(SINGLES)
 LONGEST, DRIFT = 15, 10
 HALF, SILENCE = 2.8, 100
-LARGEST = 1e100
+LARGEST, LARGEST_STATISTIC = 1e30, 1e38  # within single precision, in which the largest are kept
 BITS = 30
 USUAL_GAP, STEADY = 3.0, 20
 BAND_RATE, BAND_MISSED = 0.05, 0.1
 _PLAIN = ("_unit", "_size", "_first", "_last", "_step_s", "_rows", "_since", "_previous", "_fast", "_slow", "_moves", "_all_moves", "_band")
 
 
-@dataclass(frozen=True, slots=True)
-class Scored:
+class Scored(NamedTuple):
     """What a row is: its `surprise` on the scale of -log10 of a probability, what had been expected with a 90 % band, and what gives it away.
 
     `score` is surprise / (surprise + 2.8), and 0 for the 100 rows that follow one above 0.5: an anomaly is told once. `surprises` are those of the statistics.
@@ -46,21 +46,19 @@ class Scored:
     surprises: tuple[float, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _Row:
+class _Row(NamedTuple):
     """A row on its way: what was asked, what it makes of the running means, and its statistics."""
 
     at: float
     given: float
     value: float
     unit: float
-    elapsed: float
     gap: float
-    mixture: float
-    by_day: float
+    expected: Expected
+    miss: float
     fast: float
     moves: float
-    statistics: tuple[float, ...]
+    statistics: list[float]
     scored: Scored
 
 
@@ -77,6 +75,8 @@ class SeriesDetector:
     True
     """
 
+    __slots__ = (*_PLAIN, "_daily", "_mixed", "_normal", "_row", "_shape", "_tails")
+
     def __init__(self) -> None:
         self._unit = self._size = 0.0
         self._first = self._last = self._step_s = 0.0
@@ -86,7 +86,7 @@ class SeriesDetector:
         self._fast = self._slow = self._moves = self._all_moves = self._band = 0.0
         self._normal = Normal()
         self._shape = Shape()
-        self._mixed, self._daily = [0.0] * LONGEST, [0.0] * LONGEST
+        self._mixed, self._daily = deque([0.0] * (DRIFT - 1)), deque([0.0] * (LONGEST - 1))
         self._tails = [Surprise() for _ in range(STATISTICS)]
         self._row: _Row | None = None
 
@@ -118,8 +118,8 @@ class SeriesDetector:
         self._since = 0 if self._since >= SILENCE and row.scored.surprise > HALF else self._since + 1
         for tail, one in zip(self._tails, row.statistics, strict=True):
             tail.learn(one)
-        self._normal.learn(row.elapsed, row.value, row.mixture, self._step_s)
-        self._shape.learn(row.value)
+        self._normal.learn(row.expected, row.value, self._step_s)
+        self._shape.learn(row.value, row.miss)
         self._follow(row)
 
     def snapshot(self) -> dict[str, Any]:
@@ -133,7 +133,7 @@ class SeriesDetector:
         made = cls()
         for name, value in zip(_PLAIN, state["plain"], strict=True):
             setattr(made, name, value)
-        made._mixed, made._daily = list(state["mixed"]), list(state["daily"])
+        made._mixed, made._daily = deque(state["mixed"]), deque(state["daily"])
         made._normal.restore(state["normal"])
         made._shape.restore(state["shape"])
         made._tails = [Surprise.restore(tail) for tail in state["tails"]]
@@ -143,61 +143,63 @@ class SeriesDetector:
         unit = self._unit or _unit(given)
         value = min(max(given / unit, -LARGEST), LARGEST)
         gap = max(at - self._last, 0.0) if self._rows else 0.0
-        elapsed = self._last + gap - self._first if self._rows else 0.0
-        mixture, by_day, level = self._normal.expect(elapsed, value)
-        residual = value - mixture
+        expected = self._normal.expect(self._last + gap - self._first if self._rows else 0.0, value)
+        mixture = expected.mixture
         move = abs(value - self._previous) if self._rows else 0.0
-        fast = self._fast + (abs(residual) - self._fast) / 15.0
+        fast = self._fast + (abs(value - mixture) - self._fast) / 15.0
         moves = self._moves + (move - self._moves) / 30.0
-        statistics = self._statistics(value, residual, value - by_day, value - level, move, fast, moves, gap)
+        miss = self._shape.miss(value)
+        statistics = self._statistics(value, expected, move, abs(miss) * self._shape.spread, fast, moves, gap)
         surprises = [tail.say(one) for tail, one in zip(self._tails, statistics, strict=True)]
         surprise, kind = together(surprises)
         score = surprise / (surprise + HALF) if self._since >= SILENCE else 0.0
         band = self._band
         scored = Scored(score, surprise, mixture * unit, (mixture - band) * unit, (mixture + band) * unit, kind, tuple(surprises))
-        return _Row(at, given, value, unit, elapsed, gap, mixture, by_day, fast, moves, statistics, scored)
+        return _Row(at, given, value, unit, gap, expected, miss, fast, moves, statistics, scored)
 
-    def _statistics(
-        self, value: float, residual: float, by_day: float, by_level: float, move: float, fast: float, moves: float, gap: float
-    ) -> tuple[float, ...]:
+    def _statistics(self, value: float, expected: Expected, move: float, shape: float, fast: float, moves: float, gap: float) -> list[float]:
         mixed, daily, size = self._mixed, self._daily, self._size
-        quantum = math.ldexp(1.0, math.frexp(size)[1] - BITS) if size > 0.0 else 0.0
+        residual, by_day = value - expected.mixture, value - expected.day
         found = (
             abs(residual),
             abs(mixed[-2] + mixed[-1] + residual) / 3.0,
             abs(by_day),
             abs(daily[-2] + daily[-1] + by_day) / 3.0,
-            abs(by_level),
-            abs(_sum(daily[1:]) + by_day) / LONGEST,
+            abs(value - expected.level),
+            abs(math.fsum(daily) + by_day) / LONGEST,
             move,
-            self._shape.error(value),
-            abs(_sum(mixed[1 - DRIFT :]) + residual) / DRIFT,
+            shape,
+            abs(math.fsum(mixed) + residual) / DRIFT,
             size * fast / self._slow if self._slow > 0.0 else 0.0,
             size * self._all_moves / (moves + 0.05 * self._all_moves) if self._all_moves > 0.0 else 0.0,
             size * max(gap / self._step_s - USUAL_GAP, 0.0) if self._step_s > 0.0 else 0.0,
         )
+        quantum = math.ldexp(1.0, math.frexp(size)[1] - BITS) if size > 0.0 else 0.0
         most = 1e15 * quantum
-        return tuple([round(one / quantum) * quantum if 0.0 < one < most else one for one in found])
+        return array("f", [round(one / quantum) * quantum if 0.0 < one < most else min(one, LARGEST_STATISTIC) for one in found]).tolist()
 
     def _follow(self, row: _Row) -> None:
         """The running means."""
         self._rows += 1
-        rows, value, move, size = self._rows, row.value, abs(row.value - self._previous), abs(row.value - row.mixture)
+        rows, value = self._rows, row.value
+        residual, move = value - row.expected.mixture, abs(value - self._previous)
+        away = abs(residual)
         if value != 0.0:
             self._unit = row.unit
         self._fast, self._moves = row.fast, row.moves
         self._size += max(1.0 / rows, 0.002) * (abs(value) - self._size)
-        self._slow += max(1.0 / rows, 1.0 / 600.0) * (size - self._slow)
+        self._slow += max(1.0 / rows, 1.0 / 600.0) * (away - self._slow)
         self._all_moves += max(1.0 / rows, 1.0 / 1500.0) * (move - self._all_moves)
-        self._band = max(self._band + BAND_RATE * self._slow * (1.0 - BAND_MISSED if size > self._band else -BAND_MISSED), 0.0)
+        self._band = max(self._band + BAND_RATE * self._slow * (1.0 - BAND_MISSED if away > self._band else -BAND_MISSED), 0.0)
         if rows > 1:
             usual = min(row.gap, USUAL_GAP * self._step_s) if rows > STEADY else row.gap
             self._step_s += max(1.0 / (rows - 1), 0.01) * (usual - self._step_s)
         self._last += row.gap
         self._previous = value
-        for kept, residual in ((self._mixed, value - row.mixture), (self._daily, value - row.by_day)):
-            del kept[0]
-            kept.append(residual)
+        self._mixed.append(residual)
+        self._mixed.popleft()
+        self._daily.append(value - row.expected.day)
+        self._daily.popleft()
 
 
 def together(surprises: list[float]) -> tuple[float, Kind]:

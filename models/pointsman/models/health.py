@@ -74,7 +74,7 @@ class Health:
     ('healthy', 1.0)
     """
 
-    __slots__ = ("_checked", "_clock", "_open_until", "_settings", "_tracks")
+    __slots__ = ("_checked", "_clock", "_news", "_open_until", "_settings", "_tracks")
 
     def __init__(self, tracks: Iterable[str] = (), settings: HealthSettings | None = None) -> None:
         self._settings = settings or HealthSettings()
@@ -82,6 +82,7 @@ class Health:
         self._clock = -math.inf
         self._open_until = -math.inf
         self._checked = -math.inf
+        self._news: list[str] = []
         self.keep(tracks)
 
     def keep(self, tracks: Iterable[str]) -> None:
@@ -117,6 +118,11 @@ class Health:
         if now - self._checked >= self._settings.outlier_every_s:
             self._checked = now
             self._eject_outliers(now)
+
+    def taken_out(self) -> list[str]:
+        """The tracks that were taken out since this was last asked."""
+        news, self._news = self._news, []
+        return news
 
     def state(self, track: str, now: float) -> State:
         """How a track is at `now`; one never heard of is healthy."""
@@ -238,6 +244,7 @@ class Health:
         else:
             state.out, state.until = "cooldown", now + settings.cooldown_s
         state.since, state.step, state.passed, state.in_a_row, state.buckets = now, 0, 0, 0, []
+        self._news += [name for name, other in self._tracks.items() if other is state]
 
     def _release(self, now: float, *kinds: str) -> None:
         for state in self._tracks.values():

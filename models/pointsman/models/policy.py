@@ -238,9 +238,9 @@ class Policy:
         """A request dearer than this is left to exploration, USD."""
         return min((account.ceiling(self.sample.gap_s) for account in self.accounts), default=None)
 
-    def objectives(self) -> list[dict[str, Any]]:
-        """How every objective that routing can do something for stands: the share held of late, and the price of breaking it."""
-        return [slo.objective.model_dump() | {"held": round(slo.held, 6), "price": slo.price} for slo in self.slos]
+    def objectives(self) -> dict[str, dict[str, float]]:
+        """How every objective that routing can do something for stands, by its name: the share held of late, and the price of breaking it."""
+        return {slo.objective.name: {"held": round(slo.held, 6), "price": slo.price} for slo in self.slos}
 
     def budgets(self, now: float) -> dict[str, dict[str, float]]:
         """How every budget stands: its limit and spending in USD, and the shadow price in utility per USD."""
@@ -323,7 +323,8 @@ class Policy:
 
 
 def _slos(config: OptimizationConfig) -> list[Slo]:
-    return [Slo(objective) for objective in config.objectives if objective.metric in ACTED_ON]
+    """Those that routing can do something for: what a policy says of an objective holds for every track and category."""
+    return [Slo(one) for one in config.objectives if one.metric in ACTED_ON and one.track is None and one.category is None]
 
 
 def _published(slo: Slo, config: OptimizationConfig) -> PolicyObjective:

@@ -35,18 +35,6 @@ class Slo:
         self.price = round(max(0.0, min(DEAREST, self.price + RATE * (is_broken - (1.0 - self.objective.share)))), 9)
         return self.price
 
-    def is_broken(self, event: RequestCompleted) -> bool | None:
-        """Whether a completion breaks the objective; None where it says nothing about it."""
-        metric, bound = self.objective.metric, self.objective.bound
-        if metric == "success":
-            return None if event.is_excused else not event.success
-        if not event.success:
-            return None
-        value = {"latency_ms": event.latency_ms, "quality_score": event.quality_score, "cost_usd": event.cost_usd}.get(metric)
-        if value is None:
-            return None
-        return value < bound if metric == "quality_score" else value > bound
-
     def snapshot(self) -> list[Any]:
         """The state as plain values."""
         return [self.objective.model_dump(), self.price, self.held]
@@ -57,3 +45,24 @@ class Slo:
         slo = cls(Objective.model_validate(state[0]))
         slo.price, slo.held = state[1:]
         return slo
+
+
+def is_broken(objective: Objective, event: RequestCompleted) -> bool | None:
+    """Whether a completion breaks an objective; None where it says nothing about it: a failure nothing of a value, one that is excused nothing at all."""
+    if objective.metric == "success":
+        return None if event.is_excused else not event.success
+    value: float | None = getattr(event, objective.metric) if event.success else None
+    return is_beyond(objective, value) if value is not None else None
+
+
+def is_beyond(objective: Objective, value: float) -> bool:
+    """Whether a value of its metric is on the wrong side of an objective's bound."""
+    return value < objective.bound if objective.metric == "quality_score" else value > objective.bound
+
+
+def is_of(objective: Objective, track: str, category: str | None) -> bool:
+    """Whether an objective is about requests of this category on this track."""
+    return objective.track in (None, track) and objective.category in (None, category)
+
+
+__all__ = ["ACTED_ON", "Slo", "is_beyond", "is_broken", "is_of"]

@@ -1,5 +1,6 @@
 """The configuration of a scope: tracks, strategy, constraints and intervals, with the defaults people know."""
 
+import hashlib
 import re
 from typing import Annotated, Literal, Self
 
@@ -12,6 +13,8 @@ PredictedMetric = Literal["latency_ms", "ttft_ms", "output_tokens", "cost_usd", 
 Learners = Literal["light", "full", "auto"]
 ScalingUnit = Literal["replicas", "concurrency"]
 _Name = Annotated[str, Field(min_length=1, max_length=256)]
+LONGEST_WINDOW_S = 3660 * 86_400.0
+LONGEST_NAME = 200
 _Price = Annotated[float, Field(ge=0, le=1e6)]
 
 
@@ -113,9 +116,39 @@ class Objective(_Section):
     metric: Metric
     bound: float
     share: Annotated[float, Field(gt=0, lt=1)] = 0.99
-    window: Annotated[str, Field(pattern=r"^[0-9]+[smhd]$")] = "28d"
+    window: Annotated[str, Field(pattern=r"^[0-9]+[smhd]$", max_length=12)] = "28d"
     track: _Name | None = None
     category: _Name | None = None
+
+    @field_validator("window")
+    @classmethod
+    def _is_a_stretch_of_time(cls, window: str) -> str:
+        if not 1.0 <= _seconds(window) <= LONGEST_WINDOW_S:
+            raise ValueError(f"the window {window} is not between 1s and 3660d: write, for example, 28d")
+        return window
+
+    @property
+    def window_s(self) -> float:
+        """The window in seconds."""
+        return _seconds(self.window)
+
+    @property
+    def name(self) -> str:
+        """What it is called in events and metrics: what is asked for, and of what; no two objectives have the same.
+
+        >>> Objective(metric="latency_ms", bound=1500, share=0.99, track="local").name
+        'latency_ms<=1500 99% 28d track=local'
+        """
+        bound = "" if self.metric == "success" else f"{'>=' if self.metric == 'quality_score' else '<='}{self.bound:.12g}"
+        of = "".join(f" {kind}={one}" for kind, one in (("track", self.track), ("category", self.category)) if one is not None)
+        whole = f"{self.metric}{bound} {100.0 * self.share:.12g}% {self.window}{of}"
+        if len(whole) <= LONGEST_NAME:
+            return whole
+        return f"{whole[: LONGEST_NAME - 9]}~{hashlib.blake2b(whole.encode('utf-8', 'replace'), digest_size=4).hexdigest()}"
+
+
+def _seconds(window: str) -> float:
+    return float(window[:-1]) * {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}[window[-1]]
 
 
 class ModelChoice(_Section):

@@ -187,6 +187,7 @@ MEANINGS: dict[str, str] = {
     "spent_at": "When nothing is left at the present pace, in epoch seconds.",
     "precision": "How often this forerunner was followed by what it announces, as measured.",
     "muted": "Why nobody is to be told: it is silenced, or what it is about is in maintenance.",
+    "_Alert.reason": "Why it is told, where that is not plain: a silence ended, somebody looks after it, a forerunner kept its promise.",
     # incidents, objectives, bottlenecks
     "incident": "The incident's name within its scope.",
     "title": "What it is, in a sentence.",
@@ -216,6 +217,8 @@ MEANINGS: dict[str, str] = {
     "state": "What happened to it.",
     "objective": "The objective's name: its metric and what it is of.",
     "window_s": "The window, in seconds.",
+    "ObjectiveReported.since": "When its first request was counted, in epoch seconds.",
+    "ObjectiveReported.share": "The share of requests that must keep it.",
     "broken": "Requests that broke the objective.",
     "burns": "How fast the error budget goes, window by window.",
     "rate": "1 spends the budget exactly by the end of the objective's window.",

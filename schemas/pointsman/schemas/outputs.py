@@ -302,10 +302,12 @@ class _Alert(OutputEvent):
     spent_at: float | None = None
     precision: Share | None = None
     muted: Literal["silenced", "maintenance"] | None = None
+    acknowledged_by: ShortText | None = None
+    reason: ShortText | None = None
 
 
 class AlertRaised(_Alert):
-    """Something is out of its bounds."""
+    """Something is out of its bounds; told again where who is told of it, or who looks after it, has changed: `reason` says so."""
 
     TYPE: ClassVar[str] = "alert.raised/1"
     type: Literal["alert.raised/1"] = "alert.raised/1"

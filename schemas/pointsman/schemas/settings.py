@@ -13,6 +13,7 @@ from pydantic_settings import SettingsError as SourceError
 
 from .config import Capacity, OptimizationConfig
 from .envelope import Identifier
+from .webhooks import WebhookSettings
 
 DEFAULT_FILE = Path("pointsman.toml")
 
@@ -199,6 +200,7 @@ class Settings(BaseSettings, OptimizationConfig):  # pyright: ignore[reportIncom
     kafka: KafkaSettings = KafkaSettings()
     serve: ServeSettings = ServeSettings()
     alertmanager: AlertmanagerSettings = AlertmanagerSettings()
+    webhooks: Annotated[tuple[WebhookSettings, ...], Field(max_length=16)] = ()
     litellm: LiteLLMSettings = LiteLLMSettings()
     otel: OtelSettings = OtelSettings()
     operator: OperatorSettings = OperatorSettings()
@@ -335,6 +337,7 @@ __all__ = [
     "ServeSettings",
     "Settings",
     "SettingsError",
+    "WebhookSettings",
     "load",
     "security",
 ]

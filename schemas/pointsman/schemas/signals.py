@@ -108,7 +108,12 @@ class Burn(_Record):
 
 
 class ObjectiveReported(OutputEvent):
-    """How an objective is doing: its error budget and how fast it goes; `spent_at` is when nothing is left at the pace of the last hour."""
+    """How an objective is doing: its error budget and how fast it goes.
+
+    `budget_left` = 1 - broken / ((1 - share) x the requests that a whole window has): of a stream that began at `since`, less than a window ago, `requests` x
+    `window_s` / (`occurred_at` - `since`). `spent_at` is when nothing is left at the pace of the last hour (in an alert: of its rule's window), what leaves
+    the window given back.
+    """
 
     TYPE: ClassVar[str] = "objective.reported/1"
     type: Literal["objective.reported/1"] = "objective.reported/1"
@@ -119,6 +124,7 @@ class ObjectiveReported(OutputEvent):
     window_s: float
     track: Identifier | None = None
     category: Identifier | None = None
+    since: float
     requests: Count
     broken: Count
     budget_left: float

@@ -5,11 +5,9 @@ What is sent is the state, not its history: an alert that stands is posted when 
 
 import asyncio
 import logging
-import random
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 import httpx
@@ -17,6 +15,9 @@ import httpx
 from pointsman.schemas import AlertRaised, Event
 from pointsman.schemas.settings import AlertmanagerSettings
 
+from .alert_sentence import alert_sentence
+from .backoff import backoff
+from .moment import moment
 from .standing_alerts import Change, StandingAlerts
 
 MOST_WAITING = 10_000
@@ -24,14 +25,6 @@ BATCH = 500
 SHORTEST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 30.0
 KEPT_S = 900.0  # how long an end is told again after a start of this sink, as Prometheus does
-_SAID = {
-    "anomaly": "{name} in scope {scope} is {observed}; usual is {expected}",
-    "constraint": "{name} in scope {scope} is {observed}, beyond its bound of {expected}",
-    "slo_burn": "{name} in scope {scope} burns its error budget at {observed} times the rate; allowed is {expected}",
-    "drift": "{name} in scope {scope} is {observed}; expected is {expected}",
-    "forecast": "{name} in scope {scope} is expected to be {observed}, beyond its limit of {expected}",
-    "budget": "{name} in scope {scope} is at {observed} of the budget; the warning is for {expected}",
-}
 _PASSING = frozenset({401, 403, 404, 408, 425, 429})  # mended by a setting, or by waiting; any other 4xx would be refused again
 
 Posted = dict[str, Any]
@@ -48,8 +41,7 @@ def labels(alert: AlertRaised, extra: Mapping[str, str]) -> dict[str, str]:
 def annotations(alert: AlertRaised) -> dict[str, str]:
     """A sentence for people, and the numbers behind it."""
     numbers = {"observed": f"{alert.observed:.6g}", "expected": f"{alert.expected:.6g}", "score": f"{alert.score:.6g}"}
-    said = _SAID[alert.kind].format(name=alert.fingerprint, scope=alert.scope, **numbers)
-    return {"summary": said + ".", **numbers}
+    return {"summary": alert_sentence(alert), **numbers}
 
 
 def posted(change: Change, settings: AlertmanagerSettings, now: float) -> Posted:
@@ -59,13 +51,9 @@ def posted(change: Change, settings: AlertmanagerSettings, now: float) -> Posted
     if settings.generator_url is not None:
         fields["generatorURL"] = settings.generator_url
     if ended is None:
-        return fields | {"startsAt": _moment(min(alert.since, now))}
+        return fields | {"startsAt": moment(min(alert.since, now))}
     end = min(ended, now)
-    return fields | {"startsAt": _moment(min(alert.since, end)), "endsAt": _moment(end)}
-
-
-def _moment(at: float) -> str:
-    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return fields | {"startsAt": moment(min(alert.since, end)), "endsAt": moment(end)}
 
 
 class Target:
@@ -100,7 +88,7 @@ class Target:
                         if self._waiting.get(key) is alert:
                             del self._waiting[key]
                 else:
-                    await asyncio.sleep(min(SHORTEST_PAUSE_S * 2.0 ** min(self._failures - 1, 10), LONGEST_PAUSE_S) * random.uniform(0.5, 1.0))
+                    await asyncio.sleep(backoff(self._failures, SHORTEST_PAUSE_S, LONGEST_PAUSE_S))
 
     async def _post(self, alerts: list[Posted]) -> bool:
         """Whether these need not be sent again."""

@@ -11,6 +11,7 @@ from pointsman.schemas import (
     Event,
     ForecastIssued,
     ModelsReported,
+    ObjectiveReported,
     PredictionIssued,
     RecommendationIssued,
     ResourceSampled,
@@ -27,6 +28,7 @@ MOST_GAUGES = 64
 MOST_FORECASTS = 1024
 MOST_ACTIVE = 256
 MOST_ALERTS = 100
+MOST_OBJECTIVES = 128
 MOST_RECENT = 512
 MINUTE_S = 60.0
 SAMPLE_S = 15.0
@@ -101,6 +103,7 @@ class ScopeBoard:
         self.hosts: OrderedDict[str, dict[str, tuple[float, float]]] = OrderedDict()
         self.sampled: Rings[tuple[str, str]] = Rings(MOST_GAUGES)
         self.alerts: OrderedDict[str, AlertRaised] = OrderedDict()
+        self.objectives: OrderedDict[str, ObjectiveReported] = OrderedDict()
         self.history: deque[AlertRaised | AlertResolved] = deque(maxlen=MOST_ALERTS)
         self._gone = 0
 
@@ -199,6 +202,11 @@ class ScopeBoard:
         if active is not None and active.occurred_at <= event.occurred_at:
             del self.alerts[event.fingerprint]
 
+    def _objective(self, event: ObjectiveReported) -> None:
+        known = self._kept(self.objectives, event.objective, lambda: event, MOST_OBJECTIVES)
+        if event.occurred_at >= known.occurred_at:
+            self.objectives[event.objective] = event
+
     def _bound(self, host: str, gauge: str, limit: float) -> None:
         self.limits[(host, gauge)] = limit
         self.limits.move_to_end((host, gauge))
@@ -227,6 +235,7 @@ _HANDLERS: dict[type[Event], Any] = {
     ForecastIssued: ScopeBoard._forecast,
     ScalingRecommended: ScopeBoard._scaling,
     AlertRaised: ScopeBoard._raised,
+    ObjectiveReported: ScopeBoard._objective,
     AlertResolved: ScopeBoard._resolved,
     ResourceSampled: ScopeBoard._sample,
 }

@@ -38,7 +38,7 @@ def view(board: ScopeBoard, dead_letters: int) -> dict[str, Any]:
         "recommended": _recommended(board),
         "tracks": [_track(board, name, recent.get(name, []), span, total, predicted.get(name, {})) for name in sorted(board.tracks)],
         "budgets": [],
-        "objectives": [],
+        "objectives": [_plain(board.objectives[name]) for name in sorted(board.objectives)],
         "forecasts": [_newest_forecast(key, rows[-1]) for key, rows in board.forecasts if rows],
         "scaling": [_plain(track.scaling) for _, track in sorted(board.tracks.items()) if track.scaling is not None],
         "resources": [_resource(board, host, gauge) for host, gauges in sorted(board.hosts.items()) for gauge in gauges],

@@ -2,13 +2,13 @@
 
 import asyncio
 import logging
-import random
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import Any
 
 import httpx
 
+from .backoff import backoff
 from .server_sent import Message, Messages
 
 BEGINNING = "0"
@@ -59,7 +59,7 @@ async def follow_http(url: str, kinds: Sequence[str], *, token: str | None, cons
                 if not failures:
                     log.warning("%s: %s: %s. %s", url, type(error).__name__, error, consequence)
                 failures += 1
-            await asyncio.sleep(min(SHORTEST_PAUSE_S * 2.0 ** min(failures, 10), LONGEST_PAUSE_S) * random.uniform(0.5, 1.0))
+            await asyncio.sleep(backoff(failures, SHORTEST_PAUSE_S, LONGEST_PAUSE_S))
 
 
 async def _outputs(client: httpx.AsyncClient, kinds: Sequence[str], last: str | None) -> AsyncGenerator[Message, None]:

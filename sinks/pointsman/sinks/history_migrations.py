@@ -130,7 +130,15 @@ CREATE TABLE strategies (
   PRIMARY KEY (scope, event_id)
 );
 """
-MIGRATIONS = (_FIRST, _SECOND)
+_THIRD = """
+CREATE TABLE objectives (
+  scope TEXT NOT NULL, event_id TEXT NOT NULL, occurred_at TIME NOT NULL, objective TEXT NOT NULL, metric TEXT NOT NULL, bound FLOAT NOT NULL,
+  share FLOAT NOT NULL, window_s FLOAT NOT NULL, track TEXT, category TEXT, requests BIGINT NOT NULL, broken BIGINT NOT NULL, budget_left FLOAT NOT NULL,
+  spent_at TIME, PRIMARY KEY (scope, event_id)
+);
+CREATE INDEX objectives_time ON objectives (scope, occurred_at);
+"""
+MIGRATIONS = (_FIRST, _SECOND, _THIRD)
 
 
 def statements(version: int, dialect: Dialect) -> list[str]:

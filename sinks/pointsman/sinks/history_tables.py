@@ -140,9 +140,24 @@ _FORECASTS = _table(
     upper="float",
 )
 _STRATEGIES = _table("strategies", ["strategy.adapted/1"], previous="text", current="text", why="text")
+_OBJECTIVES = _table(
+    "objectives",
+    ["objective.reported/1"],
+    objective="text",
+    metric="text",
+    bound="float",
+    share="float",
+    window_s="float",
+    track="text",
+    category="text",
+    requests="integer",
+    broken="integer",
+    budget_left="float",
+    spent_at="time",
+)
 
 TABLES: dict[str, Table] = {
-    table.name: table for table in (_STARTS, _COMPLETIONS, _JUDGEMENTS, _PREDICTIONS, _RECOMMENDATIONS, _WINDOWS, _ALERTS, _FORECASTS, _STRATEGIES)
+    table.name: table for table in (_STARTS, _COMPLETIONS, _JUDGEMENTS, _PREDICTIONS, _RECOMMENDATIONS, _WINDOWS, _ALERTS, _FORECASTS, _STRATEGIES, _OBJECTIVES)
 }
 BY_TYPE: dict[str, Table] = {kind: table for table in TABLES.values() for kind in table.types}
 

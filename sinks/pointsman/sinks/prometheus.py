@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry, start_http_server
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from pointsman.schemas import AlertRaised, AlertResolved, Event, ForecastIssued, ModelsReported, ScalingRecommended, ScalingScored
+from pointsman.schemas import AlertRaised, AlertResolved, Event, ForecastIssued, ModelsReported, ObjectiveReported, ScalingRecommended, ScalingScored
 
 from .gauge_samples import BOUNDS, SAMPLED, samples
 from .standing_alerts import StandingAlerts
@@ -24,6 +24,7 @@ _SCOPE = ("scope",)
 _TRACK = ("scope", "track")
 _FORECAST = ("scope", "track", "host", "metric", "horizon_seconds")
 _METRIC = ("scope", "track", "metric")
+_OBJECTIVE = ("scope", "objective", "metric", "track", "category")
 _MODEL = ("scope", "track", "metric", "model")
 
 # Per gauge its labels and what it says; docs/autoscaling.md and docs/monitoring.md list the same.
@@ -53,6 +54,12 @@ GAUGES: dict[str, tuple[tuple[str, ...], str]] = {
     "pointsman_prediction_wape_ratio": (_METRIC, "Sum of the errors of the model in charge, as a share of the sum of the outcomes."),
     "pointsman_model_weight_ratio": (_MODEL, "Share of a model in what is predicted."),
     "pointsman_model_error": (_MODEL, "Mean |ln(outcome / prediction)| of a model of late."),
+    "pointsman_objective_budget_left_ratio": (_OBJECTIVE, "Share of the error budget that is left; below 0 it is overspent."),
+    "pointsman_objective_burn_rate": ((*_OBJECTIVE, "window"), "How fast the error budget went over the window: 1 spends it exactly."),
+    "pointsman_objective_target_ratio": (_OBJECTIVE, "Share of requests that must keep the objective."),
+    "pointsman_objective_requests": (_OBJECTIVE, "Requests counted in the objective's window."),
+    "pointsman_objective_broken_requests": (_OBJECTIVE, "Those of them that broke it."),
+    "pointsman_objective_spent_timestamp_seconds": (_OBJECTIVE, "When the error budget is spent at the pace of the last hour."),
     "pointsman_scope_last_event_timestamp_seconds": (_SCOPE, "When the newest event behind these gauges happened: what does not move is out of date."),
     **SAMPLED,
 }
@@ -100,6 +107,8 @@ class Gauges(Collector):
                 self._forecast(event)
             elif isinstance(event, ModelsReported):
                 self._reported(event)
+            elif isinstance(event, ObjectiveReported):
+                self._objective(event)
             elif isinstance(event, AlertRaised | AlertResolved):
                 self._alerts.add(event)
                 self._kinds = dict.fromkeys([*self._kinds, (event.scope, event.kind, event.severity)][-self._most :])
@@ -181,6 +190,16 @@ class Gauges(Collector):
         self._set("forecast_limit", labels, event.limit, event)
         self._set("forecast_time_to_limit_seconds", labels, event.time_to_limit_s, event)
 
+    def _objective(self, event: ObjectiveReported) -> None:
+        labels = (event.scope, event.objective, event.metric, event.track or "", event.category or "")
+        self._set("objective_budget_left_ratio", labels, event.budget_left, event)
+        self._set("objective_target_ratio", labels, event.share, event)
+        self._set("objective_requests", labels, event.requests, event)
+        self._set("objective_broken_requests", labels, event.broken, event)
+        self._set("objective_spent_timestamp_seconds", labels, event.spent_at, event)
+        for burn in event.burns:
+            self._set("objective_burn_rate", (*labels, _span(burn.window_s)), burn.rate, event)
+
     def _reported(self, event: ModelsReported) -> None:
         labels = (event.scope, event.track, event.metric)
         self._set("prediction_coverage_ratio", labels, event.coverage, event)
@@ -197,6 +216,16 @@ class Gauges(Collector):
         self._models[labels] = {model.name for model in event.models}
         if len(self._models) > self._most:
             del self._models[next(iter(self._models))]
+
+
+def _span(seconds: float) -> str:
+    """A window as metrics name it.
+
+    >>> _span(300.0), _span(21_600.0), _span(259_200.0), _span(2.5)
+    ('5m', '6h', '3d', '2.5s')
+    """
+    unit, size = next(((unit, size) for unit, size in (("d", 86_400), ("h", 3600), ("m", 60)) if seconds and seconds % size == 0.0), ("s", 1))
+    return f"{seconds / size:g}{unit}"
 
 
 class MetricsServer:

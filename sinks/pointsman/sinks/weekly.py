@@ -128,6 +128,7 @@ class Week:
     moves: list[Record]
     move_count: int
     strategies: list[Record]
+    objectives: list[Record]
 
     def of_track(self, track: str) -> Cell:
         """A track over the whole period."""
@@ -191,6 +192,7 @@ def read_week(history: Queried, period: Period, scope: str | None) -> Week:
         moves=moves[:MOST_MOVES],
         move_count=len(moves),
         strategies=_between(history, "strategies", period, scope),
+        objectives=_objectives(history, period, scope),
     )
 
 
@@ -212,6 +214,18 @@ def _between(history: Queried, table: str, period: Period, scope: str | None) ->
     where, values = _where(scope, "AND")
     query = f"SELECT * FROM {table} WHERE occurred_at >= ? AND occurred_at < ?{where} ORDER BY occurred_at LIMIT {MOST_ALERTS}"
     return list(history.select(query, (period.since, period.until, *values)))
+
+
+def _objectives(history: Queried, period: Period, scope: str | None) -> list[Record]:
+    """How every objective stood at the end of the period, with the least that was left of its error budget in it (`least_left`)."""
+    where, values = _where(scope, "AND")
+    newest: dict[tuple[str, str], Record] = {}
+    query = f"SELECT * FROM objectives WHERE occurred_at >= ? AND occurred_at < ?{where} ORDER BY occurred_at, event_id"
+    for row in history.select(query, (period.since, period.until, *values)):
+        key = (row["scope"], row["objective"])
+        before = newest.get(key)
+        newest[key] = {**row, "least_left": min(row["budget_left"], before["least_left"]) if before is not None else row["budget_left"]}
+    return sorted(newest.values(), key=lambda row: (row["budget_left"], row["scope"], row["objective"]))[:MOST_ALERTS]
 
 
 def _alerts(history: Queried, period: Period, scope: str | None) -> Iterator[Record]:

@@ -48,7 +48,16 @@ def write_weekly(path: Path, week: Week, saved: Savings, found: Mapping[Key, Seq
         sections.append(_alerts(week))
     else:
         few = f" Savings and accuracy rest on the newest {judged_newest:,} attempts." if judged_newest is not None else ""
-        sections += [_cards(week), savings_section(saved), _costs(week, colours), _tracks(week, colours), _accuracy(found), _alerts(week), _moves(week)]
+        sections += [
+            _cards(week),
+            savings_section(saved),
+            _costs(week, colours),
+            _tracks(week, colours),
+            _accuracy(found),
+            _objectives(week),
+            _alerts(week),
+            _moves(week),
+        ]
         sections.append(f"<p class=note>An attempt counts where it began. Times are UTC.{few}</p>")
     write_page(path, title, sections, _STYLE)
 
@@ -71,6 +80,7 @@ def weekly_json(week: Week, saved: Savings, found: Mapping[Key, Sequence[Judged]
         "moves": [_plain(row) for row in week.moves],
         "move_count": week.move_count,
         "strategies": [_plain(row) for row in week.strategies],
+        "objectives": [_plain(row) for row in week.objectives],
     }
 
 
@@ -141,6 +151,27 @@ def _accuracy(found: Mapping[Key, Sequence[Judged]]) -> str:
     if not found:
         return "<h2>How well requests were predicted before their outcome</h2><p>No prediction of this period has an outcome in the history.</p>"
     return f"<div class='figures two'>{accuracy_table(found, is_plotted=False)}</div>"
+
+
+def _objectives(week: Week) -> str:
+    """How the objectives stood at the end, the one with the least left of its error budget first."""
+    if not week.objectives:
+        return ""
+    rows = [
+        (
+            row["objective"] if week.scope is not None or len(week.scopes) == 1 else f"{row['scope']}: {row['objective']}",
+            f"{row['requests']:,}",
+            f"{row['broken']:,}",
+            _percent(1.0 - row["broken"] / row["requests"] if row["requests"] else None),
+            f"{row['budget_left']:.1%}",
+            f"{row['least_left']:.1%}",
+            f"{row['spent_at']:%m-%d %H:%M}" if row["spent_at"] is not None else "–",
+        )
+        for row in week.objectives[:SHOWN_ALERTS]
+    ]
+    head = ("objective", "requests", "broke it", "kept it", "budget left", "least left", "spent at")
+    note = "<p class=note>As the objective's own window stood at the end of the period, whatever its length.</p>"
+    return f"<h2>Objectives and their error budgets</h2><div class=figures>{table(head, rows)}</div>{note}"
 
 
 def _alerts(week: Week) -> str:

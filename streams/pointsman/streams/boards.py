@@ -31,7 +31,7 @@ def _board(board: Board, name: str, said: dict[str, Any]) -> dict[str, Any] | No
 
 
 def filled(view: dict[str, Any], said: dict[str, Any]) -> dict[str, Any]:
-    """A view with what no event says: requests in flight and their limit per track, budgets, objectives."""
+    """A view with what no event says: requests in flight and their limit per track, budgets, and how objectives are now."""
     tracks = [track | _of_track(said["tracks"].get(track["track"])) for track in view["tracks"]]
     budgets = [_budget(name, figures) for name, figures in said["budgets"].items()]
     return view | {"tracks": tracks, "budgets": budgets, "objectives": said["objectives"]}

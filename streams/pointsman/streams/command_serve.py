@@ -17,6 +17,7 @@ from .cli_options import CONFIG, FILE, PREFIX, SET, kafka_of, settings_of
 @click.option("--port", type=click.IntRange(0, 65_535), help="serve.port of the settings (8080) unless told; 0 takes a free one.")
 @click.option("--demo", is_flag=True, help="Play the demo's recorded traffic into a new database, with the demo's tracks.")
 @click.option("--speed", type=click.FloatRange(min=0, max=10_000), help="Of the demo, times what it was; 15 unless told, 0 as fast as the machine can.")
+@click.option("--fault", metavar="KIND", help="Of the demo: latency, errors, throttled, ...; something goes wrong towards the end, and an incident says what.")
 @CONFIG
 @SET
 def serve(
@@ -27,6 +28,7 @@ def serve(
     port: int | None,
     demo: bool,
     speed: float | None,
+    fault: str | None,
     config: Path | None,
     flags: tuple[str, ...],
 ) -> None:
@@ -42,11 +44,16 @@ def serve(
         raise click.UsageError("give --database FILE, --kafka BOOTSTRAP, or --demo for recorded traffic")
     if speed is not None and not demo:
         raise click.UsageError("--speed is the demo's: give --demo as well")
+    if fault is not None and not demo:
+        raise click.UsageError("--fault is the demo's: give --demo as well, or use `pointsman inject` for recordings of your own")
     settings = settings_of(config, flags)
     if demo:
+        from .demo_fault import DEMO_FAULTS
         from .serve_demo import run_demo
 
-        run_demo(database, settings, speed, host=host, port=port, say=click.echo)
+        if fault is not None and fault not in DEMO_FAULTS:
+            raise click.UsageError(f"--fault {fault}: give one of {', '.join(DEMO_FAULTS)}")
+        run_demo(database, settings, speed, fault, host=host, port=port, say=click.echo)
     elif database is not None:
         with explaining(database):
             run(database, settings, has_config=bool(config or flags), host=host, port=port, say=click.echo)

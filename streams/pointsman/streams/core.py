@@ -106,7 +106,7 @@ class Core:
             "policy_version": state.routing.version,
             "alerts": state.constraints.standing(),
             "budgets": state.routing.learner.budgets(state.clock),
-            "objectives": state.routing.learner.objectives(),
+            "objectives": state.objectives(),
             "hedged_share": state.routing.hedges.realised(),
             "workload": state.workload.status(),
             "signals": state.signals.status(),

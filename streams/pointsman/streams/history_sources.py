@@ -21,7 +21,7 @@ from .recording import lines_of, naming, open_read
 from .replay import Placed, ReplayError, is_database
 
 PIECE = 1000
-TOPICS = ("journal", "recommendations", "predictions", "windows", "alerts", "forecasts", "strategies")
+TOPICS = ("journal", "recommendations", "predictions", "windows", "alerts", "forecasts", "strategies", "objectives")
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,11 +8,29 @@ from pydantic import ValidationError
 
 from pointsman.models.redact import redact
 from pointsman.models.sketch import describe
-from pointsman.schemas import AnyInput, EventRejected, Origin, QualityAssessed, Refused, RequestCompleted, RequestStarted, Sketch, dead_letter, decode, explain
+from pointsman.schemas import (
+    AlertAcknowledged,
+    AlertSilenced,
+    AnyInput,
+    EventRejected,
+    IncidentAnnotated,
+    MaintenanceScheduled,
+    Origin,
+    QualityAssessed,
+    Refused,
+    RequestCompleted,
+    RequestStarted,
+    Sketch,
+    dead_letter,
+    decode,
+    explain,
+)
 from pointsman.schemas.cloudevents import event_fields
 
 AHEAD_S = 300.0
 TEXT_FIELDS = ("query", "prompt")
+LONG_FIELDS = ("note", "resolution")
+SAID_FIELDS = (*LONG_FIELDS, "cause", "by")
 _REPAIRABLE = frozenset({"missing_field", "unknown_type"})
 
 
@@ -103,11 +121,13 @@ def _redacted(event: AnyInput) -> dict[str, Any]:
         found = {"error_type": event.error_type}
     elif isinstance(event, QualityAssessed):
         found = {"assessor": event.assessor}
+    elif isinstance(event, AlertAcknowledged | AlertSilenced | MaintenanceScheduled | IncidentAnnotated):
+        found = {name: getattr(event, name, None) for name in SAID_FIELDS}
     else:
         return changes
     for name, text in found.items():
         if text is not None and (shown := redact(text)) != text:
-            changes[name] = shown[:256]
+            changes[name] = shown[: 2000 if name in LONG_FIELDS else 256]
     return changes
 
 

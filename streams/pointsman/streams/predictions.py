@@ -29,6 +29,10 @@ def refusal(config: OptimizationConfig) -> Reason | None:
             check(choice)
         except ModelRefusedError as error:
             return Reason(code="unusable_model", message=f"models: {error}"[:2000])
+    for objective in config.objectives:
+        if names and objective.track is not None and objective.track not in names:
+            known = ", ".join(sorted(names))
+            return Reason(code="unknown_track", message=f"objectives: {objective.name} is of a track that is not configured: use one of {known}")
     return None
 
 
@@ -58,10 +62,12 @@ class Predictions:
         attempt.attributes, attempt.in_flight, attempt.traceparent = event.attributes, track.in_flight, event.traceparent
         return attempt
 
-    def sampled(self, event: ResourceSampled, tracks: dict[str, TrackState], now: float) -> None:
-        """A host's gauges go to the tracks that it serves."""
-        for track in self._served(event, tracks) if event.gauges else ():
+    def sampled(self, event: ResourceSampled, tracks: dict[str, TrackState], now: float) -> list[str]:
+        """A host's gauges go to the tracks that it serves; gives their names."""
+        served = self._served(event, tracks)
+        for track in served if event.gauges else ():
             track.outlook.sampled(now, event.gauges or {}, event.host)
+        return [track.name for track in served]
 
     def _served(self, event: ResourceSampled, tracks: dict[str, TrackState]) -> list[TrackState]:
         """Local tracks and the one that is named like the host; without them, of an engine, the only track, or the one whose requests the engine holds."""

@@ -11,6 +11,7 @@ from pointsman.models.decision import Decision, Evaluator
 from pointsman.models.health import Health
 from pointsman.models.hedging import SINGLE, Candidate, HedgeBudget, HedgeSettings, Plan, Worth, plan
 from pointsman.models.policy import Policy
+from pointsman.models.slo import is_beyond, is_broken
 from pointsman.models.track import TrackState
 from pointsman.schemas import OptimizationConfig, PolicyLoad, PolicyObjective, PolicyPublished, RequestCompleted, RequestStarted, Strategy, Track
 
@@ -92,7 +93,7 @@ class Routing:
         if self.health.share(event.track, now) != before:
             self.is_urgent = True
         for slo in self.learner.slos:
-            broken = slo.is_broken(event)
+            broken = is_broken(slo.objective, event)
             if broken is not None:
                 slo.observe(is_broken=broken)
         for account in self.learner.accounts:
@@ -131,7 +132,7 @@ class Routing:
         """A judgement that came after its completion."""
         for slo in self.learner.slos:
             if slo.objective.metric == "quality_score":
-                slo.observe(is_broken=score < slo.objective.bound)
+                slo.observe(is_broken=is_beyond(slo.objective, score))
         x = context.vector()
         said = self.learner.learn_quality(track, x, self._predicted(track, x), score)
         self.unpublished += 1

@@ -5,7 +5,7 @@ No clock, I/O or unseeded randomness here. The state is a function of the events
 
 import hashlib
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 from pointsman.models.constraints import CONFIRMATIONS, Constraints
@@ -130,6 +130,8 @@ class Scope:
         """Why this event cannot be folded now, if so."""
         if isinstance(event, ConfigChanged):
             return unusable(event.config)
+        if isinstance(event, Control):
+            return self.signals.refusal(event)
         track = getattr(event, "track", None)
         if track is not None and track not in self.tracks:
             if self.config.tracks:
@@ -257,6 +259,7 @@ class Scope:
             if attempt.is_own:
                 self.routing.recognise(completion, self.clock)
             self._learn(completion, Attempt(event.track, event.occurred_at, context, attempt.features))
+            self._tell(self.signals.joined(completion, context, self.clock))
         self._arm_policy()
         self._check_concurrency(track)
 
@@ -275,7 +278,8 @@ class Scope:
         self.workload.completed(event.track, event.output_tokens, self.clock, asked.started_at if asked is not None and attempt is asked else None)
         track.observe(event, self.clock)
         is_own = attempt is not None and attempt.is_own
-        self._note_health(lambda: self.routing.ended(event, self.clock, is_own=is_own, started_at=attempt.started_at if attempt is not None else None))
+        self.routing.ended(event, self.clock, is_own=is_own, started_at=attempt.started_at if attempt is not None else None)
+        self._note_health()
         if attempt is not None:
             self.limits.observe(event, attempt, self.clock, track.in_flight, track.load)
             tokens = event.input_tokens if event.input_tokens is not None else attempt.context.input_tokens
@@ -287,14 +291,12 @@ class Scope:
         self._arm_policy()
         self._check_concurrency(track)
 
-    def _note_health(self, act: Callable[[], None]) -> None:
-        """Do what may take a track out, and remember of which it did."""
-        states = {name: self.routing.health.state(name, self.clock) for name in self.tracks}
-        act()
-        for name, before in states.items():
-            state = self.routing.health.state(name, self.clock)
-            if state != before and state in ("cooldown", "ejected"):
-                self.signals.changed(Change("ejection", name, name, self.clock, f"{name} was taken out ({state}) after failures"))
+    def _note_health(self) -> None:
+        """Tracks that were taken out may be why something else changes."""
+        for name in self.routing.health.taken_out():
+            self.signals.changed(
+                Change("ejection", name, name, self.clock, f"{name} was taken out ({self.routing.health.state(name, self.clock)}) after failures")
+            )
 
     def _learn(self, event: RequestCompleted, attempt: Attempt) -> None:
         track = self._track(event.track)
@@ -316,7 +318,7 @@ class Scope:
             self._tell_models(self.predictions.learned(track, self.constraints.breaches))
             self.join.done[(event.request_id, event.track)] = Done(done.context, done.features)
             self._tell_drift(event.track, self.routing.learn_quality(event.track, done.context, event.score))
-            self._tell(self.signals.assessed(event, self.clock))
+            self._tell(self.signals.assessed(event, done.context, self.clock))
             self._publish_if_due()
             self._arm_policy()
 
@@ -332,7 +334,7 @@ class Scope:
         """Whether intervals hold, and whether the load is one that was lived through."""
         self.due.setdefault("models", self.clock + REPORT_S)
         for one in found:
-            self._alert(one.fingerprint, "drift", one.observed, one.expected, is_broken=one.is_broken)
+            self._alert(one.fingerprint, "drift", one.observed, one.expected, is_broken=one.is_broken, severity="info")
 
     def _check_budgets(self) -> None:
         learner = self.routing.learner
@@ -350,7 +352,7 @@ class Scope:
         if event.host not in self.hosts and len(self.hosts) >= MOST_HOSTS:
             del self.hosts[next(iter(self.hosts))]
         self.hosts[event.host] = event
-        self.predictions.sampled(event, self.tracks, self.clock)
+        self.signals.serves(event.host, self.predictions.sampled(event, self.tracks, self.clock), self.clock)
         for metric, observed, bound, is_floor in self._resource_bounds(event):
             self._constrain(f"{event.host}/{metric}", observed, bound, is_broken=observed < bound if is_floor else observed > bound)
         self._say(self.workload.sampled(event, self.clock))
@@ -391,7 +393,7 @@ class Scope:
         self.routing.configure(config, self.tracks, changed)
         self.limits.configure(config)
         self.workload.configure(config)
-        self.signals.configure(config)
+        self._tell(self.signals.configure(config, self.clock))
         self.signals.changed(Change("configuration", event.event_id, None, self.clock, "the configuration was changed"))
         if self.tracks:
             self._publish()
@@ -447,6 +449,7 @@ class Scope:
                 track.recent_success = 0.9 * track.recent_success_at(self.clock)
                 track.failed_at = self.clock
                 self.routing.lose(attempt.track, attempt.context)
+                self._tell(self.signals.lost(attempt, self.clock))
         for event in single:
             if event.track in self.tracks:
                 self._learn(event, Attempt(event.track, event.occurred_at, Context(event.input_tokens), {}))
@@ -489,6 +492,11 @@ class Scope:
         expected = self.routing.evaluator().expected(Context(500, 500))
         return [expected[name].quality for name, arm in arms.items() if arm.seen[0] >= YOUNG and name in expected]
 
+    def objectives(self) -> list[dict[str, Any]]:
+        """Every objective as it is reported, with what breaking it costs in routing; reads only."""
+        priced = self.routing.learner.objectives()
+        return [row | priced.get(row["objective"], {}) for row in self.signals.objectives.status(self.clock)]
+
     # alerts
 
     def _constrain(self, fingerprint: str, observed: float, bound: float, *, is_broken: bool) -> None:
@@ -527,7 +535,7 @@ class Scope:
             if model not in (AlertRaised, AlertResolved):
                 self._emit(model, **fields)
                 continue
-            alert = self._emit(model, **fields, muted=self.signals.muted(fields, self.clock))
+            alert = self._emit(model, **fields, **self.signals.marks(fields, self.clock, is_end=model is AlertResolved))
             if isinstance(alert, AlertRaised | AlertResolved):
                 self._tell(self.signals.heard(alert))
 

@@ -11,6 +11,7 @@ from .status_figures import ASCII_BARS, BARS, NONE, clock, duration, figure, mon
 from .status_picture import Picture
 
 SPARK = 16
+LEFT = 10
 LEAST_EVENTS = 3
 PLAIN_EVENTS = 12
 GOOD, BAD, QUIET, TITLE = "green", "bold red", "dim", "bold"
@@ -173,6 +174,8 @@ def sections(picture: Picture, bars: str, *, is_whole: bool) -> Iterator[Section
     board = picture.board
     if rows := [_alert(alert, board.get("clock")) for alert in board.get("alerts", ())]:
         yield Section("alerts", rows, 2)
+    if rows := objectives(board, bars):
+        yield Section("objectives", rows, 2)
     if rows := [_budget(budget) for budget in board.get("budgets", ())]:
         yield Section("budget", rows)
     if rows := [_resource(one, picture.series, bars) for one in board.get("resources", ())]:
@@ -191,9 +194,43 @@ def _budget(budget: Mapping[str, Any]) -> Text:
     return line.append(share(pace), BAD if pace is not None and pace > 1 else GOOD)
 
 
+def objectives(board: Mapping[str, Any], bars: str) -> list[Text]:
+    """Every objective with its error budget, the one with the least left first."""
+    burning = {alert["subject"] for alert in board.get("alerts", ()) if alert["kind"] == "slo_burn"}
+    rows = sorted(board.get("objectives", ()), key=lambda row: (row["objective"] not in burning, row["budget_left"]))
+    width = max((min(len(row["objective"]), 40) for row in rows), default=0)
+    return [_objective(row, width, row["objective"] in burning, board.get("clock") or 0.0, bars) for row in rows]
+
+
+def _objective(row: Mapping[str, Any], width: int, is_burning: bool, now: float, bars: str) -> Text:
+    line = Text(f"  {safe(row['objective'])[:40]:<{width}}  ")
+    if not row["requests"]:
+        return line.append("nothing counted yet", QUIET)
+    left = row["budget_left"]
+    full = round(LEFT * max(0.0, min(1.0, left)))
+    line.append(bars[-1] * full + bars[0] * (LEFT - full), GOOD if left > 0.0 and not is_burning else BAD)
+    line.append(f"  {f'{share(left)} left' if left > 0.0 else f'overspent by {share(-left)}'}", "" if left > 0.0 else BAD)
+    pace = " · ".join(f"{span(burn['window_s'])} {figure(burn['rate'])}×" for burn in long_burns(row["burns"]))
+    line.append(f"  burns {pace}", BAD if is_burning else "")
+    if left > 0.0 and row.get("spent_at") is not None:
+        line.append(f"  spent in {span(max(0.0, row['spent_at'] - now))}", BAD if is_burning else "yellow")
+    return line
+
+
+def long_burns(burns: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Of the windows of a month's objective an hour, six, and three days; of another's those that stand in their place."""
+    return [burns[place] for place in (-5, -3, -1) if len(burns) >= -place]
+
+
 def _alert(alert: Mapping[str, Any], now: float | None) -> Text:
     since = f", for {span(max(0.0, now - alert['since']))}" if now and alert.get("since") is not None else ""
-    said = f"{safe(alert['kind'])} {safe(alert['subject'])}: {figure(alert['observed'])} instead of {figure(alert['expected'])}{since}"
+    is_burn = alert["kind"] == "slo_burn"
+    what = (
+        f"burns its error budget {figure(alert['observed'])}× as fast as it may"
+        if is_burn
+        else f"{figure(alert['observed'])} instead of {figure(alert['expected'])}"
+    )
+    said = f"{safe(alert['kind'])} {safe(alert['subject'])}: {what}{since}"
     return Text.assemble("  ", (safe(alert["severity"]), BAD), f"  {said}")
 
 

@@ -12,9 +12,10 @@ const KINDS = {
   Scaling: ["scaling.recommended/1", "scaling.scored/1"],
   Forecasts: ["forecast.issued/1"],
   Models: ["models.reported/1"],
+  Objectives: ["objective.reported/1"],
   Refused: ["event.rejected/1"],
 };
-const QUIET = ["Forecasts", "Models"];
+const QUIET = ["Forecasts", "Models", "Objectives"];
 
 /** The types that are followed; predictions and policies come in thousands, and the board has their sum. */
 export const TYPES = Object.values(KINDS).flat();

@@ -58,6 +58,13 @@ export const shortTime = (seconds) => (known(seconds) ? minutes.format(new Date(
 
 export const utc = (seconds) => (known(seconds) ? new Date(seconds * 1000).toISOString().replace("T", " ").replace(/\.\d+Z/, " UTC") : "");
 
+/** A stretch of time in its largest unit that fits. */
+export function stretch(seconds) {
+  if (!known(seconds)) return NONE;
+  const [size, unit] = [[86_400, "d"], [3600, "h"], [60, "min"]].find(([size]) => seconds >= 2 * size || (seconds >= size && seconds % size === 0)) ?? [1, "s"];
+  return `${plain.format(seconds >= 10 * size ? Math.round(seconds / size) : seconds / size)}\u202f${unit}`;
+}
+
 /** A gauge with its unit, as a host samples it. */
 export function gauge(value, unit) {
   if (!known(value)) return NONE;

@@ -11,6 +11,7 @@ import { showHeadline } from "./headline.js";
 import { Live } from "./live.js";
 import { startLookup } from "./lookup.js";
 import { showMoney } from "./money.js";
+import { showObjectives } from "./objectives.js";
 import { showResources } from "./resources.js";
 import { showRecommended, showTraffic } from "./routing.js";
 import { showLatencies, showTracks } from "./tracks.js";
@@ -81,6 +82,7 @@ function showStatus() {
   showAlerts(view);
   showTracks(view, series);
   showMoney(view);
+  showObjectives(view);
   showForecasts(view, series);
   showResources(view, series);
   attr($("main"), "data-scope", scope);

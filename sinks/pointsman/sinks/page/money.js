@@ -1,14 +1,13 @@
-// Budgets with their pace, objectives, and how much of each track to have.
+// Budgets with their pace, and how much of each track to have.
 
 import { $, attr, h, keyed, shown, style, text } from "./dom.js";
-import { money, number, share, said, time, utc } from "./format.js";
+import { money, share, said, time, utc } from "./format.js";
 
 const BUDGETS = { usd_per_request: "a request", usd_per_hour: "an hour", usd_per_day: "a day" };
 
-/** The three lists. */
+/** Both lists. */
 export function showMoney(view) {
   list("budgets", view?.budgets ?? [], "No budget is configured.", (row) => row.name, budget);
-  list("objectives", view?.objectives ?? [], "No objective is configured.", (row) => JSON.stringify([row.name, row.metric, row.bound, row.percentile, row.target, row.kind]), objective);
   list("scaling", view?.scaling ?? [], "No scaling advice: no track is set up for it, or none is needed.", (row) => row.track, scaling);
 }
 
@@ -36,13 +35,6 @@ function budget(node, row) {
   const over = known && row.pace > 1;
   put(node, `${money(row.limit)} ${BUDGETS[row.name] ?? said(row.name)}`, row.spent === null || row.spent === undefined ? "–" : `${money(row.spent)} ${row.name === "usd_per_request" ? "on average" : "spent"}`,
     known ? `${over ? "over" : "within"} it: ${share(row.pace)} at this pace` : "no spending yet", { raw: row.spent, part: known ? row.pace : null, over });
-}
-
-function objective(node, row) {
-  const what = row.name ?? [said(row.metric ?? row.target ?? row.kind), row.percentile ? `${row.percentile}th percentile` : "", row.bound === undefined ? "" : `${row.is_floor ? "at least" : "at most"} ${number(row.bound)}`].filter(Boolean).join(", ");
-  const wanted = row.share ?? row.goal ?? null;
-  const over = typeof row.held === "number" && typeof wanted === "number" && row.held < wanted;
-  put(node, what, typeof row.held === "number" ? `held ${share(row.held)}` : "–", row.price ? `breaking it costs ${number(row.price)} of utility now` : "", { raw: row.held, part: row.held ?? null, over });
 }
 
 function scaling(node, row) {

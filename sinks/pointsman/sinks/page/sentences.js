@@ -10,6 +10,7 @@ const KINDS = { anomaly: "Unusual", constraint: "Constraint", slo_burn: "Objecti
 /** What an alert says, in words: its fingerprint names the subject, the metric and sometimes the way in which it is off. */
 export function alertSentence(alert) {
   const parts = String(alert.fingerprint).split("/"), last = parts.at(-1), subject = parts.slice(0, -1).join("/") || String(alert.subject);
+  if (alert.kind === "slo_burn") return `${alert.subject}: burns its error budget ${number(alert.observed)}× as fast as it may${alert.budget_left === null || alert.budget_left === undefined ? "" : `, ${alert.budget_left > 0 ? `${share(alert.budget_left)} of it left` : "nothing left"}`}`;
   const before = parts.slice(0, -2).join("/"), metric = parts.at(-2);
   if (alert.kind === "drift" && last === "coverage") return `${before}: 90 % intervals of ${said(metric)} ${alert.type === "alert.resolved/1" ? "hold" : "held"} ${share(alert.observed)}`;
   if (alert.kind === "drift" && last === "unknown") return `${before}: a load unlike what was lived through (${number(alert.observed)} in flight, known up to ${number(alert.expected)})`;
@@ -31,6 +32,7 @@ const SENTENCES = {
   "alert.raised/1": (event) => `${alertKind(event)}, ${event.severity}: ${alertSentence(event)}`,
   "alert.resolved/1": (event) => `${alertKind(event)} is over: ${alertSentence(event)}`,
   "models.reported/1": (event) => `${event.track}, ${said(event.metric)}: ${event.models?.find((model) => model.role === "champion")?.name ?? "no model"} leads${event.coverage === null || event.coverage === undefined ? "" : `, its 90 % intervals held ${share(event.coverage)}`}`,
+  "objective.reported/1": (event) => `${event.objective}: ${share(event.budget_left)} of the error budget left, ${number(event.broken)} of ${number(event.requests)} broke it`,
   "event.rejected/1": (event) => `Refused: ${event.reason?.message ?? "no reason"} (${event.place})`,
 };
 
