@@ -10,7 +10,7 @@ from .contrast import values_of
 from .findings import Judged
 from .incident_blast import Blast
 from .incident_relations import WHOLE, Call, Entity, Relations, entity_of
-from .incident_words import title
+from .incident_words import LIKELY, title
 
 MOST_ALERTS = 64
 ORDER: tuple[Severity, ...] = ("info", "warning", "critical")
@@ -137,6 +137,10 @@ class Incident:
         is_fresh = now - self.news_at <= FRESH_S and all(one.resolved_at is None for one in self.alerts.values())
         if is_fresh or not self.suspects or (ranked and ranked[0].score >= self.suspects[0].score):
             self.suspects = ranked
+
+    def leading(self) -> list[tuple[str, str]]:
+        """The first three suspects that are worth naming."""
+        return [(one.kind, one.name) for one in self.suspects[:3] if one.score >= LIKELY]
 
     # what is told
 

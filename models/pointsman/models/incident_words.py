@@ -1,7 +1,6 @@
 """Incidents in words: their titles, amounts as people read them, times of the day."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 
 from pointsman.schemas import IncidentAlert, Suspect
 
@@ -14,7 +13,8 @@ def clock_time(at: float) -> str:
     >>> clock_time(1_700_000_000.0)
     '22:13:20'
     """
-    return datetime.fromtimestamp(at, UTC).strftime("%H:%M:%S")
+    minutes, second = divmod(int(at // 1), 60)
+    return f"{minutes // 60 % 24:02d}:{minutes % 60:02d}:{second:02d}"
 
 
 def amount(value: float) -> str:
@@ -43,4 +43,4 @@ def _off(alert: IncidentAlert) -> str:
     return f"is {amount(alert.observed)} where {amount(alert.expected)} is usual"
 
 
-__all__ = ["amount", "clock_time", "title"]
+__all__ = ["LIKELY", "amount", "clock_time", "title"]

@@ -152,9 +152,9 @@ class Incidents:
 
     def _reviewed(self, incident: Incident, seen: Seen, now: float) -> list[Told]:
         """Look again; told where there is news."""
-        order, severity = [(one.kind, one.name) for one in incident.suspects[:3]], incident.severity
+        order, severity = incident.leading(), incident.severity
         self._look_into(incident, seen, now)
-        if [(one.kind, one.name) for one in incident.suspects[:3]] != order:
+        if incident.leading() != order:
             incident.reasons.append("the suspects are others")
         if incident.severity != severity:
             incident.reasons.append(f"it is {incident.severity}")

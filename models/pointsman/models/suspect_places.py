@@ -11,6 +11,7 @@ from .incident_relations import WHOLE, Call, Entity, Relations, entity_of, graph
 
 LEAST, LARGEST = 3.0, 10.0
 ALERTED, BETTER = 0.5, 0.3
+STAGES = "stages."
 UNRELATED, EXPLAINED, SHARED = 0.3, 0.8, 0.9
 SOONER_S, LATER_S, SLACK_S = 600.0, 300.0, 60.0
 FALLING = frozenset({"quality_score", "quality", "success", "success_share"})
@@ -81,7 +82,7 @@ def strengths(case: Case, deviations: Iterable[Deviation]) -> dict[Entity, Stron
         weight = timeliness(one.since, case.onset)
         if one.track is not None and one.host is None and one.observed != one.expected and (one.observed < one.expected) != (one.metric in FALLING):
             weight *= BETTER
-        found.append(Strong(entity_of(one.track, one.host), one.metric, weight * strength_of(one.effect), one.since, one.observed, one.expected))
+        found.append(Strong(_entity(one), one.metric, weight * strength_of(one.effect), one.since, one.observed, one.expected))
     for alert in case.alerts:
         entity, metric = entity_of(alert.track, alert.host), alert.metric or alert.kind
         found.append(Strong(entity, metric, ALERTED * timeliness(alert.since, case.onset), alert.since, alert.observed, alert.expected))
@@ -89,7 +90,28 @@ def strengths(case: Case, deviations: Iterable[Deviation]) -> dict[Entity, Stron
     for strong in sorted(found, key=lambda one: (-round(one.strength, 9), one.since, one.metric)):
         if not is_traffic(strong.metric) and strong.entity != WHOLE and strong.strength > 0.0:
             best.setdefault(strong.entity, strong)
-    return best
+    return best | _stages(best)
+
+
+def _entity(one: Deviation) -> Entity:
+    """A stage is named `track/stage`, as in the call graph."""
+    if one.track is not None and one.metric.startswith(STAGES):
+        return Entity("stage", f"{one.track}/{one.metric.removeprefix(STAGES)}")
+    return entity_of(one.track, one.host)
+
+
+def _stages(best: Mapping[Entity, Strong]) -> dict[Entity, Strong]:
+    """Stages by their share among those of their track that are off: where all are, it is the track."""
+    found = {}
+    for entity, strong in best.items():
+        if entity.kind == "stage":
+            beside = [one.strength for other, one in best.items() if other.kind == "stage" and _track_of(other) == _track_of(entity)]
+            found[entity] = strong._replace(strength=strong.strength**2 / math.fsum(beside))
+    return found
+
+
+def _track_of(stage: Entity) -> str:
+    return stage.name.rsplit("/", 1)[0]
 
 
 def placed(case: Case, seen: Seen, relations: Relations) -> list[Placed]:
@@ -104,7 +126,7 @@ def placed(case: Case, seen: Seen, relations: Relations) -> list[Placed]:
     behind, alerted = graph.behind(held), {entity_of(alert.track, alert.host) for alert in case.alerts}
     found = []
     for entity, strong in every.items():
-        reach = 1.0 if any(relations.closeness(entity, other, seen.calls) for other in sorted(alerted)) else UNRELATED
+        reach = 1.0 if entity.kind == "stage" or any(relations.closeness(entity, other, seen.calls) for other in sorted(alerted)) else UNRELATED
         explained = _explained(strong, [every[callee] for caller, callee in edges if caller == entity and callee in every])
         share = behind[key_of(entity)] / total
         callers = tuple(sorted(caller.name for caller, callee in edges if callee == entity and caller in own))
