@@ -59,6 +59,7 @@ bench-signals: $(VENV)/.done ## Measure anomaly scores, causes, injected faults 
 	PYTHONPATH=tests $(BIN)/python -m benchmarks.faults --json build/bench-faults.json
 	PYTHONPATH=tests $(BIN)/python -m benchmarks.clusters --json build/bench-clusters.json
 	PYTHONPATH=tests $(BIN)/python -m benchmarks.quiet --json build/bench-quiet.json
+	PYTHONPATH=tests $(BIN)/python -m benchmarks.bottlenecks --json build/bench-bottlenecks.json
 
 kafka: $(VENV)/.done ## Run a real single-node Kafka without Docker, until Ctrl-C
 	$(BIN)/python ops/kafka/broker.py --port 9092

@@ -5,16 +5,18 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
+import troubles
 from alertmanaging import NOW, Alertmanager, Receiver, alertmanager, raised, resolved, telling, until
+from events import START
 from serving import TOKEN, serving
 
-from pointsman.schemas import Event, encode
+from pointsman.schemas import AlertRaised, Event, encode
 from pointsman.schemas.settings import AlertmanagerSettings
 from pointsman.sinks.alertmanager import AlertmanagerSink, labels, posted
 from pointsman.sinks.standing_alerts import Change, StandingAlerts
@@ -157,6 +159,40 @@ def test_a_password_is_asked_for_and_given(database: Database, tmp_path: Path) -
             assert until(lambda: receiver.of("firing"))[0]["labels"]["scope"] == "chat"
 
 
+def sent(events: Iterable[Event], **settings: Any) -> list[str]:
+    """The names of the alerts that wait for a target once these events are read, and that have not ended."""
+    sink = AlertmanagerSink(AlertmanagerSettings.model_validate({"urls": ["http://127.0.0.1:1"], **settings}))
+    for event in events:
+        sink.add(event)
+    sink.ready()
+    return [f"{alert['labels']['alertname']} {alert['labels']['severity']}" for alert in sink.targets[0].waiting() if "endsAt" not in alert]
+
+
+def test_an_incident_is_an_alert_beside_or_instead_of_those_that_open_it() -> None:
+    events = [troubles.anomaly(AlertRaised, 1), troubles.opened(2), troubles.alert(AlertRaised, 3)]
+    assert sent(events) == ["PointsmanAnomaly warning", "PointsmanConstraint warning", "PointsmanIncident warning"]
+    assert sent(events, incidents="instead") == ["PointsmanConstraint warning", "PointsmanIncident warning"]
+    assert sent(events, incidents="off") == ["PointsmanAnomaly warning", "PointsmanConstraint warning"]
+
+
+def test_an_incident_of_another_severity_is_another_alert_and_a_muted_one_none() -> None:
+    assert sent([troubles.opened(1), troubles.updated(2, severity="critical")]) == ["PointsmanIncident critical"]
+    assert sent([troubles.opened(1, muted="silenced"), raised(2, muted="maintenance")]) == []
+
+
+def test_an_incident_stands_in_alertmanager_and_ends_there(manager: tuple[Alertmanager, Receiver], database: Database) -> None:
+    there, receiver = manager
+    at = NOW - START
+    with telling(database.path, "--url", there.url):
+        database.write(troubles.opened(1, at=at, scope="troubled", since=NOW - 60.0))
+        stands = one(there, "troubled")
+        database.write(troubles.resolved(2, at=at + 1.0, scope="troubled", since=NOW - 60.0))
+        until(lambda: not there.alerts(filter='scope="troubled"'))
+    assert stands["labels"] == {"alertname": "PointsmanIncident", "scope": "troubled", "incident": "incident-1", "severity": "warning"}
+    assert stands["annotations"]["suspects"].startswith("track local (81%): latency 2.1 times") and stands["annotations"]["requests"] == "120"
+    assert until(lambda: [found for found in receiver.of("resolved") if found["labels"]["scope"] == "troubled"])
+
+
 def test_what_is_heard_twice_or_late_changes_nothing() -> None:
     standing = StandingAlerts()
     first = [raised(1), resolved(2), raised(3)]
@@ -169,6 +205,13 @@ def test_another_severity_is_another_alert_and_ends_the_one_before() -> None:
     standing.add(raised(1))
     ended, new = standing.add(raised(2, 5.0, severity="critical"))
     assert (ended.alert.severity, ended.ended_at, new.alert.severity, new.ended_at) == ("warning", NOW + 5.0, "critical", None)
+
+
+def test_a_muted_alert_stands_for_nobody_until_it_is_told_again() -> None:
+    standing = StandingAlerts()
+    events = [raised(1, muted="silenced"), resolved(2, muted="silenced"), raised(3), raised(4, 9.0, muted="maintenance"), raised(5), resolved(6)]
+    changes = [[change.ended_at for change in standing.add(event)] for event in events]
+    assert changes == [[], [], [None], [NOW + 9.0], [None], [NOW]] and len(standing) == 0
 
 
 def test_standing_alerts_are_bounded_and_what_goes_is_counted() -> None:

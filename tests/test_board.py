@@ -10,6 +10,7 @@ from statistics import median
 from typing import Any
 
 import pytest
+import troubles
 from benchmarks import board as benchmark
 from events import START, sampled, stream
 from hypothesis import given, settings
@@ -257,6 +258,20 @@ def test_an_alert_stands_until_it_is_resolved_and_both_are_remembered() -> None:
     board = board_of(alert(0.0), alert(1.0, fingerprint="api/p95"), alert(2.0, AlertResolved))
     assert [one["fingerprint"] for one in board.view("chat")["alerts"]] == ["api/p95"]
     assert [one["type"] for one in board.series("chat")["alerts"]] == ["alert.resolved/1", "alert.raised/1", "alert.raised/1"]
+
+
+def test_incidents_that_stand_come_first_each_with_its_course() -> None:
+    view = board_of(troubles.opened(1), troubles.opened(2, "incident-2"), troubles.updated(3, at=30.0), troubles.resolved(4, "incident-2", 60.0)).view("chat")
+    first, second = view["incidents"]
+    assert (first["incident"], first["is_open"], first["reason"], second["incident"], second["is_open"]) == (
+        "incident-1",
+        True,
+        "20 more requests",
+        "incident-2",
+        False,
+    )
+    assert first["course"] == [{"at": START, "said": "opened"}, {"at": START + 30.0, "said": "20 more requests"}]
+    assert first["suspects"][0]["name"] == "local" and not {"event_id", "scope"} & set(first)
 
 
 def test_the_limit_of_a_gauge_is_what_its_forecast_or_its_alert_says() -> None:

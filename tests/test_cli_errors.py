@@ -21,17 +21,25 @@ from pointsman.streams.cli import main
 
 CONFIG = OptimizationConfig(tracks=(Track(name="local"), Track(name="api")), learners="light")
 DATABASE_ONLY = {
+    "bottlenecks": ["bottlenecks", "{}"],
     "alertmanager": ["alertmanager", "{}", "--url", "http://127.0.0.1:9"],
     "webhook": ["webhook", "{}", "--url", "http://127.0.0.1:9"],
+    "alerts": ["alerts", "{}"],
+    "incidents": ["incidents", "{}"],
     "history": ["history", "{}", "history.db"],
     "report": ["report", "{}", "--output", "report.html"],
     "promote": ["promote", "{}", "--set", "budget.usd_per_hour=2"],
+    "acknowledge": ["acknowledge", "{}", "--scope", "chat", "--alert", "x"],
+    "silence": ["silence", "{}", "--scope", "chat", "--alert", "*", "--for", "1h"],
+    "maintenance": ["maintenance", "{}", "--scope", "chat", "--for", "1h"],
+    "annotate": ["annotate", "{}", "--scope", "chat", "incident-1", "--note", "x"],
     "record": ["record", "--database", "{}", "--output", "out.jsonl"],
     "serve": ["serve", "--database", "{}", "--port", "0"],
     "status": ["status", "{}"],
     "status --database": ["status", "--database", "{}"],
 }
 FILES = {
+    "bottlenecks": ["bottlenecks", "{}"],
     "config": ["config", "--config", "{}"],
     "config check": ["config", "check", "--config", "{}"],
     "convert latency": ["convert", "latency", "{}", "series.csv", "--output", "out.jsonl"],
@@ -55,14 +63,20 @@ FILES = {
     "convert otel": ["convert", "otel", "{}", "--output", "out.jsonl"],
     "alertmanager": ["alertmanager", "{}", "--url", "http://127.0.0.1:9"],
     "webhook": ["webhook", "{}", "--url", "http://127.0.0.1:9"],
+    "alerts": ["alerts", "{}"],
+    "incidents": ["incidents", "{}"],
 }
 TAKEN_AS_IT_IS = {
-    (command, "binary") for command in ("replay", "scaler", "history", "report", "convert otel", "alertmanager", "webhook")
+    (command, "binary")
+    for command in ("replay", "scaler", "history", "report", "convert otel", "alertmanager", "webhook", "bottlenecks", "alerts", "incidents")
 }  # lines that are no events become dead letters, and outputs without advice are no error
 NO_ERROR = {
     ("serve", "missing.db"),
     ("alertmanager", "binary"),
     ("webhook", "binary"),
+    ("bottlenecks", "binary"),
+    ("alerts", "binary"),
+    ("incidents", "binary"),
     ("history", "binary"),
     ("report", "binary"),
 }  # made; lines that are no events are passed over
@@ -206,6 +220,40 @@ def test_a_file_that_may_not_be_read_is_named(command: str, folder: Path, monkey
 def test_a_database_in_use_is_named(words: list[str], folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with Optimizer.open(str(folder / "good.db")):
         assert_is_said(run(folder, monkeypatch, *words), "good.db", "another optimizer has it open")
+
+
+def test_a_control_for_a_database_in_use_says_whom_to_tell(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Optimizer.open(str(folder / "good.db")):
+        words = (word.format("good.db") for word in DATABASE_ONLY["silence"])
+        assert_is_said(run(folder, monkeypatch, *words), "good.db", "another process has it open", "http://host:port")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["silence", "good.db", "--scope", "chat", "--for", "1h"], "--alert '*' is everything"),
+        (["silence", "good.db", "--scope", "chat", "--alert", "*", "--for", "1h", "--lift"], "one of --for, --until and --lift"),
+        (["silence", "good.db", "--scope", "chat", "--alert", "*", "--for", "soon"], "'soon' is no duration"),
+        (["silence", "good.db", "--scope", "chat", "--alert", "*", "--until", "soon"], "'soon' is no time"),
+        (["silence", "good.db", "--scope", "chat", "--alert", "*", "--for", "9000d"], "at most a year"),
+        (["silence", "good.db", "--scope", "chat", "--alert", "*", "--lift"], "none with these patterns stands"),
+        (["silence", "good.db", "--scope", "chat", "--kind", "anomly", "--lift"], "anomly"),
+        (["silence", "good.db", "--scope", "chatt", "--alert", "*", "--for", "1h"], "no scope 'chatt'; there are"),
+        (["acknowledge", "good.db", "--scope", "chat"], "one of --alert and --incident"),
+        (["acknowledge", "good.db", "--scope", "chat", "--alert", "x"], "no alert 'x' stands"),
+        (["acknowledge", "good.db", "--scope", "chat", "--incident", "incident-7"], "'incident-7' is no incident of this scope, or none that is open"),
+        (["annotate", "good.db", "--scope", "chat", "incident-7", "--note", "x"], "'incident-7' is no incident of this scope"),
+        (["annotate", "good.db", "--scope", "chat", "incident-7"], "give a --note, a --resolution or a --cause"),
+        (["maintenance", "good.db", "--scope", "chat"], "one of --until and --for"),
+        (["maintenance", "good.db", "--scope", "chat", "--until", "2020-01-01"], "ends after it starts"),
+        (["maintenance", "good.db", "--scope", "chat", "--from", "2019-01-01", "--until", "2020-01-01"], "over already"),
+        (["silence", "ftp://host", "--scope", "chat", "--alert", "*", "--for", "1h"], "ftp://host: give a database's path"),
+        (["silence", "http://127.0.0.1:9", "--scope", "chat", "--alert", "*", "--for", "1h"], "is `pointsman serve` running there?"),
+        (["silence", "kafka://127.0.0.1:9", "--scope", "chat", "--alert", "*", "--for", "1h"], "kafka 127.0.0.1:9: no broker answers"),
+    ],
+)
+def test_a_control_that_can_mean_nothing_says_why(words: list[str], said: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert_is_said(run(folder, monkeypatch, *words), said)
 
 
 def test_a_port_in_use_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,8 @@ from events import START, completed, sampled, started, stream, ticked
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pointsman.models.controls import MOST_SILENCES, MOST_STANDING, MOST_WINDOWS, Controls
+from pointsman.models.controls import MOST_STANDING, Controls
+from pointsman.models.mutes import MOST_SILENCES, MOST_WINDOWS
 from pointsman.schemas import (
     AlertAcknowledged,
     AlertRaised,

@@ -4,6 +4,7 @@ import pytest
 
 from pointsman.schemas import RequestCompleted
 from pointsman.streams.demo_fault import AT_S, DEMO_FAULTS, FOR_S, faulty_demo
+from pointsman.streams.demo_incident import run_incident
 from pointsman.streams.inject_faults import FAULTS
 from pointsman.streams.serve_demo import recorded
 
@@ -23,3 +24,9 @@ def test_the_play_has_the_fault() -> None:
     slower = {name for name in plain if plain[name] != faulty[name]}
     assert plain.keys() == faulty.keys() and slower
     assert {(faulty[name]["type"], faulty[name]["track"]) for name in slower} == {(RequestCompleted.TYPE, "api")}
+
+
+def test_the_demo_ends_with_one_incident_and_its_cause(capsys: pytest.CaptureFixture[str]) -> None:
+    run_incident()
+    said = capsys.readouterr().out
+    assert "incident-1" in said and "incident-2" not in said and "1. track api" in said

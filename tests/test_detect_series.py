@@ -2,6 +2,9 @@
 
 import csv
 import os
+import random
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -62,6 +65,57 @@ def test_rows_that_are_missing_repeated_late_or_without_a_value_are_normal(tmp_p
 def test_one_row_all_zeros_and_huge_values_are_scored(tmp_path: Path, text: str) -> None:
     result, rows = run(tmp_path, text)
     assert result.exit_code == 0 and len(rows) == len(text.splitlines()) and all(0.0 <= float(row["anomaly_score"]) <= 1.0 for row in rows)
+
+
+def scored(tmp_path: Path, values: list[float], start: float = 0.0) -> list[float]:
+    """The scores that the command writes for values five minutes apart."""
+    result, rows = run(tmp_path, "".join(f"{start + 300 * row!r},{value!r}\n" for row, value in enumerate(values)))
+    assert result.exit_code == 0 and len(rows) == len(values)
+    return [float(row["anomaly_score"]) for row in rows]
+
+
+def noisy(count: int, seed: int = 2) -> list[float]:
+    """Values about ten, without a season."""
+    dice = random.Random(seed)
+    return [dice.gauss(10.0, 1.0) for _ in range(count)]
+
+
+def test_each_rare_dip_of_a_near_constant_availability_is_told_and_nothing_else(tmp_path: Path) -> None:
+    dips = (1000, 1400, 1800)
+    scores = scored(tmp_path, [99.0 if row in dips else 99.95 for row in range(2000)])
+    assert [row for row, score in enumerate(scores) if score > 0.5] == list(dips)
+
+
+@pytest.mark.parametrize("value", [0.0, 7.0, 99.95, 1e-300, -1e300])
+def test_equal_values_are_no_anomaly(tmp_path: Path, value: float) -> None:
+    assert max(scored(tmp_path, [value] * 1000)) < 0.1
+
+
+@pytest.mark.parametrize("far", [1e6, -1e300])
+def test_one_value_far_off_does_not_hide_the_next_anomaly(tmp_path: Path, far: float) -> None:
+    values = noisy(2000)
+    values[1000], values[1500] = far, 40.0
+    scores = scored(tmp_path, values)
+    assert scores[1000] > 0.9 and scores[1500] > 0.5
+
+
+@pytest.mark.parametrize("scale", [1e-12, 1.0, 1e12])
+def test_an_anomaly_after_zeros_at_the_start_is_told_in_any_unit(tmp_path: Path, scale: float) -> None:
+    values = [0.0] * 700 + [scale * value for value in noisy(1500)]
+    values[1800] = 40.0 * scale
+    scores = scored(tmp_path, values)
+    assert scores[700] > 0.5 and scores[1800] > 0.5 and sum(score > 0.5 for score in scores) <= 5
+
+
+def test_a_shift_in_time_that_is_no_multiple_of_a_bin_changes_nothing(tmp_path: Path) -> None:
+    assert scored(tmp_path, noisy(800)) == pytest.approx(scored(tmp_path, noisy(800), start=1_700_000_123.0), abs=1e-6)
+
+
+def test_a_series_comes_from_a_pipe(tmp_path: Path) -> None:
+    output = tmp_path / "s.csv"
+    command = [sys.executable, "-m", "pointsman.streams.cli", "detect", "-", "--output", str(output)]
+    done = subprocess.run(command, input="timestamp,value\n0,1\n300,2\n", text=True, capture_output=True, timeout=60, check=True)
+    assert done.stdout == "2 rows\n" and output.read_text() == "timestamp,value,anomaly_score\n0,1.0,0\n300,2.0,0\n"
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
+import troubles
 from advice import forecast, recommended, reported, scored
 from alertmanaging import raised, resolved
 from events import START, completed, sampled
@@ -146,3 +147,16 @@ def test_metrics_are_served_over_http_and_a_taken_port_is_said() -> None:
 def test_the_documentation_lists_every_gauge() -> None:
     text = "".join((Path(__file__).parents[1] / "docs" / name).read_text() for name in ("autoscaling.md", "monitoring.md"))
     assert all(f"`{name}`" in text for name in GAUGES)
+
+
+def test_open_incidents_are_counted_by_severity_and_so_is_what_there_was() -> None:
+    gauges = Gauges()
+    told = [troubles.opened(1), troubles.opened(1), troubles.opened(2, "incident-2"), troubles.updated(3, at=30.0)]
+    for event in (*told, troubles.updated(4, at=40.0, severity="critical")):
+        gauges.add(event)
+    found = {level: {"scope": "chat", "severity": level} for level in ("warning", "critical")}
+    value = gauges.registry.get_sample_value
+    assert [value("pointsman_incidents_open", labels) for labels in found.values()] == [1.0, 1.0]
+    assert [value("pointsman_incidents_total", labels) for labels in found.values()] == [2.0, 1.0]
+    gauges.add(troubles.resolved(5, at=90.0))
+    assert [value("pointsman_incidents_open", labels) for labels in found.values()] == [1.0, 0.0]

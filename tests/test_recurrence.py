@@ -13,7 +13,22 @@ from pointsman.models.findings import Deviation, Told
 from pointsman.models.precursor_records import HORIZON_S, MOST_NOTICES
 from pointsman.models.precursors import Precursors
 from pointsman.models.recurrence import LEAST_SIMILAR, MOST, Recurrence
-from pointsman.schemas import AlertRaised, AlertResolved, IncidentAlert, IncidentAnnotated, Suspect
+from pointsman.schemas import (
+    AlertRaised,
+    AlertResolved,
+    AnyInput,
+    Constraints,
+    IncidentAlert,
+    IncidentAnnotated,
+    OptimizationConfig,
+    RequestCompleted,
+    RequestStarted,
+    ResourceSampled,
+    Signals,
+    Suspect,
+    Track,
+)
+from pointsman.streams import Optimizer
 
 DAY = 86_400.0
 
@@ -213,3 +228,51 @@ def test_a_snapshot_and_the_tail_equal_the_whole_and_all_is_bounded(seed: int, s
         assert len(precursors.snapshot()["records"]["cases"]) <= MOST_NOTICES
         runs.append((said, json.dumps(precursors.snapshot())))
     assert runs[0] == runs[1]
+
+
+# through the public door
+
+GAP = 4 * 3600.0
+
+
+def rounds(*fails: bool) -> list[AnyInput]:
+    """Every four hours 40 minutes of traffic in which a host is hot for five minutes; where told so, six minutes after that began `local` fails for a while."""
+    draw = random.Random(4)
+    events: list[AnyInput] = []
+    for number, is_bad in enumerate(fails):
+        base = START + number * GAP
+        for second in range(0, 2400, 8):
+            track = ("local", "api")[second // 8 % 2]
+            wrong = is_bad and track == "local" and second >= 1960 and second < 2100
+            latency, name = draw.lognormvariate(6.0, 0.2), f"r{number}-{second}"
+            common: dict[str, Any] = {"scope": "chat", "request_id": name, "track": track}
+            done: dict[str, Any] = {"latency_ms": latency, "output_tokens": draw.randrange(30, 80), "success": not wrong}
+            done["failure_class"] = "provider" if wrong else None
+            events.append(RequestStarted(event_id=f"{name}s", occurred_at=base + second, input_tokens=100, **common))
+            events.append(RequestCompleted(event_id=f"{name}c", occurred_at=base + second + latency / 1000.0, **common, **done))
+        for second in range(0, 2400, 20):
+            hot_or_not = 95.0 if 1600 <= second < 1900 else 60.0 + draw.random()
+            common = {"scope": "chat", "host": "gpu", "temperature_c": hot_or_not}
+            events.append(ResourceSampled(event_id=f"h{number}-{second}", occurred_at=base + second, **common))
+    return sorted(events, key=lambda event: event.occurred_at)
+
+
+def test_a_bound_that_is_broken_before_every_outage_announces_the_fourth_until_it_is_wrong_twice() -> None:
+    config = OptimizationConfig(
+        tracks=(Track(name="local"), Track(name="api")),
+        learners="light",
+        constraints=Constraints(max_temperature_c=85.0),
+        signals=Signals(resolve_s=30.0, group_s=60.0),
+    )
+    with Optimizer.open(":memory:", config, clock=lambda: START) as optimizer:
+        outputs = optimizer.record_many(rounds(True, True, True, True, False, False, False))
+    told = [one for one in outputs if isinstance(one, AlertRaised | AlertResolved) and one.fingerprint == "forerunner/gpu/temperature_c"]
+    assert [(int((one.occurred_at - START) // GAP), one.TYPE, one.precision) for one in told] == [
+        (3, "alert.raised/1", 1.0),
+        (3, "alert.resolved/1", 1.0),
+        (4, "alert.raised/1", 1.0),
+        (5, "alert.resolved/1", 0.8),
+        (5, "alert.raised/1", 0.8),
+        (6, "alert.resolved/1", 0.666667),
+        (6, "alert.raised/1", 0.666667),
+    ]

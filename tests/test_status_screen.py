@@ -10,6 +10,7 @@ from click.testing import CliRunner
 from events import stream
 from rich.console import Console
 from serving import TOKEN, serving
+from troubles import SUSPECTS
 
 from pointsman.schemas import OptimizationConfig, Track
 from pointsman.streams import Optimizer
@@ -78,8 +79,13 @@ def test_names_of_events_do_not_steer_the_terminal(picture: Picture) -> None:
 
 
 def test_budgets_alerts_scaling_and_resources_are_listed() -> None:
+    incident = {"severity": "critical", "since": 40.0, "requests": 120, "suspects": SUSPECTS}
     board = {
         "clock": 100.0,
+        "incidents": [
+            {**incident, "incident": "incident-1", "is_open": True, "title": "latency of local"},
+            {**incident, "incident": "incident-0", "is_open": False, "title": "over"},
+        ],
         "budgets": [{"name": "usd_per_hour", "limit": 2.0, "spent": 1.5, "pace": 1.2}],
         "alerts": [{"severity": "critical", "kind": "budget", "subject": "chat", "observed": 3.0, "expected": 2.0, "since": 40.0}],
         "resources": [{"host": "gpu", "gauge": "memory", "value": 12.0, "limit": 10.0, "unit": "MB", "at": 99.0}],
@@ -89,6 +95,7 @@ def test_budgets_alerts_scaling_and_resources_are_listed() -> None:
         ],
     }
     text = "\n".join(drawn(Picture("chat", {"board": board}), 100))
+    assert "incident-0" not in text and "critical  incident-1  120 requests, for 1 min: latency of local" in text and "suspected: track local 81 %" in text
     for said in ("$1.50 of $2.00, pace 120 %", "critical  budget chat: 3 instead of 2, for 1 min", "12 MB of 10 MB", "1 → 3 replicas", "10 min 3 (1–5)"):
         assert said in text
 

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 from serving import TOKEN, serving
-from troubles import alert, anomaly, course, opened, resolved, updated
+from troubles import SUSPECTS, alert, anomaly, course, opened, resolved, updated
 
 from pointsman.schemas import AlertRaised, AlertResolved, Event, encode
 from pointsman.schemas.settings import WebhookSettings
@@ -237,6 +237,13 @@ def test_muted_is_not_told_but_the_end_of_what_was_told_is() -> None:
     assert chosen([opened(1, muted="silenced"), updated(2, muted="silenced"), resolved(3)]) == []
     assert chosen([opened(1), updated(2, muted="maintenance"), resolved(3, muted="maintenance")]) == ["chat/1/0", "chat/3/0"]
     assert chosen([alert(AlertResolved, 1), alert(AlertResolved, 2, muted="silenced")]) == ["chat/1/0"]
+
+
+def test_an_update_is_told_where_it_changes_what_a_person_does() -> None:
+    first = [opened(1), updated(2), updated(3, severity="critical"), updated(4, severity="critical", requests=900)]
+    rest = [updated(5, severity="critical", suspects=SUSPECTS[1:]), updated(6, severity="critical", suspects=SUSPECTS[1:], acknowledged_by="Kim"), resolved(7)]
+    assert [name.split("/")[1] for name in chosen([*first, *rest])] == ["1", "3", "5", "6", "7"]
+    assert len(chosen([*first, *rest], updates="all")) == 7
 
 
 def test_the_same_said_again_has_the_same_id_and_news_have_another() -> None:

@@ -11,7 +11,8 @@ import argparse
 import heapq
 import json
 import math
-from collections.abc import Callable
+import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -157,12 +158,18 @@ def level(requests: list[Request]) -> float:
 def watched(requests: list[Request], names: dict[str, str]) -> Seen:
     """What the room keeps of them, the stages under other names."""
     room = Bottlenecks(OptimizationConfig(tracks=(Track(name="t"),)))
+    for event, attempt in _ended(requests, names):
+        room.completed(event, attempt, event.occurred_at)
+    return seen(room.groups["t", None])
+
+
+def _ended(requests: list[Request], names: dict[str, str]) -> Iterator[tuple[RequestCompleted, Attempt]]:
+    """The completions, and what is known of their starts."""
     for number, request in enumerate(sorted(requests, key=lambda one: one.start + one.latency_ms / 1000.0)):
-        end = 1.7e9 + request.start + request.latency_ms / 1000.0
         event = RequestCompleted(
             event_id=f"e{number}",
             scope="s",
-            occurred_at=end,
+            occurred_at=1.7e9 + request.start + request.latency_ms / 1000.0,
             request_id=f"r{number}",
             track="t",
             success=True,
@@ -170,8 +177,7 @@ def watched(requests: list[Request], names: dict[str, str]) -> Seen:
             output_tokens=request.tokens,
             stages={names[name]: ms for name, ms in request.stages.items()},
         )
-        room.completed(event, Attempt("t", 1.7e9 + request.start, Context(), {}, in_flight=request.in_flight), end)
-    return seen(room.groups["t", None])
+        yield event, Attempt("t", 1.7e9 + request.start, Context(), {}, in_flight=request.in_flight)
 
 
 def largest_mean(requests: list[Request]) -> str:
@@ -231,9 +237,10 @@ def named(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Share of the runs in which the true stage is named, all and by the true one."""
     rows = []
     for name in METHODS:
-        row: dict[str, Any] = {"policy": name, "all": _share(runs, lambda one, name=name: one[name] == one["trouble"])}
+        right = [(one["trouble"], one[name] == one["trouble"]) for one in runs]
+        row: dict[str, Any] = {"policy": name, "all": _share([is_right for _, is_right in right])}
         for trouble in TROUBLES:
-            row[trouble] = _share([one for one in runs if one["trouble"] == trouble], lambda one, name=name: one[name] == one["trouble"])
+            row[trouble] = _share([is_right for true, is_right in right if true == trouble])
         rows.append(row)
     return rows
 
@@ -245,7 +252,7 @@ def told_apart(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [
         {
             "policy": "by growth with the requests in flight",
-            "found": _share(full, lambda one: one["queueing"].get("queue", False)),
+            "found": _share([one["queueing"].get("queue", False) for one in full]),
             "wrong": float(np.mean(others)),
         },
         {"policy": "by name (the names are permuted)", "found": 0.0, "wrong": 0.0},
@@ -273,8 +280,22 @@ def gains(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return rows
 
 
-def _share(runs: list[dict[str, Any]], holds: Callable[[dict[str, Any]], bool]) -> float:
-    return float(np.mean([holds(one) for one in runs])) if runs else math.nan
+def costs(runs: int) -> list[dict[str, Any]]:
+    """What a request costs in the room, with its stages, and what is kept of a track."""
+    microseconds, kilobytes = [], []
+    for seed in range(runs):
+        events = list(_ended(simulate(drawn(seed)), {name: name for name in STAGES}))
+        room = Bottlenecks(OptimizationConfig(tracks=(Track(name="t"),)))
+        begun = time.perf_counter()
+        for event, attempt in events:
+            room.completed(event, attempt, event.occurred_at)
+        microseconds.append(1e6 * (time.perf_counter() - begun) / len(events))
+        kilobytes.append(len(json.dumps(room.snapshot())) / 1000.0)
+    return [{"policy": "a track of four stages", "us a request": float(np.median(microseconds)), "KB": float(np.median(kilobytes))}]
+
+
+def _share(holds: list[bool]) -> float:
+    return float(np.mean(holds)) if holds else math.nan
 
 
 def main() -> None:
@@ -289,6 +310,7 @@ def main() -> None:
         "the true stage is named": (named(runs), dict.fromkeys(("all", *TROUBLES), ".3f")),
         "waiting told from service": (told_apart(runs), {"found": ".3f", "wrong": ".3f"}),
         "what an advice gains": (gains(runs), {"given": ".0f", "expected": ".3f", "came": ".3f", "error": ".3f", "kept": ".3f"}),
+        "cost": (costs(3 if given.quick else 10), {"us a request": ".1f", "KB": ".1f"}),
     }
     for title, (rows, columns) in found.items():
         print(table(title, rows, columns), end="\n\n")

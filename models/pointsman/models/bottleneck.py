@@ -7,8 +7,8 @@ from typing import Any
 from pointsman.schemas import Advice, BottleneckReported, OptimizationConfig, RequestCompleted, StageShare
 
 from .bottleneck_advice import Elsewhere, advise, mean_cost, slow_level
-from .bottleneck_sample import Group, Row
-from .bottleneck_stages import OTHER, Part, Seen, parts, quantile, seen
+from .bottleneck_sample import FIRST_TOKEN, GENERATION, OTHER, Group, Row
+from .bottleneck_stages import Part, Seen, parts, quantile, seen
 from .findings import Told
 from .join import Attempt
 from .traces import NOWHERE, Walked
@@ -18,7 +18,6 @@ ENOUGH, ENOUGH_SLOW = 30, 5
 BEYOND = 1.25
 NOTABLE = 0.2
 ON_THE_PATH = 0.01
-FIRST_TOKEN, GENERATION = "first_token", "generation"
 
 Key = tuple[str, str | None]
 
@@ -27,7 +26,7 @@ class Bottlenecks:
     """At most 32 groups, those that a request was in last; a report every `signals.bottleneck_s` of event time for those with enough requests.
 
     Enough is 30 since the group's last report, five of them slow. Nothing is said where slow requests take less than 1.25 times the others, or where neither a
-    stage has a fifth of the difference nor anything measured would save 5 %.
+    stage has a fifth of the difference nor anything measured would save 5 %. A track of which all requests are of one category is reported as that alone.
     """
 
     def __init__(self, config: OptimizationConfig) -> None:
@@ -72,7 +71,9 @@ class Bottlenecks:
         self.due = None
         ready = {key: group for key, group in self.groups.items() if group.requests >= ENOUGH and group.slow.count >= ENOUGH_SLOW}
         views = {key: seen(group) for key, group in ready.items()}
-        told = [report for key in sorted(ready, key=_order) if (report := self._report(key, views, now)) is not None]
+        whole = {track: group.requests for (track, category), group in ready.items() if category is None}
+        single = {(track, None) for (track, category), group in ready.items() if category is not None and whole.get(track) == group.requests}
+        told = [report for key in sorted(ready, key=_order) if key not in single and (report := self._report(key, views, now)) is not None]
         for group in ready.values():
             group.renew(now)
         return told

@@ -7,7 +7,8 @@ What a change does to the load, and so to the waiting of others, is in it only w
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal, NamedTuple
 
-from .bottleneck_stages import OTHER, Column, Seen, Weighed, correlation, quantile
+from .bottleneck_sample import FIRST_TOKEN, GENERATION, OTHER
+from .bottleneck_stages import BY_LENGTH, Column, Seen, Weighed, by_length, quantile
 
 LEVEL = 0.95
 LEAST_GAIN = 0.05
@@ -17,6 +18,7 @@ WAITS = 0.15
 GENERATES = 0.3
 CAPPED_AT = 0.9
 STEADY = 0.5
+FIXED = 0.5
 BOUND_AT = 0.9
 MOST = 5
 Costs = Literal["nothing", "configuration", "money"]
@@ -133,25 +135,32 @@ def _generation(found: Seen) -> list[float] | None:
     rows = found.rows
     if sum(row.generation_ms is not None for row in rows) >= 0.8 * len(rows):
         return [row.generation_ms or 0.0 for row in rows]
-    known = [place for place, row in enumerate(rows) if row.output_tokens is not None]
-    tokens, weights = [float(rows[place].output_tokens or 0) for place in known], [found.weights[place] for place in known]
-    growth = [(correlation(tokens, [column.ms[place] for place in known], weights), column) for column in found.columns]
-    grown, column = max(growth, key=lambda one: one[0])
-    return column.ms if grown >= STEADY else None
+    column = _by_length(found)
+    return column.ms if column is not None else None
+
+
+def _by_length(found: Seen) -> Column | None:
+    """The stage that grows most with the tokens of the answer."""
+    grown, column = max(((by_length(found.rows, found.weights, column.ms), column) for column in found.columns), key=lambda one: one[0])
+    return column if grown >= BY_LENGTH else None
 
 
 def _served(found: Seen) -> list[Column]:
-    return [column for column in found.columns if not column.is_queueing and column.name != OTHER]
+    """The stages with a service of their own: none that waits, nor the answer itself."""
+    answer = _by_length(found)
+    return [column for column in found.columns if not column.is_queueing and column.name not in (OTHER, GENERATION) and column is not answer]
 
 
 def _steady(found: Seen) -> Iterator[Told]:
-    """A stage that takes the same whatever the request: kept warm, or its result kept, it takes nothing."""
+    """A fixed cost, a stage of at most half of the latency that takes the same whatever the request: kept warm, or its result kept, it takes nothing."""
+    usual = quantile(found.weighed(found.latencies), 0.5)
     for column in _served(found):
         values = found.weighed(column.ms)
         low, middle, high = (quantile(values, share) for share in (0.1, 0.5, 0.9))
-        if middle > 0.0 and high - low <= STEADY * middle:
+        if 0.0 < middle <= FIXED * usual and high - low <= STEADY * middle:
             then = _less(found, column.ms)
-            yield f"keep {column.name} warm, or what it gives: it takes {middle:.0f} ms whatever the request", then, "configuration"
+            what = "connections warm, or prompts cached" if column.name == FIRST_TOKEN else "it warm, or what it gives"
+            yield f"keep {column.name} short, {what}: it takes {middle:.0f} ms whatever the request, all of it at most is saved", then, "configuration"
 
 
 def _bounded(found: Seen) -> Iterator[Told]:

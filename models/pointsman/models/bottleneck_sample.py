@@ -11,6 +11,7 @@ WARM_UP = 20
 SLOW = 0.9
 MOST_STAGES = 12
 OTHER = "other"
+FIRST_TOKEN, GENERATION = "first_token", "generation"
 _MIX = (0xBF58476D1CE4E5B9, 0x94D049BB133111EB)
 
 
@@ -93,9 +94,13 @@ class Group:
             if name not in self.names and name != OTHER and len(self.names) < MOST_STAGES:
                 self.names.append(name)
         if len(self.usual) >= WARM_UP:
-            sample = self.slow if row.latency_ms > self.usual.get(SLOW) else self.typical
+            sample = self.slow if self._is_slow(row.latency_ms) else self.typical
             sample.add(row._replace(stages=[round(stages.get(name, 0.0), 3) for name in self.names]))
         self.usual.update(row.latency_ms)
+
+    def _is_slow(self, latency_ms: float) -> bool:
+        most = self.usual.get(1.0)  # where more than a tenth are as slow as that, nothing is above the percentile
+        return latency_ms > self.usual.get(SLOW) or latency_ms == most > self.usual.get(0.5)
 
     def renew(self, now: float) -> None:
         """Begin anew; what is usual stays."""
@@ -116,4 +121,4 @@ class Group:
         return group
 
 
-__all__ = ["OTHER", "Group", "Reservoir", "Row"]
+__all__ = ["FIRST_TOKEN", "GENERATION", "OTHER", "Group", "Reservoir", "Row"]

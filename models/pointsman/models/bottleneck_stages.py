@@ -14,6 +14,7 @@ WAITING = ("queue", "queued", "queueing", "queuing", "wait", "waiting", "pending
 GROWS = 0.3  # rank correlation with the requests in flight, from which on a stage may be waiting
 AS_THE_MOST = 0.5  # and its share of the correlation of the stage that grows most
 CERTAIN = 3.0  # standard errors
+BY_LENGTH = 0.4  # rank correlation with the output tokens, from which on a stage is looked at token by token
 QUIET = 1 / 3
 
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+")
@@ -100,21 +101,46 @@ def _columns(row: Row, count: int) -> list[float]:
 
 def _queueing(names: Sequence[str], rows: Sequence[Row], weights: Sequence[float], columns: Sequence[list[float]]) -> list[tuple[bool, list[float]]]:
     """Per column whether it is waiting, and how much of it."""
-    known = [place for place, row in enumerate(rows) if row.in_flight is not None]
-    load = [float(rows[place].in_flight or 0) for place in known]
-    weight = [weights[place] for place in known]
-    growth = [correlation(load, [column[place] for place in known], weight) for column in columns]
-    enough = max(GROWS, CERTAIN / max(len(known), 1) ** 0.5, AS_THE_MOST * max(growth, default=0.0))
+    units = [_units(rows, weights, column) for column in columns]
+    known = [_found_in_flight(rows, weights, column, unit) for column, unit in zip(columns, units, strict=True)]
+    growth = [correlation(*lists) if (lists := _unzipped(one)) else 0.0 for one in known]
+    most = AS_THE_MOST * max(growth, default=0.0)
     found: list[tuple[bool, list[float]]] = []
-    for name, column, grown in zip([*names, ""], columns, growth, strict=True):
+    for name, column, unit, one, grown in zip([*names, ""], columns, units, known, growth, strict=True):
         if is_named(name):
             found.append((True, list(column)))
-        elif grown >= enough:
-            quiet = _quiet(load, [column[place] for place in known], weight)
-            found.append((True, [max(value - quiet, 0.0) if row.in_flight is not None else 0.0 for value, row in zip(column, rows, strict=True)]))
+        elif one and grown >= max(GROWS, CERTAIN / len(one) ** 0.5, most):
+            quiet = _quiet(one)
+            waits = zip(column, unit, rows, strict=True)
+            found.append((True, [max(value - quiet * size, 0.0) if row.in_flight is not None and size else 0.0 for value, size, row in waits]))
         else:
             found.append((False, [0.0] * len(column)))
     return found
+
+
+Found = list[tuple[float, float, float]]
+
+
+def _units(rows: Sequence[Row], weights: Sequence[float], column: Sequence[float]) -> list[float]:
+    """What a stage's time is looked at by: output tokens where it is the longer the more of them there are (0 where they are not known), else the request."""
+    return [float(row.output_tokens or 0) for row in rows] if by_length(rows, weights, column) >= BY_LENGTH else [1.0] * len(rows)
+
+
+def by_length(rows: Sequence[Row], weights: Sequence[float], column: Sequence[float]) -> float:
+    """How much a stage's time grows with the tokens of the answer: rank correlation, 0 where they are mostly not known."""
+    known = [(float(row.output_tokens), ms, weight) for row, ms, weight in zip(rows, column, weights, strict=True) if row.output_tokens is not None]
+    lists = _unzipped(known)
+    return correlation(*lists) if lists and 2 * len(known) >= len(rows) else 0.0
+
+
+def _found_in_flight(rows: Sequence[Row], weights: Sequence[float], column: Sequence[float], unit: Sequence[float]) -> Found:
+    """In flight at the start, ms a unit, and weight of the rows of which that is known."""
+    every = zip(rows, column, unit, weights, strict=True)
+    return [(float(row.in_flight), ms / size, weight) for row, ms, size, weight in every if row.in_flight is not None and size]
+
+
+def _unzipped(rows: Found) -> tuple[list[float], list[float], list[float]] | None:
+    return ([one for one, _, _ in rows], [other for _, other, _ in rows], [weight for _, _, weight in rows]) if rows else None
 
 
 def is_named(stage: str) -> bool:
@@ -126,10 +152,10 @@ def is_named(stage: str) -> bool:
     return any(word.lower() in WAITING for word in _WORD.findall(stage))
 
 
-def _quiet(load: Sequence[float], values: Sequence[float], weights: Sequence[float]) -> float:
+def _quiet(found: Found) -> float:
     """The median of the requests that found the fewest in flight, a third of all."""
-    bound = quantile(list(zip(load, weights, strict=True)), QUIET)
-    return quantile([(value, weight) for one, value, weight in zip(load, values, weights, strict=True) if one <= bound], 0.5)
+    bound = quantile([(load, weight) for load, _, weight in found], QUIET)
+    return quantile([(ms, weight) for load, ms, weight in found if load <= bound], 0.5)
 
 
 def correlation(first: Sequence[float], second: Sequence[float], weights: Sequence[float]) -> float:
@@ -190,4 +216,4 @@ def _mean(values: Iterable[float]) -> float:
     return sum(every) / len(every) if every else 0.0
 
 
-__all__ = ["Column", "Part", "Seen", "correlation", "is_named", "parts", "quantile", "seen"]
+__all__ = ["BY_LENGTH", "Column", "Part", "Seen", "by_length", "correlation", "is_named", "parts", "quantile", "seen"]

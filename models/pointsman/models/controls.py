@@ -4,72 +4,19 @@ An alert is raised all the same while it is muted; it only says so. Whenever tha
 that whoever follows the alerts knows at every moment which of them people are to be told of.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
 from pointsman.schemas import AlertAcknowledged, AlertRaised, AlertResolved, AlertSilenced, MaintenanceScheduled, Reason
 
 from .findings import Told
+from .mutes import Mute, Mutes
 
-Mute = Literal["silenced", "maintenance"]
-MOST_SILENCES = 256
-MOST_WINDOWS = 64
 MOST_STANDING = 512
 MOST_INCIDENTS = 64
-LONGEST_S = 366 * 86_400.0
 LOOK_S = 60.0  # how often a quiet scope is looked at while a muted alert stands: within the five minutes in which a shell still ticks it
 _MARKS = {"type", "event_id", "scope", "occurred_at", "source", "caused_by", "muted", "acknowledged_by", "reason"}
-
-
-class Silence(NamedTuple):
-    """Patterns of alerts that nobody wants to hear of before `until`."""
-
-    fingerprint: str | None
-    subject: str | None
-    kind: str | None
-    until: float
-    by: str | None
-
-    @property
-    def key(self) -> tuple[str | None, ...]:
-        """What it is about: said again with another end, it replaces the earlier one."""
-        return self[:3]
-
-    def covers(self, fields: Mapping[str, Any]) -> bool:
-        """Whether an alert matches every pattern given."""
-        return (
-            (self.kind is None or self.kind == fields["kind"])
-            and (self.fingerprint is None or fnmatchcase(fields["fingerprint"], self.fingerprint))
-            and (self.subject is None or fnmatchcase(_subject(fields), self.subject))
-        )
-
-
-class Window(NamedTuple):
-    """From `start` to `end` these tracks and hosts are worked on; without any it is everything."""
-
-    start: float
-    end: float
-    tracks: tuple[str, ...]
-    hosts: tuple[str, ...]
-    by: str | None
-
-    @property
-    def key(self) -> tuple[Any, ...]:
-        """What it is about: said again with another end, it replaces the earlier one."""
-        return self.start, self.tracks, self.hosts
-
-    def covers(self, fields: Mapping[str, Any]) -> bool:
-        """Whether an alert is of something that is worked on; one that names neither track nor host goes by its subject."""
-        track, host = fields.get("track"), fields.get("host")
-        if track is not None or host is not None or not (self.tracks or self.hosts):
-            return self.includes(track, host)
-        return any(_subject(fields) == name or _subject(fields).startswith(f"{name}/") for name in (*self.tracks, *self.hosts))
-
-    def includes(self, track: str | None, host: str | None) -> bool:
-        """Whether this track or this host is worked on."""
-        return not (self.tracks or self.hosts) or track in self.tracks or host in self.hosts
 
 
 @dataclass(slots=True)
@@ -83,7 +30,7 @@ class Standing:
 
 
 class Controls:
-    """Silences, maintenance windows and acknowledgements of one scope, and the alerts that stand; all of it a function of the events.
+    """Silences, maintenance and acknowledgements of one scope, and the alerts that stand; all of it a function of the events.
 
     >>> controls = Controls()
     >>> _ = controls.advance(1.7e9)
@@ -97,8 +44,7 @@ class Controls:
 
     def __init__(self) -> None:
         self.clock = 0.0
-        self._silences: dict[tuple[str | None, ...], Silence] = {}
-        self._windows: dict[tuple[Any, ...], Window] = {}
+        self._mutes = Mutes()
         self._standing: dict[str, Standing] = {}
         self._incidents: dict[str, tuple[Mute | None, bool]] = {}
         self._boundary: float | None = None
@@ -111,9 +57,7 @@ class Controls:
         if "alerts" in fields:
             answers: list[Mute | None] = [self.muted(_as_fields(alert), now) for alert in fields["alerts"]]
             return answers[0] if answers and None not in answers else None
-        if any(window.start <= now < window.end and window.covers(fields) for window in self._windows.values()):
-            return "maintenance"
-        return "silenced" if any(now < silence.until and silence.covers(fields) for silence in self._silences.values()) else None
+        return self._mutes.of(fields, now)
 
     def marks(self, fields: Mapping[str, Any], now: float, *, is_end: bool) -> dict[str, Any]:
         """What an alert says of people when it is emitted. Who was told that it began is told that it ended, and nobody else."""
@@ -142,7 +86,7 @@ class Controls:
 
     def is_maintained(self, track: str | None, host: str | None, now: float) -> bool:
         """Whether a track or a host is worked on now, so that what it does is not what is normal."""
-        return any(window.start <= now < window.end and window.includes(track, host) for window in self._windows.values())
+        return self._mutes.is_maintained(track, host, now)
 
     def acknowledged(self, fingerprint: str) -> str | None:
         """Who looks after an alert that stands."""
@@ -151,36 +95,11 @@ class Controls:
 
     def refusal(self, event: AlertAcknowledged | AlertSilenced | MaintenanceScheduled) -> Reason | None:
         """Why an event can mean nothing here, if so."""
-        now = max(self.clock, event.occurred_at)
         if isinstance(event, AlertAcknowledged):
             if event.fingerprint is None or event.fingerprint in self._standing:
                 return None
             return Reason(code="unknown_alert", message=f"no alert {event.fingerprint!r} stands in this scope: name one that does by its fingerprint")
-        if isinstance(event, AlertSilenced):
-            return self._refused_silence(_silence(event), now)
-        return self._refused_window(_window(event), now)
-
-    def _refused_silence(self, silence: Silence, now: float) -> Reason | None:
-        if silence.until - now > LONGEST_S:
-            return Reason(code="too_long", message="a silence lasts at most a year: give an earlier until, and silence it again then")
-        if silence.key in self._silences:
-            return None
-        if silence.until <= now:
-            return Reason(code="nothing_to_lift", message="until has passed, which lifts a silence, and none with these patterns stands")
-        if len(self._silences) >= MOST_SILENCES:
-            return Reason(code="too_many_silences", message=f"{MOST_SILENCES} silences stand already: lift some, or use one with a wider pattern")
-        return None
-
-    def _refused_window(self, window: Window, now: float) -> Reason | None:
-        if window.end - max(window.start, now) > LONGEST_S:
-            return Reason(code="too_long", message="a maintenance window lasts at most a year: give an earlier end")
-        if window.key in self._windows:
-            return None
-        if window.end <= now:
-            return Reason(code="nothing_to_end", message="this maintenance window is over already, and none with this start, these tracks and hosts is known")
-        if len(self._windows) >= MOST_WINDOWS:
-            return Reason(code="too_many_windows", message=f"{MOST_WINDOWS} maintenance windows are known already: join some, or end some")
-        return None
+        return self._mutes.refusal(event, max(self.clock, event.occurred_at))
 
     # what happens
 
@@ -188,12 +107,7 @@ class Controls:
         """What follows from what a person said: the alerts that stand and for which something changed, once more."""
         if isinstance(event, AlertAcknowledged):
             return self._acknowledge(event)
-        if isinstance(event, AlertSilenced):
-            silence = _silence(event)
-            self._silences[silence.key] = silence
-        else:
-            window = _window(event)
-            self._windows[window.key] = window
+        self._mutes.add(event)
         return self._review()
 
     def heard(self, alert: AlertRaised | AlertResolved) -> bool:
@@ -234,21 +148,12 @@ class Controls:
 
     def _review(self) -> list[Told]:
         """Drop what is over; every alert that stands and is muted otherwise than before, with its new mark."""
-        now = self.clock
-        self._silences = {key: silence for key, silence in self._silences.items() if silence.until > now}
-        self._windows = {key: window for key, window in self._windows.items() if window.end > now}
-        self._boundary = min(self._moments(), default=None)
+        self._boundary = self._mutes.drop(self.clock)
         return [
             (AlertRaised, known.fields | {"reason": _why(known.muted, muted)})
             for known in self._standing.values()
-            if (muted := self.muted(known.fields, now)) != known.muted
+            if (muted := self.muted(known.fields, self.clock)) != known.muted
         ]
-
-    def _moments(self) -> Iterator[float]:
-        for silence in self._silences.values():
-            yield silence.until
-        for window in self._windows.values():
-            yield window.start if window.start > self.clock else window.end
 
     # time and state
 
@@ -261,9 +166,7 @@ class Controls:
 
     def status(self) -> dict[str, Any]:
         """What is muted and looked after, as plain values."""
-        return {
-            "silences": [silence._asdict() for silence in self._silences.values()],
-            "maintenance": [window._asdict() for window in self._windows.values()],
+        return self._mutes.status() | {
             "muted": {name: known.muted for name, known in self._standing.items() if known.muted is not None},
             "acknowledged": {name: known.acknowledged_by for name, known in self._standing.items() if known.acknowledged_by is not None},
         }
@@ -272,8 +175,8 @@ class Controls:
         """The state as plain values."""
         return {
             "clock": self.clock,
-            "silences": [list(silence) for silence in self._silences.values()],
-            "windows": [list(window) for window in self._windows.values()],
+            "boundary": self._boundary,
+            "mutes": self._mutes.snapshot(),
             "standing": [[known.fields, known.muted, known.is_told, known.acknowledged_by] for known in self._standing.values()],
             "incidents": {name: list(row) for name, row in self._incidents.items()},
             "evicted": self.evicted,
@@ -284,27 +187,11 @@ class Controls:
         """The controls that left this snapshot."""
         controls = cls()
         controls.clock, controls.evicted = state["clock"], state["evicted"]
-        silences = [Silence(*row) for row in state["silences"]]
-        windows = [Window(start, end, tuple(tracks), tuple(hosts), by) for start, end, tracks, hosts, by in state["windows"]]
-        controls._silences = {silence.key: silence for silence in silences}
-        controls._windows = {window.key: window for window in windows}
+        controls._mutes = Mutes.restore(state["mutes"])
         controls._standing = {row[0]["fingerprint"]: Standing(*row) for row in state["standing"]}
         controls._incidents = {name: (muted, is_told) for name, (muted, is_told) in state["incidents"].items()}
-        controls._boundary = min(controls._moments(), default=None)
+        controls._boundary = state["boundary"]
         return controls
-
-
-def _silence(event: AlertSilenced) -> Silence:
-    return Silence(event.fingerprint, event.subject, event.kind, event.until, event.by)
-
-
-def _window(event: MaintenanceScheduled) -> Window:
-    return Window(event.start, event.end, tuple(sorted(set(event.tracks))), tuple(sorted(set(event.hosts))), event.by)
-
-
-def _subject(fields: Mapping[str, Any]) -> str:
-    """What an alert is about; an alert of an incident has lost its subject, which is its fingerprint but for the last part."""
-    return str(fields.get("subject") or fields["fingerprint"].rsplit("/", 1)[0])
 
 
 def _as_fields(alert: Any) -> Mapping[str, Any]:
@@ -317,4 +204,4 @@ def _why(before: Mute | None, now: Mute | None) -> str:
     return f"{'its silence' if before == 'silenced' else 'maintenance'} has ended, and it still stands"
 
 
-__all__ = ["Controls", "Mute", "Silence", "Window"]
+__all__ = ["Controls"]

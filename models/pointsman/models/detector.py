@@ -27,6 +27,7 @@ HALF, SILENCE = 2.8, 100
 LARGEST, LARGEST_STATISTIC = 1e30, 1e38  # within single precision, in which the largest are kept
 BITS = 30
 USUAL_GAP, STEADY = 3.0, 20
+LEARNED, SCORED, LARGER, CLOSEST = 1000.0, 1e5, 1000.0, 0.001  # how far off a value is learned and scored at most: one must not hide the next
 BAND_RATE, BAND_MISSED = 0.05, 0.1
 _PLAIN = ("_unit", "_size", "_first", "_last", "_step_s", "_rows", "_since", "_previous", "_fast", "_slow", "_moves", "_all_moves", "_band")
 
@@ -51,7 +52,8 @@ class _Row(NamedTuple):
 
     at: float
     given: float
-    value: float
+    size: float
+    taken: float
     unit: float
     gap: float
     expected: Expected
@@ -114,12 +116,12 @@ class SeriesDetector:
         self._row = None
         if self._rows == 0:
             self._first = self._last = at
-            self._previous = row.value
+            self._previous = row.taken
         self._since = 0 if self._since >= SILENCE and row.scored.surprise > HALF else self._since + 1
         for tail, one in zip(self._tails, row.statistics, strict=True):
             tail.learn(one)
-        self._normal.learn(row.expected, row.value, self._step_s)
-        self._shape.learn(row.value, row.miss)
+        self._normal.learn(row.expected, row.taken, self._step_s)
+        self._shape.learn(row.taken, row.miss)
         self._follow(row)
 
     def snapshot(self) -> dict[str, Any]:
@@ -145,9 +147,14 @@ class SeriesDetector:
         gap = max(at - self._last, 0.0) if self._rows else 0.0
         expected = self._normal.expect(self._last + gap - self._first if self._rows else 0.0, value)
         mixture = expected.mixture
+        far = max(self._normal.scale, CLOSEST * self._size) if self._rows > STEADY else math.inf
+        size = min(abs(value), LARGER * self._size) if self._rows > STEADY and self._size > 0.0 else abs(value)
+        if far > 0.0:
+            value = min(max(value, mixture - SCORED * far), mixture + SCORED * far)
+        taken = min(max(value, mixture - LEARNED * far), mixture + LEARNED * far) if far > 0.0 else value
         move = abs(value - self._previous) if self._rows else 0.0
-        fast = self._fast + (abs(value - mixture) - self._fast) / 15.0
-        moves = self._moves + (move - self._moves) / 30.0
+        fast = self._fast + (abs(taken - mixture) - self._fast) / 15.0
+        moves = self._moves + ((abs(taken - self._previous) if self._rows else 0.0) - self._moves) / 30.0
         miss = self._shape.miss(value)
         statistics = self._statistics(value, expected, move, abs(miss) * self._shape.spread, fast, moves, gap)
         surprises = [tail.say(one) for tail, one in zip(self._tails, statistics, strict=True)]
@@ -155,11 +162,12 @@ class SeriesDetector:
         score = surprise / (surprise + HALF) if self._since >= SILENCE else 0.0
         band = self._band
         scored = Scored(score, surprise, mixture * unit, (mixture - band) * unit, (mixture + band) * unit, kind, tuple(surprises))
-        return _Row(at, given, value, unit, gap, expected, miss, fast, moves, statistics, scored)
+        return _Row(at, given, size, taken, unit, gap, expected, miss, fast, moves, statistics, scored)
 
     def _statistics(self, value: float, expected: Expected, move: float, shape: float, fast: float, moves: float, gap: float) -> list[float]:
         mixed, daily, size = self._mixed, self._daily, self._size
         residual, by_day = value - expected.mixture, value - expected.day
+        quantum = math.ldexp(1.0, math.frexp(size)[1] - BITS) if size > 0.0 else 0.0
         found = (
             abs(residual),
             abs(mixed[-2] + mixed[-1] + residual) / 3.0,
@@ -170,24 +178,23 @@ class SeriesDetector:
             move,
             shape,
             abs(math.fsum(mixed) + residual) / DRIFT,
-            size * fast / self._slow if self._slow > 0.0 else 0.0,
-            size * self._all_moves / (moves + 0.05 * self._all_moves) if self._all_moves > 0.0 else 0.0,
+            size * fast / self._slow if self._slow > quantum else 0.0,
+            size * self._all_moves / (moves + 0.05 * self._all_moves) if self._all_moves > quantum else 0.0,
             size * max(gap / self._step_s - USUAL_GAP, 0.0) if self._step_s > 0.0 else 0.0,
         )
-        quantum = math.ldexp(1.0, math.frexp(size)[1] - BITS) if size > 0.0 else 0.0
         most = 1e15 * quantum
         return array("f", [round(one / quantum) * quantum if 0.0 < one < most else min(one, LARGEST_STATISTIC) for one in found]).tolist()
 
     def _follow(self, row: _Row) -> None:
         """The running means."""
         self._rows += 1
-        rows, value = self._rows, row.value
+        rows, value = self._rows, row.taken
         residual, move = value - row.expected.mixture, abs(value - self._previous)
         away = abs(residual)
         if value != 0.0:
             self._unit = row.unit
         self._fast, self._moves = row.fast, row.moves
-        self._size += max(1.0 / rows, 0.002) * (abs(value) - self._size)
+        self._size += max(1.0 / rows, 0.002) * (row.size - self._size)
         self._slow += max(1.0 / rows, 1.0 / 600.0) * (away - self._slow)
         self._all_moves += max(1.0 / rows, 1.0 / 1500.0) * (move - self._all_moves)
         self._band = max(self._band + BAND_RATE * self._slow * (1.0 - BAND_MISSED if away > self._band else -BAND_MISSED), 0.0)

@@ -1,7 +1,7 @@
 """Who calls whom, learned: tracks call their stages and run on hosts, and a request that runs within another of its trace was called by it."""
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 from .traces import Span, called
 
@@ -9,6 +9,7 @@ MOST_EDGES = 512
 FORGOTTEN_S = 7 * 86_400.0
 SURE = 3
 AGREEMENT = 0.9
+STAGE, HOST, CALL = "stage", "host", "call"
 
 Edge = tuple[str, str]
 
@@ -16,6 +17,20 @@ Edge = tuple[str, str]
 def stage_node(track: str, stage: str) -> str:
     """The name of a track's stage in the graph."""
     return f"{track}/{stage}"
+
+
+class Noted(NamedTuple):
+    """How often an edge was seen and contradicted, when it was seen last, and of what it was learned."""
+
+    times: int
+    contradicted: int
+    last: float
+    kind: str
+
+    @property
+    def is_sure(self) -> bool:
+        """Whether it is told."""
+        return self.times >= SURE and self.times >= AGREEMENT * (self.times + self.contradicted)
 
 
 class LearnedGraph:
@@ -31,19 +46,19 @@ class LearnedGraph:
     """
 
     def __init__(self) -> None:
-        self.seen: dict[Edge, list[float]] = {}
+        self.seen: dict[Edge, Noted] = {}
         self.evicted = 0
 
     def staged(self, track: str, stages: Iterable[str], at: float) -> None:
         """A request of this track went through these stages."""
         for stage in stages:
-            self._note((track, stage_node(track, stage)), at, SURE)
+            self._note((track, stage_node(track, stage)), at, SURE, STAGE)
 
     def served(self, host: str, tracks: Iterable[str], at: float) -> None:
         """These tracks run on this host."""
         for track in tracks:
             if track != host:
-                self._note((track, host), at, SURE)
+                self._note((track, host), at, SURE, HOST)
 
     def traced(self, span: Span, others: Iterable[Span], at: float) -> None:
         """A request is over, and these of its trace were over before."""
@@ -58,27 +73,30 @@ class LearnedGraph:
             if span.overlaps(other) and not span.holds(other) and not other.holds(span):
                 for pair in ((span.node, other.node), (other.node, span.node)):
                     if pair in self.seen:
-                        self.seen[pair][1] += 1.0
+                        noted = self.seen[pair]
+                        self.seen[pair] = noted._replace(contradicted=noted.contradicted + 1)
 
     def _pair(self, caller: str, callee: str, at: float) -> None:
         if caller != callee:
-            self._note((caller, callee), at, 1.0)
+            self._note((caller, callee), at, 1, CALL)
 
-    def _note(self, edge: Edge, at: float, count: float) -> None:
-        times, contradicted, last = self.seen.pop(edge, (0.0, 0.0, at))
-        self.seen[edge] = [times + count, contradicted, max(at, last)]
+    def _note(self, edge: Edge, at: float, count: int, kind: str) -> None:
+        times, contradicted, last, _ = self.seen.pop(edge, (0, 0, at, kind))
+        self.seen[edge] = Noted(times + count, contradicted, max(at, last), kind)
         if len(self.seen) > MOST_EDGES:
             del self.seen[next(iter(self.seen))]
             self.evicted += 1
 
     def advance(self, now: float) -> None:
         """Forget what was not seen for seven days."""
-        self.seen = {edge: found for edge, found in self.seen.items() if found[2] > now - FORGOTTEN_S}
+        self.seen = {edge: found for edge, found in self.seen.items() if found.last > now - FORGOTTEN_S}
 
     def edges(self, configured: Iterable[Edge] = ()) -> list[Edge]:
-        """The configured edges, then those learned, by name."""
-        learned = [edge for edge, (times, contradicted, _) in self.seen.items() if times >= SURE and times >= AGREEMENT * (times + contradicted)]
-        return list(dict.fromkeys((*configured, *sorted(learned))))
+        """The configured edges, then those learned, by name; what a track's stages take is the hosts' matter, too."""
+        sure = {edge: one.kind for edge, one in self.seen.items() if one.is_sure}
+        hosts = [edge for edge, kind in sure.items() if kind == HOST]
+        below = [(stage, host) for track, host in hosts for (other, stage), kind in sure.items() if kind == STAGE and other == track]
+        return list(dict.fromkeys((*configured, *sorted([*sure, *below]))))
 
     def snapshot(self) -> list[Any]:
         """The state as plain values."""
@@ -87,7 +105,7 @@ class LearnedGraph:
     def restore(self, state: list[Any]) -> None:
         """Take up the state of a snapshot."""
         self.evicted, rows = state
-        self.seen = {(caller, callee): found for caller, callee, *found in rows}
+        self.seen = {(caller, callee): Noted(*found) for caller, callee, *found in rows}
 
 
 __all__ = ["Edge", "LearnedGraph", "stage_node"]

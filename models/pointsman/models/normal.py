@@ -71,6 +71,11 @@ class Normal:
         self._scale = 0.0
         self._count = 0
 
+    @property
+    def scale(self) -> float:
+        """The usual error of the mixture."""
+        return self._scale
+
     def expect(self, elapsed_s: float, value: float) -> Expected:
         """What was to be expected of the row with this value; the first row is what it is."""
         half_hour, level = int(elapsed_s // BIN_S), self._level

@@ -13,7 +13,7 @@ Floats = NDArray[np.float64]
 Column = tuple[str, str]
 FEWEST_NORMAL = 10
 CLOSEST = 0.0003
-LEAST, LARGEST, BEYOND = 3.0, 10.0, 100.0
+LEAST, CLEAR, LARGEST, BEYOND = 3.0, 5.0, 10.0, 100.0
 AFTER = 3
 TROUBLED = 0.3
 OTHER_METRIC, UNREACHED, EXPLAINED = 0.1, 0.3, 0.8
@@ -55,7 +55,8 @@ def rank(measured: Measured, at: float, edges: Sequence[tuple[str, str]] = (), t
     """Rank by effect, agreement and place in the graph; `at` is when the trouble was noticed, `target` where (entity, metric). It depends on no name."""
     deviations, middle = deviations_of(measured)
     place = list(measured.columns).index(target) if target is not None and target in measured.columns else None
-    trouble, is_troubled, sign = _trouble(measured.times, deviations[:, place] if place is not None else None, at)
+    row = min(max(int(np.searchsorted(measured.times, at, side="right")) - 1, 0), len(measured.times) - 1)
+    trouble, is_troubled, sign = _trouble(_seen(measured.columns, deviations, place, row) if place is not None else None, row, len(measured.times))
     strengths, agreements, sizes = _strengths(measured.columns, deviations, trouble, is_troubled, sign, target[1] if target and place is not None else None)
     found = [
         Suspected(entity, metric, float(strength), float(size), float(agreement), _mean(measured.values[is_troubled, number]), float(normal))
@@ -96,13 +97,31 @@ def _mean(values: Floats) -> float:
     return float(np.mean(known)) if known.size else math.nan
 
 
-def _trouble(times: Floats, target: Floats | None, at: float) -> tuple[Floats, NDArray[np.bool_], float]:
-    """The course of the trouble, the rows that are in it, and its sign: by the target near `at`, else all rows from `at` on."""
-    row = min(max(int(np.searchsorted(times, at, side="right")) - 1, 0), len(times) - 1)
-    if target is None or not np.isfinite(target).any():
-        after = np.arange(len(times)) >= row
+def _seen(columns: Sequence[Column], deviations: Floats, place: int, row: int) -> Floats | None:
+    """The course of the trouble at the target.
+
+    Where that hardly stands out near the row (by less than five standard deviations; not at all below three), it is that of all columns of the same metric
+    instead, each weighed by the logarithm of how far it stands out: noise at the target says nothing of the cause.
+    """
+    target = np.nan_to_num(deviations[:, place])
+    if not np.isfinite(deviations[:, place]).any():
+        return None
+    before = float(np.median(target[:row])) if row else 0.0
+    clear = (float(np.abs(target[row : row + AFTER] - before).max()) - LEAST) / (CLEAR - LEAST)
+    known = np.clip(np.nan_to_num(deviations), -LARGEST, LARGEST)
+    same = np.array([metric == columns[place][1] for _, metric in columns], bool)
+    weights = np.where(same, np.log1p(np.maximum(np.abs(known[row : row + AFTER]).max(0) - LEAST, 0.0)), 0.0)
+    if clear >= 1.0 or not weights.any():
+        return target
+    everywhere: Floats = (known * weights).sum(1) / weights.sum()
+    return max(clear, 0.0) * target + (1.0 - max(clear, 0.0)) * everywhere
+
+
+def _trouble(course: Floats | None, row: int, rows: int) -> tuple[Floats, NDArray[np.bool_], float]:
+    """The trouble, the rows that are in it, and its sign: by its course near the row at which it was noticed, else all rows from there on."""
+    if course is None:
+        after = np.arange(rows) >= row
         return after.astype(float), after, 0.0
-    course = np.where(np.isfinite(target), target, 0.0)
     before = float(np.median(course[:row])) if row else 0.0
     near = course[row : row + AFTER] - before
     peak = int(np.argmax(np.abs(near)))
@@ -110,7 +129,7 @@ def _trouble(times: Floats, target: Floats | None, at: float) -> tuple[Floats, N
     course = sign * course
     start = min(sign * before, 0.0)
     troubled = course - start >= TROUBLED * (max(course[row + peak], 1e-9) - start)
-    return course, troubled if troubled.any() else np.ones(len(times), bool), sign
+    return course, troubled if troubled.any() else np.ones(rows, bool), sign
 
 
 def _strengths(

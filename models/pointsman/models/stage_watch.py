@@ -9,6 +9,7 @@ from typing import Any
 from .findings import Deviation
 
 MOST_STAGES = 128
+STAGE = "stages."  # what the metric of a stage's series begins with
 RECENT = 0.2
 NORMAL = 0.005
 WARM_UP = 50
@@ -86,7 +87,7 @@ class StageWatch:
     def deviations(self) -> list[Deviation]:
         """The stages that are off, the furthest first; the metric is `stages.NAME`, the score the probability that chance would not take it so far."""
         found = [
-            Deviation(f"stages.{stage}", track, None, one.effect, one.since, _surety(one.effect), math.exp(one.recent), math.exp(one.mean))
+            Deviation(f"{STAGE}{stage}", track, None, one.effect, one.since, _surety(one.effect), math.exp(one.recent), math.exp(one.mean))
             for (track, stage), one in self.stages.items()
             if one.since is not None
         ]
@@ -110,4 +111,4 @@ def _surety(effect: float) -> float:
     return 1.0 - 2.0 * _TAIL.cdf(-abs(effect))
 
 
-__all__ = ["StageNormal", "StageWatch"]
+__all__ = ["STAGE", "StageNormal", "StageWatch"]

@@ -12,7 +12,7 @@ from .packing import pack, unpack
 BLOCKS, ROWS, KEPT = 12, 500, 12
 WARM_UP = 100
 TAIL_SHARE, FEWEST = 0.004, 5
-LEAST_SLOPE = 0.1
+LEAST_SLOPE, FARTHEST = 0.1, 4.0  # one value however far off makes no heavy tail
 BINS, PER_OCTAVE = 64, 2
 _LOG10 = 1.0 / math.log(10.0)
 
@@ -124,7 +124,7 @@ class Surprise:
         if self._bound > 0.0:
             total = 0.0
             for value in largest:
-                total += math.log(value / self._bound)
+                total += min(math.log(value / self._bound), FARTHEST)
             self._slope = max(total / tail, LEAST_SLOPE)
         full = (self._blocks.find(block) for block in range(BLOCKS) if block != self._block)
         self._exact_from = max((self._largest[place] for place in full if place >= 0), default=0.0)

@@ -8,6 +8,8 @@ from pointsman.schemas import IncidentAlert
 
 from .findings import Deviation, Judged
 from .incident_relations import WHOLE, Call, Entity, Relations, entity_of, graph_of, key_of
+from .learned_graph import stage_node
+from .stage_watch import STAGE
 
 LEAST, LARGEST = 3.0, 10.0
 ALERTED, BETTER = 0.5, 0.3
@@ -112,6 +114,13 @@ def _stages(best: Mapping[Entity, Strong]) -> dict[Entity, Strong]:
 
 def _track_of(stage: Entity) -> str:
     return stage.name.rsplit("/", 1)[0]
+
+
+def _entity(one: Deviation) -> Entity:
+    """What a series that is off is of; a stage's is the stage's, by its name in the learned graph."""
+    if one.track is not None and one.metric.startswith(STAGE):
+        return Entity("stage", stage_node(one.track, one.metric.removeprefix(STAGE)))
+    return entity_of(one.track, one.host)
 
 
 def placed(case: Case, seen: Seen, relations: Relations) -> list[Placed]:

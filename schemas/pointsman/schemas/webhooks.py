@@ -43,6 +43,7 @@ class WebhookSettings(BaseModel):
     secret: SecretStr | None = None
     form: Literal["json", "slack"] = "json"
     events: Annotated[tuple[Told, ...], Field(min_length=1)] = ("incidents", "alerts")
+    updates: Literal["changes", "all"] = "changes"
     min_severity: Severity = "info"
     scopes: Annotated[tuple[Annotated[str, Field(min_length=1, max_length=256)], ...], Field(min_length=1, max_length=64)] = ("*",)
     headers: Annotated[dict[Annotated[str, Field(pattern=_HEADER, max_length=256)], SecretStr], Field(max_length=16)] = {}

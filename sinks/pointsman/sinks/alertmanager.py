@@ -17,8 +17,10 @@ from pointsman.schemas.settings import AlertmanagerSettings
 
 from .alert_sentence import alert_sentence
 from .backoff import backoff
+from .incident_members import opens_incidents
 from .moment import moment
-from .standing_alerts import Change, StandingAlerts
+from .standing_alerts import Change, Incident, StandingAlerts
+from .standing_incidents import StandingIncidents
 
 MOST_WAITING = 10_000
 BATCH = 500
@@ -31,17 +33,23 @@ Posted = dict[str, Any]
 log = logging.getLogger(__name__)
 
 
-def labels(alert: AlertRaised, extra: Mapping[str, str]) -> dict[str, str]:
+def labels(alert: AlertRaised | Incident, extra: Mapping[str, str]) -> dict[str, str]:
     """What names an alert: Alertmanager's fingerprint is made of exactly these, so they are the same when it is raised and when it is resolved."""
+    if not isinstance(alert, AlertRaised):
+        return {**extra, "alertname": "PointsmanIncident", "scope": alert.scope, "incident": alert.incident, "severity": alert.severity}
     name = "Pointsman" + "".join(part.capitalize() for part in alert.kind.split("_"))
     own = {"alertname": name, "scope": alert.scope, "subject": alert.subject, "kind": alert.kind, "severity": alert.severity, "fingerprint": alert.fingerprint}
     return {**extra, **own}
 
 
-def annotations(alert: AlertRaised) -> dict[str, str]:
+def annotations(alert: AlertRaised | Incident) -> dict[str, str]:
     """A sentence for people, and the numbers behind it."""
-    numbers = {"observed": f"{alert.observed:.6g}", "expected": f"{alert.expected:.6g}", "score": f"{alert.score:.6g}"}
-    return {"summary": alert_sentence(alert), **numbers}
+    if isinstance(alert, AlertRaised):
+        numbers = {"observed": f"{alert.observed:.6g}", "expected": f"{alert.expected:.6g}", "score": f"{alert.score:.6g}"}
+        return {"summary": alert_sentence(alert), **numbers}
+    suspects = "; ".join(f"{one.kind} {one.name} ({one.score:.0%}): {one.evidence}" for one in alert.suspects)
+    reach = {"requests": str(alert.requests), "requests_share": f"{alert.requests_share:.3g}", "cost_usd": f"{alert.cost_usd:.6g}"}
+    return {"summary": f"{alert.incident} in scope {alert.scope}: {alert.title}.", "suspects": suspects, **reach}
 
 
 def posted(change: Change, settings: AlertmanagerSettings, now: float) -> Posted:
@@ -75,6 +83,10 @@ class Target:
             self._waiting.popitem(last=False)
             self.dropped += 1
         self._news.set()
+
+    def waiting(self) -> list[Posted]:
+        """What has not been sent yet, in its order."""
+        return [*self._waiting.values()]
 
     async def run(self) -> None:
         """Send what waits, for ever; what could not be sent waits on, unless something newer has come."""
@@ -123,20 +135,21 @@ class AlertmanagerSink:
         self._clock = clock
         self._client = _client(settings)
         self._standing = StandingAlerts()
-        self._ended: OrderedDict[tuple[str, str], Change] = OrderedDict()
+        self._incidents = StandingIncidents()
+        self._ended: OrderedDict[tuple[tuple[str, str], ...], Change] = OrderedDict()
         self._is_ready = False
         self.targets = [Target(self._client, url) for url in settings.urls]
 
     def __len__(self) -> int:
-        return len(self._standing)
+        return len(self._standing) + len(self._incidents)
 
     def add(self, event: Event) -> None:
         """Take in one output event."""
-        for change in self._standing.add(event):
+        for change in (*self._standing.add(event), *self._incidents.add(event)):
             if self._is_ready:
                 self._put(change)
             elif change.ended_at is not None:
-                self._ended[(change.alert.scope, change.alert.fingerprint)] = change
+                self._ended[tuple(sorted(labels(change.alert, {}).items()))] = change
                 if len(self._ended) > MOST_WAITING:
                     self._ended.popitem(last=False)
 
@@ -160,13 +173,22 @@ class AlertmanagerSink:
                     self._send_standing()
 
     def _send_standing(self) -> None:
-        for alert in self._standing.alerts():
+        for alert in (*self._standing.alerts(), *self._incidents.incidents()):
             self._put(Change(alert))
 
     def _put(self, change: Change) -> None:
+        if not self._is_sent(change.alert):
+            return
         alert = posted(change, self._settings, self._clock())
         for target in self.targets:
             target.put(alert)
+
+    def _is_sent(self, alert: AlertRaised | Incident) -> bool:
+        if alert.muted is not None:
+            return False
+        if isinstance(alert, AlertRaised):
+            return self._settings.incidents != "instead" or not opens_incidents(alert)
+        return self._settings.incidents != "off"
 
 
 def _client(settings: AlertmanagerSettings) -> httpx.AsyncClient:

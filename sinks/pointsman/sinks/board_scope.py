@@ -2,14 +2,18 @@
 
 import math
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Any, NamedTuple, TypeVar
 
 from pointsman.schemas import (
     AlertRaised,
     AlertResolved,
+    BottleneckReported,
     Event,
     ForecastIssued,
+    IncidentOpened,
+    IncidentResolved,
+    IncidentUpdated,
     ModelsReported,
     ObjectiveReported,
     PredictionIssued,
@@ -21,6 +25,7 @@ from pointsman.schemas import (
 )
 
 from .board_rings import MOST_ROWS, Rings, Row, Sampled
+from .incident_log import Incident, IncidentLog
 
 MOST_TRACKS = 64
 MOST_HOSTS = 64
@@ -29,11 +34,15 @@ MOST_FORECASTS = 1024
 MOST_ACTIVE = 256
 MOST_ALERTS = 100
 MOST_OBJECTIVES = 128
+MOST_BOTTLENECKS = 64
+MOST_INCIDENTS = 32
+MOST_PAST_INCIDENTS = 10
 MOST_RECENT = 512
 MINUTE_S = 60.0
 SAMPLE_S = 15.0
 STANDING = "all"
 Kept = TypeVar("Kept")
+Key = TypeVar("Key", bound=Hashable)
 UNITS = {
     "cpu_percent": "%",
     "memory_used_mb": "MB",
@@ -105,12 +114,14 @@ class ScopeBoard:
         self.alerts: OrderedDict[str, AlertRaised] = OrderedDict()
         self.objectives: OrderedDict[str, ObjectiveReported] = OrderedDict()
         self.history: deque[AlertRaised | AlertResolved] = deque(maxlen=MOST_ALERTS)
+        self.bottlenecks: OrderedDict[tuple[str, str], BottleneckReported] = OrderedDict()
+        self.incidents = IncidentLog(MOST_INCIDENTS, MOST_PAST_INCIDENTS)
         self._gone = 0
 
     @property
     def evicted(self) -> int:
         """How many tracks, hosts, series and alerts have gone because there were too many."""
-        return self._gone + sum(rings.evicted for rings in (self.windows, self.arrivals, self.forecasts, self.sampled))
+        return self._gone + self.incidents.evicted + sum(rings.evicted for rings in (self.windows, self.arrivals, self.forecasts, self.sampled))
 
     def hear(self, event: Event) -> None:
         """Take in one event."""
@@ -127,7 +138,7 @@ class ScopeBoard:
         """What is known of a track; the one longest without news goes where there are too many."""
         return self._kept(self.tracks, name, TrackBoard, MOST_TRACKS)
 
-    def _kept(self, where: OrderedDict[str, Kept], key: str, make: Callable[[], Kept], most: int) -> Kept:
+    def _kept(self, where: OrderedDict[Key, Kept], key: Key, make: Callable[[], Kept], most: int) -> Kept:
         found = where.get(key)
         if found is None:
             found = where[key] = make()
@@ -207,6 +218,14 @@ class ScopeBoard:
         if event.occurred_at >= known.occurred_at:
             self.objectives[event.objective] = event
 
+    def _bottleneck(self, event: BottleneckReported) -> None:
+        key = (event.track, event.category or "")
+        if self._kept(self.bottlenecks, key, lambda: event, MOST_BOTTLENECKS).end <= event.end:
+            self.bottlenecks[key] = event
+
+    def _incident(self, event: Incident) -> None:
+        self.incidents.add(event)
+
     def _bound(self, host: str, gauge: str, limit: float) -> None:
         self.limits[(host, gauge)] = limit
         self.limits.move_to_end((host, gauge))
@@ -237,6 +256,10 @@ _HANDLERS: dict[type[Event], Any] = {
     AlertRaised: ScopeBoard._raised,
     ObjectiveReported: ScopeBoard._objective,
     AlertResolved: ScopeBoard._resolved,
+    BottleneckReported: ScopeBoard._bottleneck,
+    IncidentOpened: ScopeBoard._incident,
+    IncidentUpdated: ScopeBoard._incident,
+    IncidentResolved: ScopeBoard._incident,
     ResourceSampled: ScopeBoard._sample,
 }
 

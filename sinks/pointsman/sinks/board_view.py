@@ -8,6 +8,7 @@ from pointsman.schemas import Event
 from .board_mix import Spread, mixed
 from .board_rings import Row, middle
 from .board_scope import MINUTE_S, UNITS, Closed, ForecastKey, ScopeBoard
+from .incident_log import Story
 
 NOW_S = 300.0
 PREDICTED_S = 60.0
@@ -42,7 +43,9 @@ def view(board: ScopeBoard, dead_letters: int) -> dict[str, Any]:
         "forecasts": [_newest_forecast(key, rows[-1]) for key, rows in board.forecasts if rows],
         "scaling": [_plain(track.scaling) for _, track in sorted(board.tracks.items()) if track.scaling is not None],
         "resources": [_resource(board, host, gauge) for host, gauges in sorted(board.hosts.items()) for gauge in gauges],
+        "incidents": [_incident(story) for story in board.incidents.stories()],
         "alerts": [_plain(alert) for alert in board.alerts.values()],
+        "bottlenecks": [_plain(report) for _, report in sorted(board.bottlenecks.items())],
         "dead_letters": dead_letters,
         "outputs": board.outputs,
         "evicted": board.evicted,
@@ -126,6 +129,11 @@ def _middles(intervals: list[Any]) -> dict[str, float | None] | None:
     if not intervals:
         return None
     return {name: middle([getattr(interval, name) for interval in intervals]) for name in ("median", "lower", "upper")}
+
+
+def _incident(story: Story) -> dict[str, Any]:
+    """The newest of it, whether it stands, and its course."""
+    return _plain(story.latest) | {"is_open": not story.is_over, "course": [step._asdict() for step in story.steps]}
 
 
 def _recommended(board: ScopeBoard) -> dict[str, Any] | None:

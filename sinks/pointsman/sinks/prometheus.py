@@ -17,7 +17,9 @@ from prometheus_client.registry import Collector
 from pointsman.schemas import AlertRaised, AlertResolved, Event, ForecastIssued, ModelsReported, ObjectiveReported, ScalingRecommended, ScalingScored
 
 from .gauge_samples import BOUNDS, SAMPLED, samples
-from .standing_alerts import StandingAlerts
+from .incident_log import INCIDENTS
+from .standing_alerts import Incident, StandingAlerts
+from .standing_incidents import StandingIncidents
 
 MOST_SERIES = 20_000
 _SCOPE = ("scope",)
@@ -64,6 +66,9 @@ GAUGES: dict[str, tuple[tuple[str, ...], str]] = {
     **SAMPLED,
 }
 ALERT_LABELS = ("scope", "kind", "severity")
+INCIDENT_LABELS = ("scope", "severity")
+INCIDENTS_OPEN = "Incidents that are open; 0 for a severity that there was before."
+INCIDENTS_TOLD = "Incidents that came to have a severity: counted when they are opened, and when they change it."
 ALERTS = "Alerts that stand; 0 for a kind that has stood before."
 
 Labels = tuple[str, ...]
@@ -91,6 +96,8 @@ class Gauges(Collector):
         self._models: dict[Labels, set[str]] = {}
         self._alerts = StandingAlerts()
         self._kinds: dict[Labels, None] = {}
+        self._incidents = StandingIncidents()
+        self._opened: Counter[Labels] = Counter()  # by scope and severity: when they are opened, and when they change it
         self._evicted = 0
         self._lock = threading.Lock()
         self.registry = registry if registry is not None else CollectorRegistry()
@@ -109,6 +116,8 @@ class Gauges(Collector):
                 self._reported(event)
             elif isinstance(event, ObjectiveReported):
                 self._objective(event)
+            elif isinstance(event, INCIDENTS):
+                self._incident(event)
             elif isinstance(event, AlertRaised | AlertResolved):
                 self._alerts.add(event)
                 self._kinds = dict.fromkeys([*self._kinds, (event.scope, event.kind, event.severity)][-self._most :])
@@ -133,6 +142,8 @@ class Gauges(Collector):
             series, evicted = list(self._series.items()), self._evicted
             counts: Counter[Labels] = Counter((alert.scope, alert.kind, alert.severity) for alert in self._alerts.alerts())
             kinds = [*self._kinds]
+            open_now: Counter[Labels] = Counter((one.scope, one.severity) for one in self._incidents.incidents())
+            opened = dict(self._opened)
         families: dict[str, GaugeMetricFamily] = {}
         for (name, labels), sample in series:
             if name not in families:
@@ -143,6 +154,13 @@ class Gauges(Collector):
         for labels in kinds:
             active.add_metric(labels, counts[labels])
         yield active
+        standing = GaugeMetricFamily("pointsman_incidents_open", INCIDENTS_OPEN, labels=INCIDENT_LABELS)
+        total = CounterMetricFamily("pointsman_incidents", INCIDENTS_TOLD, labels=INCIDENT_LABELS)
+        for labels, count in opened.items():
+            standing.add_metric(labels, open_now[labels])
+            total.add_metric(labels, count)
+        yield standing
+        yield total
         yield GaugeMetricFamily("pointsman_series", "Series kept here.", value=len(series))
         yield CounterMetricFamily("pointsman_series_evicted", "Series dropped because there were too many.", value=evicted)
 
@@ -160,6 +178,14 @@ class Gauges(Collector):
         if len(self._series) > self._most:
             self._series.popitem(last=False)
             self._evicted += 1
+
+    def _incident(self, event: Incident) -> None:
+        before = len(self._incidents)
+        changes = self._incidents.add(event)
+        if len(self._incidents) > before or len(changes) > 1:
+            self._opened[event.scope, event.severity] += 1
+            if len(self._opened) > self._most:
+                del self._opened[next(iter(self._opened))]
 
     def _recommended(self, event: ScalingRecommended) -> None:
         labels = (event.scope, event.track)

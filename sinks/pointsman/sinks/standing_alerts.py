@@ -3,23 +3,26 @@
 from collections import OrderedDict
 from dataclasses import dataclass
 
-from pointsman.schemas import AlertRaised, AlertResolved, Event
+from pointsman.schemas import AlertRaised, AlertResolved, Event, IncidentOpened, IncidentResolved, IncidentUpdated
 
 MOST_ALERTS = 10_000
 
 Key = tuple[str, str]
+Incident = IncidentOpened | IncidentUpdated | IncidentResolved
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """An alert that stands from now on, or that stood until `ended_at`."""
+    """An alert or an incident that stands from now on, or that stood until `ended_at`."""
 
-    alert: AlertRaised
+    alert: AlertRaised | Incident
     ended_at: float | None = None
 
 
 class StandingAlerts:
     """The alerts of all scopes by scope and fingerprint; beyond `most`, the one heard of longest ago goes, and is counted.
+
+    One that is muted, silenced or in maintenance, stands for nobody: it ends when it is muted, and stands again when it is told again without.
 
     >>> alert = AlertRaised(event_id="chat/7/0", scope="chat", occurred_at=1.7e9, caused_by="e", fingerprint="gpu/cpu_percent", kind="constraint",
     ...                     severity="warning", subject="gpu", observed=95.0, expected=80.0, since=1.7e9)
@@ -50,13 +53,13 @@ class StandingAlerts:
         if order <= at:
             return []
         alert = AlertRaised(**event.model_dump(exclude={"type"})) if isinstance(event, AlertResolved) else event
-        is_raised = alert is event
+        is_raised = alert is event and event.muted is None
         self._standing += is_raised - (before is not None)
         self._known[key] = (order, alert if is_raised else None)
         self._known.move_to_end(key)
         self._evict()
         if not is_raised:
-            return [Change(before or alert, event.occurred_at)]
+            return [Change(before or alert, event.occurred_at)] if before is not None or event.muted is None else []
         moved = before is not None and (before.severity, before.kind, before.subject) != (alert.severity, alert.kind, alert.subject)
         return [*([Change(before, event.occurred_at)] if before is not None and moved else []), Change(alert)]
 

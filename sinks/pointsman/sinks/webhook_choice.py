@@ -2,19 +2,23 @@
 
 from collections import OrderedDict
 from fnmatch import fnmatchcase
+from typing import NamedTuple
 
-from pointsman.schemas import AlertRaised, AlertResolved, IncidentResolved
+from pointsman.schemas import AlertRaised, AlertResolved, IncidentOpened, IncidentResolved, IncidentUpdated
 from pointsman.schemas.webhooks import WebhookSettings
 
+from .incident_members import opens_incidents
 from .webhook_message import Tellable, subject
 
 MOST_OPEN = 10_000
 _SEVERITIES = ("info", "warning", "critical")
 
 
-def opens_incidents(alert: AlertRaised | AlertResolved) -> bool:
-    """Whether an alert is of those that open an incident, which tells of it."""
-    return alert.kind in ("anomaly", "slo_burn") or (alert.kind == "drift" and alert.metric is not None)
+class Open(NamedTuple):
+    """What was told last of an alert or incident that has not ended, and the newest that may be told."""
+
+    told: Tellable | None = None
+    newest: Tellable | None = None
 
 
 class Choice:
@@ -23,25 +27,31 @@ class Choice:
     def __init__(self, settings: WebhookSettings, most: int = MOST_OPEN) -> None:
         self._settings = settings
         self._most = most
-        self._open: OrderedDict[tuple[str, str, str], Tellable | None] = OrderedDict()
+        self._open: OrderedDict[tuple[str, str, str], Open] = OrderedDict()
 
     def add(self, event: Tellable) -> bool:
         """Whether it is told; an end is where its beginning was, or where that is not known and it may be told by itself."""
         if not self._concerns(event):
             return False
         key, is_loud = subject(event), self._is_loud(event)
+        known = self._open.pop(key, None)
         if isinstance(event, AlertResolved | IncidentResolved):
-            is_known = key in self._open
-            return self._open.pop(key, None) is not None if is_known else is_loud
-        self._open[key] = event if is_loud else self._open.get(key)
-        self._open.move_to_end(key)
+            return known.told is not None if known is not None else is_loud
+        before = known or Open()
+        is_told = is_loud and self._is_news(before.told, event)
+        self._open[key] = Open(event if is_told else before.told, event if is_loud else before.newest)
         if len(self._open) > self._most:
             self._open.popitem(last=False)
-        return is_loud
+        return is_told
 
     def standing(self) -> list[Tellable]:
-        """The newest that would be told of each alert and incident that has not ended, in the order of their times."""
-        return sorted((event for event in self._open.values() if event is not None), key=lambda event: event.occurred_at)
+        """The newest that may be told of each alert and incident that has not ended, in the order of their times."""
+        return sorted((one.newest for one in self._open.values() if one.newest is not None), key=lambda event: event.occurred_at)
+
+    def _is_news(self, told: Tellable | None, event: Tellable) -> bool:
+        if self._settings.updates == "all" or not isinstance(event, IncidentUpdated) or not isinstance(told, IncidentOpened | IncidentUpdated):
+            return True
+        return _gist(told) != _gist(event)
 
     def _concerns(self, event: Tellable) -> bool:
         kind = ("members" if opens_incidents(event) else "alerts") if isinstance(event, AlertRaised | AlertResolved) else "incidents"
@@ -51,4 +61,10 @@ class Choice:
         return event.muted is None and _SEVERITIES.index(event.severity) >= _SEVERITIES.index(self._settings.min_severity)
 
 
-__all__ = ["Choice", "opens_incidents"]
+def _gist(incident: IncidentOpened | IncidentUpdated) -> tuple[object, ...]:
+    """What a person acts on."""
+    first = incident.suspects[0] if incident.suspects else None
+    return incident.severity, first and (first.kind, first.name), incident.acknowledged_by
+
+
+__all__ = ["Choice"]

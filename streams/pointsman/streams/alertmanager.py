@@ -5,7 +5,7 @@ from collections.abc import Callable
 from contextlib import aclosing
 from typing import TYPE_CHECKING
 
-from pointsman.schemas import AlertRaised, AlertResolved
+from pointsman.schemas import AlertRaised, AlertResolved, IncidentOpened, IncidentResolved, IncidentUpdated
 from pointsman.schemas.settings import Settings
 
 from .places import Lines, chosen, source
@@ -14,7 +14,7 @@ from .scaler import until_stopped
 if TYPE_CHECKING:
     from pointsman.sinks.alertmanager import AlertmanagerSink
 
-KINDS = (AlertRaised, AlertResolved)
+KINDS = (AlertRaised, AlertResolved, IncidentOpened, IncidentUpdated, IncidentResolved)
 
 
 class AlertmanagerError(ValueError):

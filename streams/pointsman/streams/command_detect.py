@@ -15,11 +15,11 @@ from .cli_options import FILE
 def detect(series: Path, output: Path, alarms: Path | None, per_month: float) -> None:
     """Score a series: after every row how anomalous it is, 0 to 1.
 
-    SERIES is CSV, timestamp,value (epoch seconds or ISO 8601); a row is read only once the score of the one before it is written. Rows may be missing,
-    come twice or late; a row without a value has the score 0. The output is timestamp,value,anomaly_score, one row each.
+    SERIES is CSV, timestamp,value (epoch seconds or ISO 8601), or - for what a pipe brings; a row is read only once the score of the one before it is
+    written. Rows may be missing, come twice or late; a row without a value has the score 0. The output is timestamp,value,anomaly_score, one row each.
     """
     from .detect_series import detect_series
 
-    found = detect_series(series, output, alarms, per_month)
+    found = detect_series(Path("/dev/stdin") if str(series) == "-" else series, output, alarms, per_month)
     missing = f", {found.missing} without a value" if found.missing else ""
     click.echo(f"{found.rows} rows{missing}" + (f", {found.alarms} alarms" if alarms is not None else ""))

@@ -103,6 +103,8 @@ def configuration(recording: Recording, fault: Fault, start: float, end: float, 
     touched = _requests(recording, start, end, track)
     usual = named[track].max_concurrency or most_at_once(recording, track)
     bound = max(1, round(usual / factor))
+    if bound == named[track].max_concurrency:
+        raise InjectError(f"max_concurrency of {track} is {bound} and cannot be smaller: give another --track, or a larger --factor")
     changed = {**named, track: named[track].model_copy(update={"max_concurrency": bound})}
     for scope in recording.scopes():
         for name, at, tracks in (("begins", start, changed), ("ends", end, named)):
@@ -111,7 +113,7 @@ def configuration(recording: Recording, fault: Fault, start: float, end: float, 
             recording.add(event, at)
     for attempt, place, done in recording.outcomes(touched):
         slow(recording, attempt, place, done, factor)
-    return {"track": track, "factor": factor, "max_concurrency": bound, "before": usual, "requests": len(touched)}
+    return {"track": track, "factor": factor, "max_concurrency": bound, "before": named[track].max_concurrency, "requests": len(touched)}
 
 
 def version(recording: Recording, fault: Fault, start: float, end: float, dice: random.Random) -> Said:

@@ -26,6 +26,10 @@ class JournalError(Exception):
     """A file that cannot be used as a journal; the message says why and what to do. The file is left as it was."""
 
 
+class JournalBusy(JournalError):
+    """A file that another process has open: what is to be written there is to be told to that process."""
+
+
 class Journal:
     """Appends and reads; every method between `begin` and `commit` is one transaction."""
 
@@ -181,7 +185,7 @@ def _lock(path: str) -> IO[bytes] | None:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         lock.close()
-        raise JournalError(f"{path}: another optimizer has it open: close that one, or give another path") from error
+        raise JournalBusy(f"{path}: another optimizer has it open: close that one, or give another path") from error
     return lock
 
 

@@ -36,6 +36,7 @@ from pointsman.schemas import (
 )
 
 Control = AlertAcknowledged | AlertSilenced | MaintenanceScheduled | IncidentAnnotated | IncidentReported
+NOTICE_S = 10.0
 
 
 class Signals:
@@ -67,7 +68,8 @@ class Signals:
     def advance(self, before: float, now: float) -> list[Told]:
         """The clock moves."""
         is_due = self.controls.is_due(now)
-        said = flat((self.controls.advance(now), self.precursors.advance(now), self.watch.advance(now), self.objectives.advance(now), self.paths.advance(now)))
+        rooms = (self.controls, self.watch, self.objectives, self.paths, self.precursors)
+        said = flat((*(room.advance(now) for room in rooms), self._notices(before, now)))
         return [*said, *self._incidents(self.incidents.advance(now, self._look)), *(self._remarked() if is_due else ())]
 
     def started(self, event: RequestStarted, now: float) -> list[Told]:
@@ -79,7 +81,7 @@ class Signals:
     def completed(self, event: RequestCompleted, attempt: Attempt | None, now: float) -> list[Told]:
         """An attempt ends; `attempt` is None where nothing is known of its start."""
         told = self.objectives.completed(event, attempt.context.category if attempt is not None else None, now, is_joined=attempt is not None)
-        if not self._settings.enabled:
+        if not self._settings.enabled or self.controls.is_maintained(event.track, None, now):
             return told
         self.paths.completed(event, attempt, now)
         told += self.watch.completed(event, attempt, now)
@@ -99,7 +101,8 @@ class Signals:
     def assessed(self, event: QualityAssessed, context: Context, now: float) -> list[Told]:
         """The quality of an attempt is judged after its end."""
         told = self.objectives.assessed(event.track, context.category, event.score, now)
-        return told + (self.watch.assessed(event, now) if self._settings.enabled else [])
+        is_watched = self._settings.enabled and not self.controls.is_maintained(event.track, None, now)
+        return told + (self.watch.assessed(event, now) if is_watched else [])
 
     def sampled(self, event: ResourceSampled, now: float) -> list[Told]:
         """A host reports."""
@@ -111,7 +114,7 @@ class Signals:
 
     def closed(self, track: str, end: float, fields: Mapping[str, Any]) -> list[Told]:
         """A window of a track closes, with the fields of `window.closed/1`."""
-        return self.precursors.deviate(self.watch.deviations(end), end) if self._settings.enabled else []
+        return []
 
     def changed(self, change: Change) -> None:
         """Something that may be the cause of what follows."""
@@ -157,6 +160,13 @@ class Signals:
         if not self.controls.heard(alert) or not self._settings.enabled:
             return []
         return [*self.precursors.heard(alert, self.controls.clock), *self._incidents(self.incidents.hear(alert, self._look))]
+
+    def _notices(self, before: float, now: float) -> list[Told]:
+        """Every ten seconds: the series that are off, mildly or not, but for those that are worked on, may be forerunners."""
+        if now // NOTICE_S == before // NOTICE_S:
+            return []
+        off = [one for one in self.watch.deviations(now) if not self.controls.is_maintained(one.track, one.host, now)]
+        return self.precursors.deviate(off, now)
 
     def _look(self, now: float) -> Seen:
         return Seen(self.watch.recent(), [*self.watch.deviations(now), *self.paths.deviations()], self.paths.edges())

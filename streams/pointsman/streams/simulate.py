@@ -1,11 +1,8 @@
 """Simulate: publish a recording, to Kafka or over HTTP, at its own pace, faster, or as fast as possible."""
 
 import asyncio
-import json
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -14,6 +11,7 @@ from pointsman.schemas import AnyInput, EventRejected, encode
 from pointsman.schemas.access import admission, explained
 from pointsman.schemas.settings import KafkaSettings, security
 
+from .http_post import PostError, post_events
 from .intake import accept
 from .recording import read_lines
 from .replay import Pace, ReplayError
@@ -45,10 +43,11 @@ def topic_of(event: AnyInput, prefix: str, *, by_type: bool) -> str:
 
 def simulate_kafka(recording: Path, settings: KafkaSettings, *, speed: float = 1.0, by_type: bool = False, now: bool = False) -> int:
     """Publish a recording with its scopes as keys and CloudEvents headers; how many events every replica has."""
-    return asyncio.run(_publish(recording, settings, speed, by_type, now))
+    return asyncio.run(publish(events_of(recording, now=now), settings, speed=speed, by_type=by_type))
 
 
-async def _publish(recording: Path, settings: KafkaSettings, speed: float, by_type: bool, now: bool) -> int:
+async def publish(events: Iterable[AnyInput], settings: KafkaSettings, *, speed: float = 0.0, by_type: bool = False) -> int:
+    """Publish events at their own pace times `speed`, 0 as fast as possible; how many every replica has."""
     from aiokafka import AIOKafkaProducer
     from aiokafka.errors import KafkaError
 
@@ -59,7 +58,7 @@ async def _publish(recording: Path, settings: KafkaSettings, speed: float, by_ty
     try:
         await admission(settings)
         await producer.start()
-        for event in events_of(recording, now=now):
+        for event in events:
             if pace is not None and (delay := pace.delay(event.occurred_at)) > 0:
                 await asyncio.sleep(delay)
             topic = topic_of(event, settings.topic_prefix, by_type=by_type)
@@ -98,21 +97,12 @@ def simulate_http(recording: Path, url: str, *, speed: float = 0.0, now: bool = 
 def _post(url: str, batch: list[bytes], token: str | None) -> None:
     if not batch:
         return
-    target = url.rstrip("/") + "/v1/events"
-    if not target.startswith(("http://", "https://")):
-        raise ReplayError(f"{url}: write http://host:port")
-    body = json.dumps([json.loads(line) for line in batch]).encode()
-    headers = {"content-type": "application/json"} | ({"authorization": f"Bearer {token}"} if token else {})
-    request = urllib.request.Request(target, data=body, headers=headers, method="POST")
     try:
-        with urllib.request.urlopen(request, timeout=30):
-            return
-    except urllib.error.HTTPError as error:
-        said = {401: "set POINTSMAN_TOKEN, or token in the settings", 429: "it has more than it can take: give a lower --speed"}.get(error.code, error.reason)
-        raise ReplayError(f"{target}: {error.code}: {said}") from None
-    except urllib.error.URLError as error:
-        reason = error.reason.strerror or error.reason if isinstance(error.reason, OSError) else error.reason
-        raise ReplayError(f"{target}: {reason}; is `pointsman serve` running there?") from None
+        answer = post_events(url, batch, token)
+    except PostError as error:
+        raise ReplayError(str(error)) from None
+    if not answer["accepted"]:
+        raise ReplayError(f"{url}: {answer['rejections'][0]['message']}")
 
 
-__all__ = ["events_of", "simulate_http", "simulate_kafka", "topic_of"]
+__all__ = ["events_of", "publish", "simulate_http", "simulate_kafka", "topic_of"]

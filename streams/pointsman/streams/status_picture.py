@@ -4,7 +4,18 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
 
-from pointsman.schemas import AlertRaised, AlertResolved, Event, RecommendationIssued, ScalingRecommended, StrategyAdapted, WindowClosed
+from pointsman.schemas import (
+    AlertRaised,
+    AlertResolved,
+    Event,
+    IncidentOpened,
+    IncidentResolved,
+    IncidentUpdated,
+    RecommendationIssued,
+    ScalingRecommended,
+    StrategyAdapted,
+    WindowClosed,
+)
 
 from .status_figures import clock, duration, figure, safe, share
 
@@ -57,6 +68,12 @@ def line_of(event: Event) -> str | None:
             said = f"ALERT  {event.severity} {event.kind} {event.subject}: {figure(event.observed)} instead of {figure(event.expected)}"
         case AlertResolved():
             said = f"resolved  {event.kind} {event.subject}"
+        case IncidentOpened():
+            said = f"INCIDENT  {event.severity} {event.incident}: {event.title}"
+        case IncidentUpdated():
+            said = f"incident  {event.severity} {event.incident}: {event.reason}"
+        case IncidentResolved():
+            said = f"resolved  {event.incident}: {event.title}"
         case StrategyAdapted():
             said = f"strategy  {event.previous} → {event.current}: {event.why}"
         case ScalingRecommended():

@@ -172,6 +172,8 @@ def _cells(track: Mapping[str, Any], series: Mapping[str, Any], bars: str) -> di
 def sections(picture: Picture, bars: str, *, is_whole: bool) -> Iterator[Section]:
     """What else is known, the most pressing first."""
     board = picture.board
+    if rows := [row for one in board.get("incidents", ()) if one["is_open"] for row in _incident(one, board.get("clock"))]:
+        yield Section("incidents", rows, 2)
     if rows := [_alert(alert, board.get("clock")) for alert in board.get("alerts", ())]:
         yield Section("alerts", rows, 2)
     if rows := objectives(board, bars):
@@ -184,7 +186,7 @@ def sections(picture: Picture, bars: str, *, is_whole: bool) -> Iterator[Section
         yield Section("forecasts", rows)
     if rows := [_scaling(one) for one in board.get("scaling", ())]:
         yield Section("scaling", rows)
-    if rows := [Text(f"  {line}", BAD if "  ALERT" in line else "") for line in picture.events[: None if is_whole else PLAIN_EVENTS]]:
+    if rows := [Text(f"  {line}", BAD if "  ALERT" in line or "  INCIDENT" in line else "") for line in picture.events[: None if is_whole else PLAIN_EVENTS]]:
         yield Section("last events", rows, LEAST_EVENTS)
 
 
@@ -232,6 +234,19 @@ def _alert(alert: Mapping[str, Any], now: float | None) -> Text:
     )
     said = f"{safe(alert['kind'])} {safe(alert['subject'])}: {what}{since}"
     return Text.assemble("  ", (safe(alert["severity"]), BAD), f"  {said}")
+
+
+def _incident(one: Mapping[str, Any], now: float | None) -> Iterator[Text]:
+    """A line of what it is, and one of what is most suspected."""
+    since = f", for {span(max(0.0, now - one['since']))}" if now else ""
+    said = "".join(
+        (f", looked after by {safe(one['acknowledged_by'])}" if one.get("acknowledged_by") else "", f", muted: {one['muted']}" if one.get("muted") else "")
+    )
+    reach = f"{figure(one['requests'])} requests{since}{said}"
+    yield Text.assemble("  ", (safe(one["severity"]), QUIET if one.get("muted") else BAD), f"  {safe(one['incident'])}  {reach}: {safe(one['title'])}")
+    if one["suspects"]:
+        first = one["suspects"][0]
+        yield Text(f"    suspected: {safe(first['kind'])} {safe(first['name'])} {share(first['score'])}, {safe(first['evidence'])}")
 
 
 def _resource(one: Mapping[str, Any], series: Mapping[str, Any], bars: str) -> Text:

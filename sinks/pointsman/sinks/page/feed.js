@@ -6,11 +6,13 @@ import { level, sentence } from "./sentences.js";
 
 const MOST = 200;
 const KINDS = {
+  Incidents: ["incident.opened/1", "incident.updated/1", "incident.resolved/1"],
   Alerts: ["alert.raised/1", "alert.resolved/1"],
   Routing: ["recommendation.issued/1", "strategy.adapted/1"],
   Windows: ["window.closed/1"],
   Scaling: ["scaling.recommended/1", "scaling.scored/1"],
   Forecasts: ["forecast.issued/1"],
+  Bottlenecks: ["bottleneck.reported/1"],
   Models: ["models.reported/1"],
   Objectives: ["objective.reported/1"],
   Refused: ["event.rejected/1"],

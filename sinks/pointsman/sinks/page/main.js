@@ -2,12 +2,14 @@
 
 import { showAlerts, showResolved } from "./alerts.js";
 import { Away, WrongToken, forget, json, recall, remember } from "./api.js";
+import { showBottlenecks } from "./bottlenecks.js";
 import { forgetColours } from "./colours.js";
 import { $, attr, h, keyed, shown, text } from "./dom.js";
 import { TYPES, addToFeed, clearFeed, startFeed } from "./feed.js";
 import { showForecasts } from "./forecasts.js";
 import { count, time } from "./format.js";
 import { showHeadline } from "./headline.js";
+import { showIncidents } from "./incidents.js";
 import { Live } from "./live.js";
 import { startLookup } from "./lookup.js";
 import { showMoney } from "./money.js";
@@ -79,10 +81,12 @@ function showStatus() {
   const view = status?.board ?? null;
   showHeadline(view, status);
   showRecommended(view);
+  showIncidents(view);
   showAlerts(view);
   showTracks(view, series);
   showMoney(view);
   showObjectives(view);
+  showBottlenecks(view);
   showForecasts(view, series);
   showResources(view, series);
   attr($("main"), "data-scope", scope);

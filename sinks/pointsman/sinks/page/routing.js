@@ -21,8 +21,8 @@ export function showRecommended(view) {
     sentence.dataset.key = key;
     sentence.replaceChildren(...(now ? said(now, view) : [h("small", {}, "Nothing is recommended yet: the first request brings a policy.")]));
   }
-  attr(reasons, "tabindex", (now?.reasons ?? []).length > 5 ? "0" : null);
   keyed(reasons, (now?.reasons ?? []).map((reason, index) => ({ reason, index })), ({ index }) => index, () => h("li"), (node, { reason }) => text(node, reason));
+  attr(reasons, "tabindex", reasons.scrollHeight > reasons.clientHeight ? "0" : null);
 }
 
 function said(now, view) {

@@ -1,0 +1,70 @@
+"""What `pointsman alerts` prints."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from pointsman.schemas import AlertRaised, AlertResolved, Event, encode
+from pointsman.sinks.standing_alerts import StandingAlerts
+
+from .when import When
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+KINDS = (AlertRaised, AlertResolved)
+
+
+class ToldAlerts:
+    """Keeps what stands, or all, until the place is read; prints that, and then every change."""
+
+    def __init__(self, when: When, scope: str | None, *, is_all: bool, as_json: bool) -> None:
+        self._when = when
+        self._scope = scope
+        self._is_all = is_all
+        self._as_json = as_json
+        self._standing = StandingAlerts()
+        self._told: list[AlertRaised | AlertResolved] = []
+
+    def hear(self, event: Event, is_news: bool) -> None:
+        """Take in one alert; print it where it is news."""
+        if not isinstance(event, KINDS) or self._scope not in (None, event.scope):
+            return
+        changes = self._standing.add(event)
+        if not changes:
+            return
+        if is_news:
+            self._print_one(event)
+        elif self._is_all:
+            self._told.append(event)
+
+    def caught_up(self) -> None:
+        """What stood there is through."""
+        found: Sequence[AlertRaised | AlertResolved] = self._told if self._is_all else self._standing.alerts()
+        if self._as_json:
+            for alert in found:
+                click.echo(encode(alert))
+            return
+        from .alerts_screen import alerts_table
+
+        none = "no alert was raised" if self._is_all else "no alert stands"
+        self._print(alerts_table(found, self._when, is_wide=self._is_all) if found else none)
+        self._told.clear()
+
+    def _print_one(self, alert: AlertRaised | AlertResolved) -> None:
+        if self._as_json:
+            click.echo(encode(alert))
+            return
+        from .alerts_screen import alert_line
+
+        self._print(alert_line(alert, self._when))
+
+    @staticmethod
+    def _print(shown: "RenderableType") -> None:
+        from rich.console import Console
+
+        Console(highlight=False, soft_wrap=False).print(shown)
+
+
+__all__ = ["KINDS", "ToldAlerts"]
