@@ -44,6 +44,8 @@ class Signals:
 
     def started(self, event: RequestStarted, now: float) -> list[Told]:
         """A request starts."""
+        if self._settings.enabled:
+            self.watch.started(event)
         return []
 
     def completed(self, event: RequestCompleted, attempt: Attempt | None, now: float) -> list[Told]:
@@ -56,9 +58,9 @@ class Signals:
         """A judgement of an answer comes after its outcome."""
         return self.watch.assessed(event, now) if self._settings.enabled else []
 
-    def sampled(self, event: ResourceSampled, now: float) -> list[Told]:
-        """A host reports."""
-        return []
+    def sampled(self, event: ResourceSampled, in_flight: int, now: float) -> list[Told]:
+        """A host reports while so many requests run."""
+        return self.watch.sampled(event, in_flight, now) if self._settings.enabled else []
 
     def closed(self, track: str, end: float, fields: Mapping[str, Any]) -> list[Told]:
         """A window of a track closes, with the fields of `window.closed/1`."""
