@@ -28,7 +28,7 @@ SUSPECTED = 0.5
 
 @dataclass(slots=True)
 class Incident:
-    """The state of an open incident; `news_at` is when an alert last joined or rose, `said_at` when something was last told of it."""
+    """The state of an open incident; `news_at` is when an alert that may open one last joined or rose, `said_at` when something was last told of it."""
 
     name: str
     opened_at: float
@@ -59,7 +59,8 @@ class Incident:
             del self.alerts[over]
         before = self.alerts.get(alert.fingerprint)
         self.alerts[alert.fingerprint] = _recorded(alert, min(alert.since, before.since) if before is not None else alert.since)
-        self.news_at = alert.occurred_at
+        if not self.news_at or alert.kind in ("anomaly", "drift", "slo_burn"):
+            self.news_at = alert.occurred_at
         if alert.kind in ("anomaly", "drift"):
             self.onset = min(self.onset, max(alert.since, self.onset - EARLIER_S))
         self.silenced = alert.muted is not None and (self.silenced or (before is None and len(self.alerts) == 1))
