@@ -13,7 +13,6 @@ from .stage_watch import STAGE
 
 LEAST, LARGEST = 3.0, 10.0
 ALERTED, BETTER = 0.5, 0.3
-STAGES = "stages."
 UNRELATED, EXPLAINED, SHARED = 0.3, 0.8, 0.9
 SOONER_S, LATER_S, SLACK_S = 600.0, 300.0, 60.0
 FALLING = frozenset({"quality_score", "quality", "success", "success_share"})
@@ -93,13 +92,6 @@ def strengths(case: Case, deviations: Iterable[Deviation]) -> dict[Entity, Stron
         if not is_traffic(strong.metric) and strong.entity != WHOLE and strong.strength > 0.0:
             best.setdefault(strong.entity, strong)
     return best | _stages(best)
-
-
-def _entity(one: Deviation) -> Entity:
-    """A stage is named `track/stage`, as in the call graph."""
-    if one.track is not None and one.metric.startswith(STAGES):
-        return Entity("stage", f"{one.track}/{one.metric.removeprefix(STAGES)}")
-    return entity_of(one.track, one.host)
 
 
 def _stages(best: Mapping[Entity, Strong]) -> dict[Entity, Strong]:
