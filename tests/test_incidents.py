@@ -115,11 +115,20 @@ def test_maintenance_is_no_incident_and_a_silence_is_one_that_says_so() -> None:
 def test_it_is_told_of_again_where_there_is_news_and_else_not() -> None:
     room = Room(seen(outcomes(fine), deviation("latency_ms", "local")))
     room.hear(raised("latency_ms", "local"))
-    assert not room.tick(40.0) and not room.tick(110.0)
+    assert not room.tick(40.0)
     room.look = seen(outcomes(fine), deviation("latency_ms", "local"), deviation("throttled", host="gpu"))
-    ((model, fields),) = room.tick(200.0)
+    ((model, fields),) = room.tick(130.0)
     assert model is IncidentUpdated and fields["reason"] == "the suspects are others" and fields["suspects"][0].name == "gpu"
     assert not room.tick(300.0)
+
+
+def test_what_was_suspected_stays_when_the_evidence_has_faded() -> None:
+    room = Room(seen(outcomes(fine), deviation("throttled", host="gpu"), deviation("latency_ms", "local")))
+    alert = raised("latency_ms", "local")
+    room.hear(alert, raised("ttft_ms", "local", at=20.0))
+    room.look = Seen()
+    room.hear(resolved(alert, 70.0))
+    assert room.tick(100.0) == [] and next(iter(room.incidents.open.values())).suspects[0].name == "gpu"
 
 
 def test_evidence_that_has_come_half_a_minute_later_is_told() -> None:

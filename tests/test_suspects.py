@@ -128,6 +128,15 @@ def test_two_slow_tracks_of_a_provider_are_the_providers() -> None:
     assert named(suspected(raised("latency_ms", "a"), one, config=config)) == ["track a"]
 
 
+def test_one_slow_stage_goes_before_its_track_and_the_track_where_all_are_slow() -> None:
+    edges = [("local", "local/queue"), ("local", "local/prefill"), ("local", "local/decode")]
+    one = seen(outcomes(slow_track), deviation("latency_ms", "local"), deviation("stages.queue", "local"))._replace(calls=edges)
+    assert named(suspected(SLOW, one)) == ["stage local/queue", "track local"]
+    stages = [deviation(f"stages.{name}", "local") for name in ("queue", "prefill", "decode")]
+    every = seen(outcomes(slow_track), deviation("latency_ms", "local"), *stages)._replace(calls=edges)
+    assert named(suspected(SLOW, every))[0] == "track local"
+
+
 def test_a_stuck_gauge_is_the_hosts() -> None:
     found = suspected(raised("kv_cache_percent", host="gpu", observed=40.0, expected=41.0), seen(outcomes(fine)))
     assert named(found) == ["host gpu"] and found[0].metric == "kv_cache_percent"

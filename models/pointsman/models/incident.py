@@ -10,13 +10,13 @@ from .contrast import values_of
 from .findings import Judged
 from .incident_blast import Blast
 from .incident_relations import WHOLE, Call, Entity, Relations, entity_of
-from .incident_words import title
+from .incident_words import LIKELY, title
 
 MOST_ALERTS = 64
 ORDER: tuple[Severity, ...] = ("info", "warning", "critical")
 CRITICAL_SHARE, CRITICAL_REQUESTS = 0.3, 20
 SAME_ONSET_S = 15.0
-EARLIER_S = 300.0
+EARLIER_S, FRESH_S = 300.0, 120.0
 FAMILIES = (
     frozenset({"latency_ms", "ttft_ms", "latency_p95_ms"}),
     frozenset({"input_tokens", "output_tokens", "cost_usd"}),
@@ -28,7 +28,7 @@ SUSPECTED = 0.5
 
 @dataclass(slots=True)
 class Incident:
-    """The state of an open incident; `news_at` is when an alert last joined or rose, `said_at` when something was last told of it."""
+    """The state of an open incident; `news_at` is when an alert that may open one last joined or rose, `said_at` when something was last told of it."""
 
     name: str
     opened_at: float
@@ -59,7 +59,8 @@ class Incident:
             del self.alerts[over]
         before = self.alerts.get(alert.fingerprint)
         self.alerts[alert.fingerprint] = _recorded(alert, min(alert.since, before.since) if before is not None else alert.since)
-        self.news_at = alert.occurred_at
+        if not self.news_at or alert.kind in ("anomaly", "drift", "slo_burn"):
+            self.news_at = alert.occurred_at
         if alert.kind in ("anomaly", "drift"):
             self.onset = min(self.onset, max(alert.since, self.onset - EARLIER_S))
         self.silenced = alert.muted is not None and (self.silenced or (before is None and len(self.alerts) == 1))
@@ -131,6 +132,16 @@ class Incident:
             self.blast = Blast()
             for judged in recent:
                 self.observe(judged, relations)
+
+    def suspect(self, ranked: tuple[Suspect, ...], now: float) -> None:
+        """Who is suspected now. Evidence fades with the trouble: some time after the last news, or once an alert is over, only a stronger suspicion counts."""
+        is_fresh = now - self.news_at <= FRESH_S and all(one.resolved_at is None for one in self.alerts.values())
+        if is_fresh or not self.suspects or (ranked and ranked[0].score >= self.suspects[0].score):
+            self.suspects = ranked
+
+    def leading(self) -> list[tuple[str, str]]:
+        """The first three suspects that are worth naming."""
+        return [(one.kind, one.name) for one in self.suspects[:3] if one.score >= LIKELY]
 
     # what is told
 

@@ -58,12 +58,12 @@ class Incidents:
             incident.observe(judged, self._relations)
 
     def hear(self, alert: AlertRaised | AlertResolved, look: Look) -> list[Told]:
-        """An alert was raised or is over; those that are muted by maintenance belong to no incident."""
+        """An alert was raised or is over; those in maintenance, and those of our own models, belong to no incident."""
         if isinstance(alert, AlertResolved):
             for one in self.open.values():
                 one.resolve(alert.fingerprint, alert.occurred_at)
             return []
-        if alert.muted == "maintenance":
+        if alert.muted == "maintenance" or alert.fingerprint.endswith(OWN_MODELS):
             return []
         seen = look(alert.occurred_at)
         incident = self._home(alert, seen)
@@ -147,14 +147,14 @@ class Incidents:
         elsewhere = {key for one in self.open.values() if one is not incident for key in one.standing()} - {*incident.standing()}
         own = seen._replace(deviations=[one for one in seen.deviations if (one.track, one.host, one.metric) not in elsewhere])
         case = Case(incident.onset, now, [*incident.alerts.values()], incident.usual)
-        incident.suspects = tuple(rank(case, own, self._changes, self._relations))
+        incident.suspect(tuple(rank(case, own, self._changes, self._relations)), now)
         incident.judge()
 
     def _reviewed(self, incident: Incident, seen: Seen, now: float) -> list[Told]:
         """Look again; told where there is news."""
-        order, severity = [(one.kind, one.name) for one in incident.suspects[:3]], incident.severity
+        order, severity = incident.leading(), incident.severity
         self._look_into(incident, seen, now)
-        if [(one.kind, one.name) for one in incident.suspects[:3]] != order:
+        if incident.leading() != order:
             incident.reasons.append("the suspects are others")
         if incident.severity != severity:
             incident.reasons.append(f"it is {incident.severity}")
@@ -202,8 +202,8 @@ class Incidents:
 
 
 def _opens(alert: AlertRaised) -> bool:
-    """Whether an alert is of trouble, and neither good news nor of how well our own models know the scope."""
-    return alert.kind in OPENING and alert.severity != "info" and not alert.fingerprint.endswith(OWN_MODELS)
+    """Whether an alert is of trouble that is no good news."""
+    return alert.kind in OPENING and alert.severity != "info"
 
 
 __all__ = ["Incidents", "Look"]

@@ -19,8 +19,8 @@ class Near(NamedTuple):
     ahead_s: float
 
 
-def near(changes: Sequence[Change], onset: float, tracks: Collection[str], failing: Collection[str]) -> list[Near]:
-    """The changes that may be the cause, the strongest first.
+def near(changes: Sequence[Change], onsets: Sequence[float], tracks: Collection[str], failing: Collection[str]) -> list[Near]:
+    """The changes that may be the cause, the strongest first; of several estimates of the onset the one that fits best counts.
 
     A change fits where it is of all tracks or of one of `tracks`. It counts whole at the onset and fades with a time constant of five minutes before it; an
     onset is an estimate, so that for some seconds after it there is something left. It counts as much less as it is likely that one of its kind, by their
@@ -28,13 +28,18 @@ def near(changes: Sequence[Change], onset: float, tracks: Collection[str], faili
     """
     found = []
     for change in changes:
-        ahead = onset - change.at
+        ahead = min((onset - change.at for onset in onsets), key=_cost)
         if not (-LATEST_S <= ahead <= LONGEST_S) or not _fits(change, ahead, tracks, failing):
             continue
-        nearness = math.exp(-ahead / FADES_S) if ahead >= 0.0 else math.exp(ahead / AFTER_S)
+        nearness = math.exp(-_cost(ahead))
         by_chance = 1.0 - math.exp(-_others(changes, change) / HOUR_S * (2.0 * abs(ahead) + AFTER_S))
         found.append(Near(change, STRONGEST * nearness * (1.0 - by_chance), ahead))
     return sorted(_latest(found), key=lambda one: (-round(one.score, 9), one.change.at, one.change.kind, one.change.name))
+
+
+def _cost(ahead: float) -> float:
+    """How far a change is from an onset, in time constants."""
+    return ahead / FADES_S if ahead >= 0.0 else -ahead / AFTER_S
 
 
 def _fits(change: Change, ahead: float, tracks: Collection[str], failing: Collection[str]) -> bool:

@@ -91,7 +91,21 @@ def strengths(case: Case, deviations: Iterable[Deviation]) -> dict[Entity, Stron
     for strong in sorted(found, key=lambda one: (-round(one.strength, 9), one.since, one.metric)):
         if not is_traffic(strong.metric) and strong.entity != WHOLE and strong.strength > 0.0:
             best.setdefault(strong.entity, strong)
-    return best
+    return best | _stages(best)
+
+
+def _stages(best: Mapping[Entity, Strong]) -> dict[Entity, Strong]:
+    """Stages by their share among those of their track that are off: where all are, it is the track."""
+    found = {}
+    for entity, strong in best.items():
+        if entity.kind == "stage":
+            beside = [one.strength for other, one in best.items() if other.kind == "stage" and _track_of(other) == _track_of(entity)]
+            found[entity] = strong._replace(strength=strong.strength**2 / math.fsum(beside))
+    return found
+
+
+def _track_of(stage: Entity) -> str:
+    return stage.name.rsplit("/", 1)[0]
 
 
 def _entity(one: Deviation) -> Entity:
@@ -113,7 +127,7 @@ def placed(case: Case, seen: Seen, relations: Relations) -> list[Placed]:
     behind, alerted = graph.behind(held), {entity_of(alert.track, alert.host) for alert in case.alerts}
     found = []
     for entity, strong in every.items():
-        reach = 1.0 if any(relations.closeness(entity, other, seen.calls) for other in sorted(alerted)) else UNRELATED
+        reach = 1.0 if entity.kind == "stage" or any(relations.closeness(entity, other, seen.calls) for other in sorted(alerted)) else UNRELATED
         explained = _explained(strong, [every[callee] for caller, callee in edges if caller == entity and callee in every])
         share = behind[key_of(entity)] / total
         callers = tuple(sorted(caller.name for caller, callee in edges if callee == entity and caller in own))

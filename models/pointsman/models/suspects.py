@@ -20,6 +20,7 @@ BOTH_ALIKE = 0.3
 FEWEST_BESIDE = 10
 GROWN = 0.95
 MORE = 1.25
+SAME_S = 60.0
 
 
 def rank(case: Case, seen: Seen, changes: Sequence[Change], relations: Relations) -> list[Suspect]:
@@ -36,7 +37,7 @@ def rank(case: Case, seen: Seen, changes: Sequence[Change], relations: Relations
     grown = _traffic(case, seen)
     growing = growth(seen.recent, case.onset, case.now, case.usual) if grown is not None else []
     failing = {one.strong.entity.name for one in places if one.strong.entity.kind == "track" and one.strong.metric in ("error", "error_share", "success")}
-    changed = _told_apart(near(changes, case.onset, tracks, failing), values, len(rows))
+    changed = _told_apart(near(changes, _onsets(case), tracks, failing), values, len(rows))
     by_value = max([*(one.score for one in values), *(GROWN * share for _, share, _ in growing)], default=0.0)
     ejected = max((one.score for one in changed if one.change.kind == "ejection"), default=0.0)
     found = [_of_value(value, case) for value in values]
@@ -54,6 +55,11 @@ def rank(case: Case, seen: Seen, changes: Sequence[Change], relations: Relations
         _add(told, suspect)
     ranked = sorted((one for one in told.values() if one.score >= LEAST), key=lambda one: (-one.score, one.since or 0.0, one.kind, one.name))
     return ranked[:MOST]
+
+
+def _onsets(case: Case) -> list[float]:
+    """The estimates of the onset: those of the alerts that began within a minute of it."""
+    return [case.onset, *(alert.since for alert in case.alerts if case.onset < alert.since <= case.onset + SAME_S)]
 
 
 def _add(told: dict[tuple[str, str], Suspect], suspect: Suspect) -> None:

@@ -356,7 +356,7 @@ class Scope:
         for metric, observed, bound, is_floor in self._resource_bounds(event):
             self._constrain(f"{event.host}/{metric}", observed, bound, is_broken=observed < bound if is_floor else observed > bound)
         self._say(self.workload.sampled(event, self.clock))
-        self._tell(self.signals.sampled(event, self.clock))
+        self._tell(self.signals.sampled(event, len(self.join.flying), self.clock))
         if self.tracks:
             self._arm_policy()
 
@@ -516,16 +516,17 @@ class Scope:
                 "observed": round(observed, 6),
                 "expected": bound,
                 "since": self.clock if since is None else since,
-                **({} if kind == "budget" else self._subject(fingerprint)),
+                **self._subject(fingerprint, kind),
             }
             self._tell([(AlertRaised if change == "raised" else AlertResolved, fields)])
 
-    def _subject(self, fingerprint: str) -> dict[str, str]:
-        """The track or host that a fingerprint begins with, and the metric behind it."""
-        for known, field in ((self.tracks, "track"), (self.hosts, "host")):
+    def _subject(self, fingerprint: str, kind: AlertKind) -> dict[str, str]:
+        """The track or host that a fingerprint begins with, and the metric behind it; what concerns our own models is of no metric."""
+        for known, field in ((self.tracks, "track"), (self.hosts, "host")) if kind != "budget" else ():
             for name in (fingerprint.rsplit("/", 1)[0], fingerprint.rsplit("/", 2)[0]):
                 if name in known:
-                    return {field: name[:256], "metric": fingerprint[len(name) + 1 :].split("/")[0][:256]}
+                    metric, _, rest = fingerprint[len(name) + 1 :].partition("/")
+                    return {field: name[:256]} | ({} if rest and kind == "drift" else {"metric": metric[:256]})
         return {}
 
     def _tell(self, said: Iterable[Told]) -> None:
