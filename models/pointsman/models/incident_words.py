@@ -13,13 +13,8 @@ def clock_time(at: float) -> str:
     >>> clock_time(1_700_000_000.0)
     '22:13:20'
     """
-<<<<<<< HEAD
     second = int(at % 86_400.0)
     return f"{second // 3600:02}:{second // 60 % 60:02}:{second % 60:02}"
-=======
-    minutes, second = divmod(int(at // 1), 60)
-    return f"{minutes // 60 % 24:02d}:{minutes % 60:02d}:{second:02d}"
->>>>>>> work-incidents
 
 
 def amount(value: float) -> str:
