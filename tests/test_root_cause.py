@@ -64,9 +64,9 @@ def test_the_text_names_the_cause_and_its_evidence(tmp_path: Path) -> None:
 
 
 def measured(found: dict[str, list[float]], scale: float = 1.0) -> Measured:
-    """The trouble's last rows beside the normal ones."""
+    """The trouble's last rows beside the normal ones; every other column is scaled up, the rest down."""
     columns = [(entity, "latency") for entity in found]
-    values = np.asarray(np.array(list(found.values())).T * scale, np.float64)
+    values = np.asarray(np.array(list(found.values())).T * scale ** (1.0 - 2.0 * (np.arange(len(found)) % 2)), np.float64)
     return Measured(columns, np.asarray(300.0 * np.arange(45, ROWS), np.float64), values[45:], values[:45])
 
 
@@ -80,6 +80,19 @@ def test_names_and_scales_play_no_part(names: list[str], scale: float) -> None:
     edges = [(renamed[source], renamed[target]) for source, target in EDGES]
     moved = rank(measured(other, scale), 300.0 * NOTICED, edges, (renamed["web"], "latency"))
     assert [renamed[one.entity] for one in plain.entities[:3]] == [one.entity for one in moved.entities[:3]]
+
+
+def test_noise_at_the_target_does_not_hide_the_cause(tmp_path: Path) -> None:
+    dice, found = random.Random(4), latencies("db", extra=40.0)
+    found["web"] = [100.0 + 40.0 * dice.gauss(0.0, 1.0) for _ in range(ROWS)]
+    result = run(table(tmp_path, found), "--graph", graph(tmp_path, EDGES), "--at", 300 * NOTICED, "--target", "web", "latency")
+    assert result.output.startswith("1. db ")
+
+
+def test_a_trouble_noticed_after_the_last_row_is_that_of_the_last_rows(tmp_path: Path) -> None:
+    source, edges = table(tmp_path, latencies("db")), graph(tmp_path, EDGES)
+    last, later = (run(source, "--graph", edges, "--at", at, "--target", "web", "latency") for at in (300 * (ROWS - 1), 10**9))
+    assert later.exit_code == 0 and later.output == last.output and later.output.startswith("1. db ")
 
 
 def test_the_same_table_gives_the_same_bytes(tmp_path: Path) -> None:
@@ -125,6 +138,7 @@ def test_ten_thousand_entities_are_ranked() -> None:
         (["--at", "16500", "--target", "web", "speed"], "no metric 'speed' of 'web'"),
         (["--at", "900"], "rows are normal, at least 10 are needed"),
         (["--at", "16500", "--normal", "0", "600"], "3 rows are normal"),
+        (["--at", "16500", "--normal", "90000", "99000"], "0 rows are normal"),
     ],
 )
 def test_a_question_that_cannot_be_answered_is_a_sentence(tmp_path: Path, arguments: list[str], said: str) -> None:

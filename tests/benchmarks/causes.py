@@ -2,7 +2,8 @@
 
 Beside ours the same without the graph, the Kolmogorov-Smirnov distance, the robust z-score of the largest deviation, and correlation with the target, each by
 the entity's strongest metric. A made-up fault raises the latency, or the failures, of a node of which others' are made up; a mirror leaf beside it shows what a
-caller sees of it, some nodes drift by themselves, and some values are missing. Share of the troubles whose cause is first, and among the first three.
+caller sees of it, some nodes drift by themselves, and some values are missing. Faults are not chosen by what shows: of half of them the target, where trouble
+is said to have been noticed, shows less than three standard deviations. Share of the troubles whose cause is first, and among the first three.
 Run: PYTHONPATH=tests python -m benchmarks.causes [--data FOLDER] [--faults N] [--json FILE] [--quick]
 """
 

@@ -3,6 +3,7 @@
 import math
 
 from .detector import SILENCE
+from .surprise import BLOCKS, FEWEST, ROWS, TAIL_SHARE
 
 MONTH_S = 30.0 * 86_400.0
 LEVELS = (2.0, 2.4, 2.8, 3.2, 3.6, 4.0)
@@ -13,7 +14,7 @@ LEAST, MOST = 1.2, 6.0
 def level(per_month: float, step_s: float) -> float:
     """The surprise above which a series of such steps raises so many false alarms a month, told once per 100 rows.
 
-    By the medians over made-up noise without a fault (`benchmarks.quiet`), between them on a logarithmic scale, at least 1.2 and at most 6.
+    By the medians over made-up noise without a fault (`benchmarks.anomalies`), between them on a logarithmic scale, at least 1.2 and at most 6.
 
     >>> round(level(8.0, 300.0), 2), round(level(1.0, 300.0), 2)
     (2.79, 3.55)
@@ -25,25 +26,41 @@ def level(per_month: float, step_s: float) -> float:
     return min(max(LEVELS[place - 1] + share * (LEVELS[place] - LEVELS[place - 1]), LEAST), MOST)
 
 
+def sure(surprise: float, rows: int) -> float:
+    """A surprise less what so many rows cannot know: the slope of its tail is an estimate from k values, and the tail is integrated over the slope's posterior.
+
+    Beyond the k-th largest of n rows, an exponential tail of -log10 p = s becomes b + k log10(1 + (s - b) ln 10 / k), b = log10((n + 1) / (k + 1)).
+
+    >>> round(sure(4.0, 300), 2), round(sure(4.0, 6000), 2), sure(1.0, 300)
+    (3.27, 3.89, 1.0)
+    """
+    known = min(rows, BLOCKS * ROWS)
+    tail = max(int(TAIL_SHARE * known), FEWEST)
+    body = math.log10((known + 1.0) / (tail + 1.0))
+    return surprise if surprise <= body else body + tail * math.log10(1.0 + (surprise - body) * math.log(10.0) / tail)
+
+
 class Alarms:
     """Which rows to raise an alarm for, so many false ones a month: those above the level, each once per 100 rows.
 
     >>> alarms = Alarms(per_month=8.0)
-    >>> [alarms.raises(surprise, 300.0) for surprise in (1.0, 5.0, 9.0)]
+    >>> [alarms.raises(surprise, 300.0) for surprise in (1.0, 12.0, 15.0)]
     [False, True, False]
     """
 
     def __init__(self, per_month: float) -> None:
         self._per_month = per_month
         self._since = SILENCE
+        self._rows = 0
 
     def raises(self, surprise: float, step_s: float) -> bool:
         """Whether a row of this surprise is one, in a series whose rows are usually so far apart."""
         self._since += 1
-        if self._since <= SILENCE or step_s <= 0.0 or surprise <= level(self._per_month, step_s):
+        self._rows += 1
+        if self._since <= SILENCE or step_s <= 0.0 or sure(surprise, self._rows) <= level(self._per_month, step_s):
             return False
         self._since = 0
         return True
 
 
-__all__ = ["MONTH_S", "Alarms", "level"]
+__all__ = ["MONTH_S", "Alarms", "level", "sure"]
