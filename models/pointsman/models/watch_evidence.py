@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 SHIFTS = (0.5, 1.0, 2.0, -0.5, -1.0, -2.0)
 WORSE = 3
+FAST = 2.0
 SPARSE_SHARE, SPARSE_POWER = 0.1, 0.15
 MOST_SCORE = 3.5
 MOST_GAIN = 5.0
@@ -33,7 +34,8 @@ class Evidence:
 
     The bets g: a shift by δ of all scores, exp(δz - δ²/2) for δ = ±½, ±1, ±2, and a tenth of them at the far end, 0.9 + 0.1 · 0.15 · p^-0.85. A shift is
     bet on once 64 ÷ δ² scores are known, since a normal that is known by n is off by 1 ÷ √n itself. Where scores hang together their sums vary more than they
-    should: ln g is divided by that excess, learned from the means of 8 and of 32. Without `both_ways` only shifts upwards are bet on.
+    should: ln g is divided by that excess, learned from the means of 8, for the
+    smallest shifts and in both ways of 32 too. Without `both_ways` only shifts upwards are bet on.
 
     >>> evidence = Evidence()
     >>> evidence.settle(known=500)
@@ -43,7 +45,7 @@ class Evidence:
     (True, 0.0)
     """
 
-    __slots__ = ("_batches", "_climbs", "_excess", "_known", "_shifts", "_since", "_sums", "lead_place")
+    __slots__ = ("_batches", "_burst", "_climbs", "_excess", "_known", "_shifts", "_since", "_sums", "lead_place")
 
     def __init__(self, *, both_ways: bool = True) -> None:
         self._shifts = SHIFTS if both_ways else SHIFTS[:WORSE]
@@ -53,7 +55,7 @@ class Evidence:
         self.lead_place = 0
         self._batches = [[0.0, 0.0, 0.0, 0.0] for _ in BATCHES]  # the open one's sum and count, squares of the closed ones, their number
         self._known = 0
-        self._excess = PRIOR_EXCESS
+        self._excess = self._burst = PRIOR_EXCESS
 
     @property
     def level(self) -> float:
@@ -100,10 +102,12 @@ class Evidence:
     def gains(self, score: float) -> list[float]:
         """ln g of every bet on a score, divided by the excess."""
         near = MOST_SCORE if score > MOST_SCORE else -MOST_SCORE if score < -MOST_SCORE else score
-        by = 1.0 / self._excess
-        found = [_sparse(score) * by]
+        slow, fast = 1.0 / self._excess, 1.0 / self._burst
+        found = [_sparse(score) * fast]
+        if len(self._shifts) > WORSE:
+            fast = slow
         for shift in self._shifts:
-            found.append((shift * near - 0.5 * shift * shift) * by)
+            found.append((shift * near - 0.5 * shift * shift) * (fast if shift >= FAST else slow))
         return found
 
     def learn(self, score: float) -> None:
@@ -119,11 +123,10 @@ class Evidence:
     def settle(self, known: int) -> None:
         """Take the excess from the batches; scores among few known ones are all off together."""
         self._known = known
-        self._excess = 1.0
-        for _, _, square, count in self._batches:
-            found = (PRIOR_BATCHES * PRIOR_EXCESS + count * square) / (PRIOR_BATCHES + count)
-            self._excess = min(max(self._excess, found), MOST_EXCESS)
-        self._excess *= 1.0 + FEW / max(known, 1)
+        young = 1.0 + FEW / max(known, 1)
+        short, long = ((PRIOR_BATCHES * PRIOR_EXCESS + batch[3] * batch[2]) / (PRIOR_BATCHES + batch[3]) for batch in self._batches)
+        self._burst = young * min(max(short, 1.0), MOST_EXCESS)
+        self._excess = young * min(max(short, long, 1.0), MOST_EXCESS)
 
     def forget(self) -> None:
         """Begin to gather anew."""
@@ -136,7 +139,7 @@ class Evidence:
             [list(one) if one is not None else None for one in self._since],
             self.lead_place,
             [list(one) for one in self._batches],
-            self._excess,
+            [self._excess, self._burst],
             self._known,
         ]
 
@@ -146,7 +149,7 @@ class Evidence:
         made = cls(both_ways=len(state[0][0]) > WORSE + 1)
         made._sums, made._climbs = list(state[0][0]), list(state[0][1])
         made._since = [Since(*one) if one is not None else None for one in state[1]]
-        made.lead_place, made._excess, made._known = state[2], state[4], state[5]
+        made.lead_place, (made._excess, made._burst), made._known = state[2], state[4], state[5]
         made._batches = [list(one) for one in state[3]]
         return made
 

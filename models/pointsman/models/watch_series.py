@@ -20,6 +20,7 @@ ACCEPTED, ACCEPTED_S, ACCEPTED_LATEST_S = 2000, 3600.0, 86_400.0
 GAP_RATE, LONGEST_GAP_S = 1.0 / 512.0, 60.0
 HALF = 2.8
 LEAST_CHANGE = 5.0
+STEADY = 1e3
 SILENT_S, SILENT_GAPS = 600.0, 50.0
 _ORIGIN = Since(0.0, 0.0, 0.0, 0.0, 0.0)
 
@@ -148,7 +149,8 @@ class WatchedSeries:
             self._usual.learn(row, value - self._wander.level, expected - offset - self._wander.level, 2.0 * self._ranks.spread)
             if self._usual.rows >= FITTED:
                 self._blocked.append((residual, score))
-                self._wander.learn(residual + self._wander.level, self._ranks.spread)
+                if self._evidence.level < STEADY:
+                    self._wander.learn(residual + self._wander.level, self._ranks.spread)
             if self._usual.is_full:
                 self._settle()
         return score, expected, step

@@ -9,7 +9,7 @@ from pointsman.schemas import RequestCompleted
 from .join import Attempt
 from .watch_errors import WatchedErrors
 from .watch_near import Near
-from .watch_series import Away, Step, WatchedSeries
+from .watch_series import Away, Speed, Step, WatchedSeries
 from .watch_usual import Usual
 
 TIMES = ("latency_ms", "ttft_ms")
@@ -172,13 +172,25 @@ class WatchedTrack:
         """The metrics that are watched."""
         return ["error", *self._series]
 
-    def get(self, metric: str) -> WatchedSeries | WatchedErrors:
-        """The series of a metric."""
+    def _of(self, metric: str) -> WatchedSeries | WatchedErrors:
         return self._errors if metric == "error" else self._series[metric]
+
+    def speed(self, metric: str) -> Speed:
+        """Whether an alarm's change is slow."""
+        standing = self._of(metric).standing
+        return standing.kind if standing is not None else "anomaly"
+
+    def is_silent(self, metric: str, now: float) -> bool:
+        """Whether a metric has not been heard of for so long that its alarm says nothing any more."""
+        return self._of(metric).pace.is_silent(now)
+
+    def quiet(self, metric: str) -> None:
+        """An alarm of a metric stands no longer."""
+        self._of(metric).silent()
 
     def away(self, metric: str) -> Away | None:
         """How far a metric is from what is usual, in its unit."""
-        away = self.get(metric).away()
+        away = self._of(metric).away()
         if away is None or metric == "error":
             return away
         if metric == "quality_score":
@@ -190,7 +202,7 @@ class WatchedTrack:
         """So many false alarms a month and series from now on."""
         self._per_month = per_month
         for metric in self.metrics():
-            self.get(metric).pace.per_month = per_month
+            self._of(metric).pace.per_month = per_month
 
     def snapshot(self) -> dict[str, Any]:
         """The state as plain values."""

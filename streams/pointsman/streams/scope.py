@@ -356,7 +356,7 @@ class Scope:
         for metric, observed, bound, is_floor in self._resource_bounds(event):
             self._constrain(f"{event.host}/{metric}", observed, bound, is_broken=observed < bound if is_floor else observed > bound)
         self._say(self.workload.sampled(event, self.clock))
-        self._tell(self.signals.sampled(event, self.clock))
+        self._tell(self.signals.sampled(event, len(self.join.flying), self.clock))
         if self.tracks:
             self._arm_policy()
 

@@ -76,6 +76,8 @@ class Signals:
         """A request starts."""
         for change in self.deployments.observe(event.track, event.attributes, now) if event.track is not None else ():
             self.incidents.change(change)
+        if self._settings.enabled:
+            self.watch.started(event)
         return []
 
     def completed(self, event: RequestCompleted, attempt: Attempt | None, now: float) -> list[Told]:
@@ -104,9 +106,10 @@ class Signals:
         is_watched = self._settings.enabled and not self.controls.is_maintained(event.track, None, now)
         return told + (self.watch.assessed(event, now) if is_watched else [])
 
-    def sampled(self, event: ResourceSampled, now: float) -> list[Told]:
-        """A host reports."""
-        return []
+    def sampled(self, event: ResourceSampled, in_flight: int, now: float) -> list[Told]:
+        """A host reports while so many requests run."""
+        is_watched = self._settings.enabled and not self.controls.is_maintained(None, event.host, now)
+        return self.watch.sampled(event, in_flight, now) if is_watched else []
 
     def serves(self, host: str, tracks: Iterable[str], now: float) -> None:
         """A host serves these tracks."""
