@@ -8,7 +8,7 @@ from .false_alarms import MONTH_S
 from .watch_evidence import Evidence, Since
 from .watch_ranks import Ranks
 from .watch_usual import Usual
-from .watch_wander import Wander
+from .watch_wander import FAR, RETURNED, Wander
 
 FITTED = 32
 LEAST_RUN, MOST_RUN = 1e4, 1e9
@@ -21,6 +21,7 @@ GAP_RATE, LONGEST_GAP_S = 1.0 / 512.0, 60.0
 HALF = 2.8
 LEAST_CHANGE = 5.0
 STEADY = 1e3
+DRIFTED, LEAST_DRIFT = -1, 12.0
 SILENT_S, SILENT_GAPS = 600.0, 50.0
 _ORIGIN = Since(0.0, 0.0, 0.0, 0.0, 0.0)
 
@@ -101,7 +102,7 @@ class WatchedSeries:
     an hour is accepted as the new normal. The first 100 or so values raise nothing.
     """
 
-    __slots__ = ("_blocked", "_both_ways", "_evidence", "_grain", "_here", "_inputs", "_ranks", "_usual", "_wander", "pace", "standing")
+    __slots__ = ("_blocked", "_both_ways", "_calm", "_evidence", "_grain", "_here", "_inputs", "_ranks", "_usual", "_wander", "pace", "standing")
 
     def __init__(self, inputs: int, per_month: float, *, both_ways: bool = True, grain: float = 0.01) -> None:
         self.pace = Pace(per_month)
@@ -112,7 +113,7 @@ class WatchedSeries:
         self._usual, self._wander = Usual(self._inputs), Wander()
         self._ranks, self._evidence = Ranks(2.0 * self._grain), Evidence(both_ways=self._both_ways)
         self._blocked: list[tuple[float, float]] = []
-        self._here = _ORIGIN
+        self._here = self._calm = _ORIGIN
         self.standing: Standing | None = None
 
     @property
@@ -126,8 +127,8 @@ class WatchedSeries:
         return self.standing is not None or self._evidence.level >= self.pace.run**DOUBTFUL
 
     def residual(self, row: Sequence[float], value: float) -> float | None:
-        """By how much a value is off the line; None while there is none."""
-        return value - self._usual.expect(row) if self._usual.rows >= FITTED else None
+        """By how much a value is off the line, apart from a drift; None while there is no line."""
+        return value - self._usual.expect(row) - self._wander.slow if self._usual.rows >= FITTED else None
 
     def observe(self, at: float, row: Sequence[float], value: float, doubt: float = 1.0, offset: float = 0.0) -> tuple[float, float, Step | None]:
         """Take in a value: its normal score, what was expected, and what that does to the alarm.
@@ -153,6 +154,9 @@ class WatchedSeries:
                     self._wander.learn(residual + self._wander.level, self._ranks.spread)
             if self._usual.is_full:
                 self._settle()
+                step = self._drift(at)
+        elif self.standing.place == DRIFTED:
+            self._wander.learn(residual + self._wander.level, self._ranks.spread)
         return score, expected, step
 
     def away(self) -> Away | None:
@@ -162,6 +166,8 @@ class WatchedSeries:
         if begun is None or self._here.seen <= begun.seen or (self.standing is None and level < 20.0):
             return None
         here, count = self._here, self._here.seen - begun.seen
+        if self.standing is not None and self.standing.place == DRIFTED:
+            return self._drifted(begun, here)
         surprise = math.log10(max(level, 1.0))
         expected, spread = (here.expected - begun.expected) / count, max(self._ranks.spread, 2.0 * self._grain)
         narrow = math.sqrt(min(1.0, self._evidence.excess / count))
@@ -175,12 +181,30 @@ class WatchedSeries:
             expected + narrow * max(self._ranks.quantile(0.95), 0.0),
         )
 
+    def _drifted(self, begun: Since, here: Since) -> Away:
+        """How far the slow level has gone."""
+        slow, spread, far = self._wander.slow, max(self._ranks.spread, 2.0 * self._grain), abs(self._wander.away(self._ranks.spread))
+        observed = (here.observed - begun.observed) / (here.seen - begun.seen)
+        usual, band = observed - slow, abs(slow) / max(far, 1.0) * 1.645
+        return Away(begun.at, slow / spread, far / (far + HALF), observed, usual, usual - band, usual + band)
+
     def _judge(self, row: Sequence[float], value: float, doubt: float, offset: float) -> tuple[float, float, float]:
         if self._usual.rows < FITTED:
             return value, 0.0, 0.0
         expected = self._usual.expect(row) + offset + self._wander.level
         residual = (value - expected) / doubt
         return expected, residual, self._ranks.score(residual)
+
+    def _drift(self, at: float) -> Step | None:
+        """Whether the slow level has gone further than it ever goes, in a direction that matters."""
+        slow, away = self._wander.slow, self._wander.away(self._ranks.spread)
+        if abs(away) < 1.0:
+            self._calm = self._here
+        gone = abs(slow) if self._both_ways else slow
+        if gone < LEAST_DRIFT * self._grain or abs(away) < FAR:
+            return None
+        self.standing = Standing("drift", self._calm, at, self._here.seen, 0.0, DRIFTED)
+        return "raised"
 
     def _is_lasting(self) -> bool:
         """Whether a change is of more than a few values, and large enough for anybody to care."""
@@ -206,6 +230,11 @@ class WatchedSeries:
         if (count >= ACCEPTED and lasted >= ACCEPTED_S) or lasted >= ACCEPTED_LATEST_S:
             self._begin()
             return "resolved"
+        if alarm.place == DRIFTED:
+            if abs(self._wander.away(self._ranks.spread)) >= RETURNED:
+                return None
+            self.silent()
+            return "resolved"
         against = (1.0 + alarm.against) * math.exp(-self._evidence.gains(score)[alarm.place])
         self.standing = alarm._replace(against=against)
         if against < CLEARED:
@@ -228,7 +257,7 @@ class WatchedSeries:
                 self._evidence.learn(score)
             self._ranks.settle()
             self._evidence.settle(len(self._ranks))
-            self._wander.choose()
+            self._wander.choose(self._ranks.spread)
         self._blocked = []
 
     def snapshot(self) -> list[Any]:
@@ -244,6 +273,7 @@ class WatchedSeries:
             self._evidence.snapshot(),
             self._wander.snapshot(),
             [self._inputs, self._both_ways, self._grain],
+            list(self._calm),
         ]
 
     @classmethod
@@ -256,7 +286,7 @@ class WatchedSeries:
         made._blocked = [(one[0], one[1]) for one in state[2]]
         made.standing = Standing.restore(state[3]) if state[3] is not None else None
         made._usual, made._ranks, made._evidence = Usual.restore(state[4]), Ranks.restore(state[5]), Evidence.restore(state[6])
-        made._wander = Wander.restore(state[7])
+        made._wander, made._calm = Wander.restore(state[7]), Since(*state[9])
         return made
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 BLOCK = 16
 MEMORY = 4000.0
-RIDGE = 1e-3
+RIDGE = 1e-4
 CLIP = 3.0
 
 
