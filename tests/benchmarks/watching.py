@@ -128,7 +128,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     parser.add_argument("--quick", action="store_true", help="Two times each instead of 20.")
     given = parser.parse_args()
-    demo = heard((decode(line) for _, line in read_lines(DEMO)), CONFIG)  # type: ignore[misc]
+    demo = heard((decode(line) for _, line in read_lines(DEMO)), CONFIG)
     runs = load(data_folder(given.data) / "vllm_burstgpt")
     streams = {"demo": demo}
     for label, scales in [*((str(scale), [scale]) for scale in sorted(runs)), ("all", sorted(runs))]:
