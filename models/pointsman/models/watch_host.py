@@ -50,7 +50,8 @@ class WatchedHost:
         self._hear(now)
         if event.throttled is not None:
             step = self._throttled.observe(now, event.throttled)[1]
-            steps += [(THROTTLED, step)] if step is not None else []
+            if step is not None:
+                steps.append((THROTTLED, step))
         row = (1.0, math.log1p(in_flight))
         for metric, value in readings(event):
             step = self._read(metric, value, row, now)
