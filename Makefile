@@ -55,6 +55,7 @@ bench-predict: $(VENV)/.done ## Measure predictions, their intervals, forecasts 
 
 bench-signals: $(VENV)/.done ## Measure anomaly scores, causes, injected faults and their grouping beside baselines
 	PYTHONPATH=tests $(BIN)/python -m benchmarks.anomalies --json build/bench-anomalies.json
+	PYTHONPATH=tests $(BIN)/python -m benchmarks.watching --json build/bench-watching.json
 	PYTHONPATH=tests $(BIN)/python -m benchmarks.causes --json build/bench-causes.json
 	PYTHONPATH=tests $(BIN)/python -m benchmarks.faults --json build/bench-faults.json
 	PYTHONPATH=tests $(BIN)/python -m benchmarks.clusters --json build/bench-clusters.json

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from watching import START, Change, outcomes, raised, samples
 
+from pointsman.models.findings import Told
 from pointsman.models.watch import Watch
 from pointsman.models.watch_minutes import Minutes
 from pointsman.schemas import AlertRaised, AlertResolved, OptimizationConfig, RequestCompleted, ResourceSampled, Track
@@ -72,7 +73,8 @@ def test_a_latency_that_creeps_is_found() -> None:
 
 
 def test_an_alarm_says_since_when_and_is_resolved_once_all_is_well() -> None:
-    watch, told = Watch(CONFIG), []
+    watch = Watch(CONFIG)
+    told: list[tuple[float, list[Told]]] = []
     for event in [*outcomes(600), *outcomes(200, change=times(3.0), seed=2), *outcomes(300, seed=3)]:
         now = START + len(told)
         told.append((now, watch.completed(event.model_copy(update={"occurred_at": now}), None, now)))

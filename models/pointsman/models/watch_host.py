@@ -44,11 +44,14 @@ class WatchedHost:
 
     def observe(self, event: ResourceSampled, in_flight: int, now: float) -> list[tuple[str, Step]]:
         """Take in a sample, of a moment at which so many requests run."""
-        steps: list[tuple[str, Step]] = [(REPORTS, "resolved")] if self._is_gone else []
+        steps: list[tuple[str, Step]] = []
+        if self._is_gone:
+            steps.append((REPORTS, "resolved"))
         self._hear(now)
         if event.throttled is not None:
             step = self._throttled.observe(now, event.throttled)[1]
-            steps += [(THROTTLED, step)] if step is not None else []
+            if step is not None:
+                steps.append((THROTTLED, step))
         row = (1.0, math.log1p(in_flight))
         for metric, value in readings(event):
             step = self._read(metric, value, row, now)
