@@ -43,9 +43,9 @@ def incident(at: float, first: bool, *named: tuple[str, str]) -> Event:
     return IncidentOpened(**fields) if first else IncidentUpdated(**fields, reason="-")
 
 
-def alert(at: float, metric: str | None = "latency_ms") -> Event:
-    fields: dict[str, Any] = {"kind": "anomaly", "severity": "warning", "subject": "api", "observed": 1.0, "expected": 0.0, "since": BEGIN + at}
-    return AlertRaised(event_id=f"a{at}", occurred_at=BEGIN + at, fingerprint="f", metric=metric, **fields, **COMMON)
+def alert(at: float, severity: str = "warning") -> Event:
+    fields: dict[str, Any] = {"kind": "anomaly", "severity": severity, "subject": "api", "observed": 1.0, "expected": 0.0, "since": BEGIN + at}
+    return AlertRaised(event_id=f"a{at}", occurred_at=BEGIN + at, fingerprint="f", metric="latency_ms", **fields, **COMMON)
 
 
 def test_a_cause_is_read_in_the_newest_state_of_the_first_incident() -> None:
@@ -55,7 +55,7 @@ def test_a_cause_is_read_in_the_newest_state_of_the_first_incident() -> None:
 
 
 def test_what_was_before_the_fault_or_long_after_it_does_not_count() -> None:
-    outputs = [alert(50.0), incident(60.0, True, ("track", "api")), alert(530.0), alert(200.0, metric=None)]
+    outputs = [alert(50.0), incident(60.0, True, ("track", "api")), alert(530.0), alert(200.0, "info")]
     found = faults.judge([], outputs, SAID)
     assert (found["found"], found["incidents"], found["rank"]) == (False, 0, 0)
 

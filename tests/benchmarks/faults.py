@@ -101,8 +101,8 @@ def judge(events: Sequence[AnyInput], outputs: Sequence[Event], said: Said) -> S
 
 
 def opens(one: Event) -> bool:
-    """Whether this is news of trouble: an incident, or an alert of the kinds that open one; those that concern our own models have no metric."""
-    return isinstance(one, IncidentOpened) or (isinstance(one, AlertRaised) and one.kind in OPENING and one.metric is not None)
+    """Whether this is news of trouble: an incident, or an alert of the kinds that open one; those that concern our own models are information."""
+    return isinstance(one, IncidentOpened) or (isinstance(one, AlertRaised) and one.kind in OPENING and one.severity != "info")
 
 
 def _found(events: Sequence[AnyInput], said: Said, at: float) -> Said:
