@@ -65,11 +65,18 @@ class Watch:
 
     # what happens
 
-    def started(self, event: RequestStarted) -> None:
+    def started(self, event: RequestStarted, now: float) -> None:
         """A request starts."""
         self._minutes.count((SCOPE, SCOPE, ARRIVALS), 1.0)
         if event.track is not None:
-            self._minutes.count((TRACK, event.track, ARRIVALS), 1.0)
+            self.arrived(event.track, now)
+
+    def arrived(self, name: str, now: float) -> None:
+        """A request arrives at a track, or is found to have."""
+        self._minutes.count((TRACK, name, ARRIVALS), 1.0)
+        track = self._track(name)
+        if track is not None:
+            track.arrivals.arrive(now)
 
     def completed(self, event: RequestCompleted, attempt: Attempt | None, now: float) -> list[Told]:
         """An attempt ends; `attempt` is None where nothing is known of its start."""

@@ -10,7 +10,7 @@ SPARSE_SHARE, SPARSE_POWER = 0.1, 0.15
 MOST_SCORE = 3.5
 MOST_GAIN = 5.0
 MOST = 1e200
-BATCHES = (8, 32)
+BATCHES = (8, 32, 128)
 PRIOR_BATCHES, PRIOR_EXCESS = 4.0, 1.5
 MOST_EXCESS = 50.0
 FEW = 100.0
@@ -121,12 +121,12 @@ class Evidence:
                 batch[0] = batch[1] = 0.0
 
     def settle(self, known: int) -> None:
-        """Take the excess from the batches; scores among few known ones are all off together."""
+        """Take the excess from the batches. Scores among few known ones are all off together, and those that hang together are fewer than they seem."""
         self._known = known
-        young = 1.0 + FEW / max(known, 1)
-        short, long = ((PRIOR_BATCHES * PRIOR_EXCESS + batch[3] * batch[2]) / (PRIOR_BATCHES + batch[3]) for batch in self._batches)
-        self._burst = young * min(max(short, 1.0), MOST_EXCESS)
-        self._excess = young * min(max(short, long, 1.0), MOST_EXCESS)
+        found = [(PRIOR_BATCHES * PRIOR_EXCESS + batch[3] * batch[2]) / (PRIOR_BATCHES + batch[3]) for batch in self._batches]
+        burst, excess = min(max(found[0], 1.0), MOST_EXCESS), min(max(1.0, *found), MOST_EXCESS)
+        young = 1.0 + FEW * excess / max(known, 1)
+        self._burst, self._excess = young * burst, young * excess
 
     def forget(self) -> None:
         """Begin to gather anew."""

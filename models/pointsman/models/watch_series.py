@@ -13,15 +13,15 @@ from .watch_wander import FAR, RETURNED, Wander
 FITTED = 32
 LEAST_RUN, MOST_RUN = 1e4, 1e9
 DOUBTFUL = 0.5
-FEWEST = 3
+FEWEST, LASTING_S = 3, 15.0
 SLOWLY = 100
 CLEARED = 1e3
 ACCEPTED, ACCEPTED_S, ACCEPTED_LATEST_S = 2000, 3600.0, 86_400.0
 GAP_RATE, LONGEST_GAP_S = 1.0 / 512.0, 60.0
 HALF = 2.8
-LEAST_CHANGE = 5.0
+LEAST_CHANGE = 0.05
 STEADY = 1e3
-DRIFTED, LEAST_DRIFT = -1, 12.0
+DRIFTED, DRIFT_S = -1, 240.0
 SILENT_S, SILENT_GAPS = 600.0, 50.0
 _ORIGIN = Since(0.0, 0.0, 0.0, 0.0, 0.0)
 
@@ -102,15 +102,31 @@ class WatchedSeries:
     an hour is accepted as the new normal. The first 100 or so values raise nothing.
     """
 
-    __slots__ = ("_blocked", "_both_ways", "_calm", "_evidence", "_grain", "_here", "_inputs", "_ranks", "_usual", "_wander", "pace", "standing")
+    __slots__ = (
+        "_beside",
+        "_blocked",
+        "_both_ways",
+        "_calm",
+        "_evidence",
+        "_grain",
+        "_here",
+        "_inputs",
+        "_least",
+        "_ranks",
+        "_usual",
+        "_wander",
+        "pace",
+        "standing",
+    )
 
-    def __init__(self, inputs: int, per_month: float, *, both_ways: bool = True, grain: float = 0.01) -> None:
+    def __init__(self, inputs: int, per_month: float, *, beside: int = 0, both_ways: bool = True, grain: float = 0.01, least: float = LEAST_CHANGE) -> None:
         self.pace = Pace(per_month)
-        self._inputs, self._both_ways, self._grain = inputs, both_ways, grain
+        self._inputs, self._both_ways, self._grain, self._least = (inputs, beside), both_ways, grain, least
         self._begin()
 
     def _begin(self) -> None:
-        self._usual, self._wander = Usual(self._inputs), Wander()
+        self._usual, self._wander = Usual(self._inputs[0]), Wander()
+        self._beside = Usual(self._inputs[1]) if self._inputs[1] else None
         self._ranks, self._evidence = Ranks(2.0 * self._grain), Evidence(both_ways=self._both_ways)
         self._blocked: list[tuple[float, float]] = []
         self._here = self._calm = _ORIGIN
@@ -130,13 +146,16 @@ class WatchedSeries:
         """By how much a value is off the line, apart from a drift; None while there is no line."""
         return value - self._usual.expect(row) - self._wander.slow if self._usual.rows >= FITTED else None
 
-    def observe(self, at: float, row: Sequence[float], value: float, doubt: float = 1.0, offset: float = 0.0) -> tuple[float, float, Step | None]:
+    def observe(
+        self, at: float, row: Sequence[float], value: float, doubt: float = 1.0, offset: float = 0.0, beside: Sequence[float] = ()
+    ) -> tuple[float, float, Step | None]:
         """Take in a value: its normal score, what was expected, and what that does to the alarm.
 
-        `doubt` is by how much more it may vary than usual, `offset` what is known of such rows beyond the line.
+        `doubt` is by how much more it may vary than usual, `offset` what is known of such rows beyond the line, `beside` the row of another explanation:
+        what is expected is the larger of the two.
         """
         self.pace.observe(at, self._here.seen)
-        expected, residual, score = self._judge(row, value, doubt, offset)
+        expected, residual, score = self._judge(row, value, doubt, offset, beside)
         here = self._here
         self._here = Since(at, here.seen + 1.0, here.observed + value, here.expected + expected, here.residual + residual)
         step: Step | None = None
@@ -147,7 +166,7 @@ class WatchedSeries:
             if level > self.pace.run and self._is_lasting():
                 step = self._raise(at)
         if self.standing is None:
-            self._usual.learn(row, value - self._wander.level, expected - offset - self._wander.level, 2.0 * self._ranks.spread)
+            self._learn(row, beside, value - self._wander.level)
             if self._usual.rows >= FITTED:
                 self._blocked.append((residual, score))
                 if self._evidence.level < STEADY:
@@ -188,10 +207,19 @@ class WatchedSeries:
         usual, band = observed - slow, abs(slow) / max(far, 1.0) * 1.645
         return Away(begun.at, slow / spread, far / (far + HALF), observed, usual, usual - band, usual + band)
 
-    def _judge(self, row: Sequence[float], value: float, doubt: float, offset: float) -> tuple[float, float, float]:
+    def _learn(self, row: Sequence[float], beside: Sequence[float], value: float) -> None:
+        spread = 2.0 * self._ranks.spread
+        self._usual.learn(row, value, self._usual.expect(row), spread)
+        if self._beside is not None:
+            self._beside.learn(beside, value, self._beside.expect(beside), spread)
+
+    def _judge(self, row: Sequence[float], value: float, doubt: float, offset: float, beside: Sequence[float]) -> tuple[float, float, float]:
         if self._usual.rows < FITTED:
             return value, 0.0, 0.0
-        expected = self._usual.expect(row) + offset + self._wander.level
+        expected = self._usual.expect(row) + offset
+        if self._beside is not None:
+            expected = max(expected, self._beside.expect(beside))
+        expected += self._wander.level
         residual = (value - expected) / doubt
         return expected, residual, self._ranks.score(residual)
 
@@ -201,24 +229,27 @@ class WatchedSeries:
         if abs(away) < 1.0:
             self._calm = self._here
         gone = abs(slow) if self._both_ways else slow
-        if gone < LEAST_DRIFT * self._grain or abs(away) < FAR:
+        if gone < self._least or abs(away) < FAR or at - self._calm.at < DRIFT_S:
             return None
         self.standing = Standing("drift", self._calm, at, self._here.seen, 0.0, DRIFTED)
         return "raised"
 
     def _is_lasting(self) -> bool:
-        """Whether a change is of more than a few values, and large enough for anybody to care."""
+        """Whether a change is of more than a few values and seconds, and large enough for anybody to care: what ends within seconds of each other is not independent."""
         lead = self._evidence.lead
-        if lead is None or self._here.seen - lead.seen < FEWEST:
+        if lead is None or self._here.seen - lead.seen < FEWEST or self._here.at - lead.at < LASTING_S:
             return False
-        return self._evidence.lead_place == 0 or abs(self._here.residual - lead.residual) >= LEAST_CHANGE * self._grain * (self._here.seen - lead.seen)
+        count = self._here.seen - lead.seen
+        if self._evidence.lead_place == 0:
+            return count < SLOWLY
+        return abs(self._here.residual - lead.residual) >= self._least * count
 
     def _raise(self, at: float) -> Step:
         begun = self._evidence.lead or self._here
         is_slow = self._here.seen - begun.seen >= SLOWLY
         self.standing = Standing("drift" if is_slow else "anomaly", begun, at, self._here.seen, 0.0, self._evidence.lead_place)
         self._blocked = []
-        self._usual.settle(keep=False)
+        self._take_in(keep=False)
         return "raised"
 
     def _clear(self, at: float, score: float) -> Step | None:
@@ -250,7 +281,7 @@ class WatchedSeries:
     def _settle(self) -> None:
         """Learn the block, unless there is good evidence against the normal."""
         keep = not self.is_doubtful
-        self._usual.settle(keep=keep)
+        self._take_in(keep=keep)
         if keep:
             for residual, score in self._blocked:
                 self._ranks.learn(residual)
@@ -259,6 +290,11 @@ class WatchedSeries:
             self._evidence.settle(len(self._ranks))
             self._wander.choose(self._ranks.spread)
         self._blocked = []
+
+    def _take_in(self, *, keep: bool) -> None:
+        for usual in (self._usual, self._beside):
+            if usual is not None:
+                usual.settle(keep=keep)
 
     def snapshot(self) -> list[Any]:
         """The state as plain values."""
@@ -272,21 +308,23 @@ class WatchedSeries:
             self._ranks.snapshot(),
             self._evidence.snapshot(),
             self._wander.snapshot(),
-            [self._inputs, self._both_ways, self._grain],
+            [list(self._inputs), self._both_ways, self._grain, self._least],
             list(self._calm),
+            self._beside.snapshot() if self._beside is not None else None,
         ]
 
     @classmethod
     def restore(cls, state: list[Any], per_month: float) -> "WatchedSeries":
         """The state of a snapshot."""
-        inputs, both_ways, grain = state[8]
-        made = cls(inputs, per_month, both_ways=both_ways, grain=grain)
+        (inputs, beside), both_ways, grain, least = state[8]
+        made = cls(inputs, per_month, beside=beside, both_ways=both_ways, grain=grain, least=least)
         made.pace.restore(state[0])
         made._here = Since(*state[1])
         made._blocked = [(one[0], one[1]) for one in state[2]]
         made.standing = Standing.restore(state[3]) if state[3] is not None else None
         made._usual, made._ranks, made._evidence = Usual.restore(state[4]), Ranks.restore(state[5]), Evidence.restore(state[6])
         made._wander, made._calm = Wander.restore(state[7]), Since(*state[9])
+        made._beside = Usual.restore(state[10]) if state[10] is not None else None
         return made
 
 

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from pointsman.schemas import RequestCompleted
 
 from .join import Attempt
+from .watch_arrivals import Arrivals
 from .watch_errors import WatchedErrors
 from .watch_near import Near
 from .watch_series import Away, Speed, Step, WatchedSeries
@@ -15,23 +16,31 @@ from .watch_usual import Usual
 TIMES = ("latency_ms", "ttft_ms")
 TOKENS = ("input_tokens", "output_tokens")
 FAR = 3.0
-_LOAD = 4.0  # the scale of load in the features of `outlook`
+LEAST = {
+    "latency_ms": 0.22,
+    "ttft_ms": 0.26,
+    "output_tokens": 0.7,
+    "input_tokens": 0.5,
+    "cost_usd": 0.1,
+    "quality_score": 0.03,
+}  # changes that matter: times of 1.25
 _RATE = 1.0 / 256.0
 Row = tuple[float, ...]
 
 
 class Load(NamedTuple):
-    """ln(1 + x) of what explains an outcome: tokens of the answer and of the prompt, the requests in flight and those waiting at the start."""
+    """ln(1 + x) of what explains an outcome: tokens of the answer and of the prompt, and what arrived at its track lately."""
 
     output: float
     input: float
-    running: float
-    waiting: float
+    seconds: float
+    minute: float
+    minutes: float
 
 
 ROWS: Mapping[str, tuple[int, Callable[[Load], Row]]] = {
-    "latency_ms": (5, lambda load: (1.0, *load)),
-    "ttft_ms": (4, lambda load: (1.0, load.input, load.running, load.waiting)),
+    "latency_ms": (6, lambda load: (1.0, *load)),
+    "ttft_ms": (5, lambda load: (1.0, load.input, load.seconds, load.minute, load.minutes)),
     "cost_usd": (3, lambda load: (1.0, load.output, load.input)),
     "output_tokens": (2, lambda load: (1.0, load.input)),
     "input_tokens": (1, lambda _: (1.0,)),
@@ -51,17 +60,18 @@ class Found(NamedTuple):
 class WatchedTrack:
     """A series per metric that the track's outcomes have, made when the first comes, and its errors."""
 
-    __slots__ = ("_errors", "_load", "_lowest", "_near", "_per_month", "_reach", "_seen", "_series")
+    __slots__ = ("_errors", "_lowest", "_near", "_per_month", "_reach", "_seen", "_series", "_usual_flight", "_usual_tokens", "arrivals")
 
     def __init__(self, per_month: float) -> None:
         self._per_month = per_month
         self._series: dict[str, WatchedSeries] = {}
         self._errors = WatchedErrors(per_month)
         self._lowest: dict[str, float] = {}
-        self._load = [0.0, 0.0, 0.0, 0.0]
+        self._usual_tokens, self._usual_flight = [0.0, 0.0], [0.0, 0.0]
+        self.arrivals = Arrivals()
         self._seen = 0
-        self._reach = Usual(1 + len(self._load))
-        self._near = Near(len(self._load), len(TIMES))
+        self._reach = Usual(1 + len(Load._fields))
+        self._near = Near(len(Load._fields), len(TIMES))
 
     def observe(self, event: RequestCompleted, attempt: Attempt | None, now: float) -> Found:
         """Judge an outcome, and learn from it."""
@@ -71,9 +81,9 @@ class WatchedTrack:
             self._note(found, "error", score, step)
         if not event.success or event.cache_hit:
             return found
-        load = self._measure(event, attempt)
+        load = self._measure(event, attempt, now)
         doubt = self._doubt(load)
-        extra_ms = self._times(found, event, load, now, doubt)
+        extra_ms = self._times(found, event, load, self._flight(attempt, load), now, doubt)
         extra_usd = self._logged(found, "cost_usd", event.cost_usd, load, now, doubt)
         for metric, tokens in (("output_tokens", event.output_tokens), ("input_tokens", event.input_tokens)):
             if tokens is not None:
@@ -85,26 +95,21 @@ class WatchedTrack:
     def assessed(self, score: float, now: float) -> Found:
         """Judge a quality that comes after the outcome."""
         found = Found({}, 0.0, 0.0, [])
-        self._judge(found, "quality_score", -score, Load(*self._load), now, 1.0)
+        self._judge(found, "quality_score", -score, Load(*self._usual_tokens, *self.arrivals.logs(now)), now, 1.0)
         return found
 
-    def _measure(self, event: RequestCompleted, attempt: Attempt | None) -> Load:
+    def _measure(self, event: RequestCompleted, attempt: Attempt | None, now: float) -> Load:
         """What explains the outcome; what is not known is as it usually is."""
         context = attempt.context if attempt is not None else None
         asked = event.input_tokens if event.input_tokens is not None else context.input_tokens if context is not None else None
-        features = attempt.features if attempt is not None else {}
-        given = (
-            math.log1p(event.output_tokens) if event.output_tokens is not None else None,
-            math.log1p(asked) if asked is not None else None,
-            _LOAD * features["in_flight"] if "in_flight" in features else None,
-            _LOAD * features["queue"] if "queue" in features else None,
-        )
+        given = (math.log1p(event.output_tokens) if event.output_tokens is not None else None, math.log1p(asked) if asked is not None else None)
         self._seen += 1
         rate = max(1.0 / self._seen, _RATE)
         for place, one in enumerate(given):
             if one is not None:
-                self._load[place] += rate * (one - self._load[place])
-        return Load(*[one if one is not None else usual for one, usual in zip(given, self._load, strict=True)])
+                self._usual_tokens[place] += rate * (one - self._usual_tokens[place])
+        output, prompt = (one if one is not None else usual for one, usual in zip(given, self._usual_tokens, strict=True))
+        return Load(output, prompt, *self.arrivals.logs(now))
 
     def _doubt(self, load: Load) -> float:
         """By how much more an outcome may vary where few were like it; the load is learned."""
@@ -115,13 +120,20 @@ class WatchedTrack:
             self._reach.settle(keep=True)
         return math.sqrt(1.0 + leverage) * max(1.0, leverage * self._reach.rows / (FAR * len(row)))
 
-    def _times(self, found: Found, event: RequestCompleted, load: Load, now: float, doubt: float) -> float:
+    def _flight(self, attempt: Attempt | None, load: Load) -> Row:
+        """The other explanation of times: the requests in flight and those waiting at the start. A fault shows beside it before they are many."""
+        features = attempt.features if attempt is not None else {}
+        for place, name in enumerate(("in_flight", "queue")):
+            self._usual_flight[place] = features.get(name, self._usual_flight[place])
+        return (1.0, load.output, load.input, *self._usual_flight)
+
+    def _times(self, found: Found, event: RequestCompleted, load: Load, flight: Row, now: float, doubt: float) -> float:
         """Latency and TTFT, beside the outcomes that were most like this one too; by how many ms the latency is beyond what is usual."""
         residuals = [self._residual(metric, getattr(event, metric), load) for metric in TIMES]
         offsets = self._near.ask(load)
         extra_ms = 0.0
         for metric, offset in zip(TIMES, offsets, strict=True):
-            extra = self._logged(found, metric, getattr(event, metric), load, now, doubt, offset)
+            extra = self._logged(found, metric, getattr(event, metric), load, now, doubt, offset, flight)
             extra_ms = extra if metric == "latency_ms" else extra_ms
         if any(one == one for one in residuals):
             self._near.learn(load, residuals)
@@ -135,11 +147,11 @@ class WatchedTrack:
         found = series.residual(ROWS[metric][1](load), self._log(metric, value)) if series is not None and value is not None else None
         return found if found is not None else math.nan
 
-    def _logged(self, found: Found, metric: str, value: float | None, load: Load, now: float, doubt: float, offset: float = 0.0) -> float:
+    def _logged(self, found: Found, metric: str, value: float | None, load: Load, now: float, doubt: float, offset: float = 0.0, flight: Row = ()) -> float:
         """A metric on a logarithmic scale; by how much it is beyond what is usual."""
         if value is None:
             return 0.0
-        expected = self._judge(found, metric, self._log(metric, value), load, now, doubt, offset)
+        expected = self._judge(found, metric, self._log(metric, value), load, now, doubt, offset, flight)
         return max(value - math.exp(min(expected, 700.0)), 0.0) if expected is not None and value > 0.0 else 0.0
 
     def _log(self, metric: str, value: float) -> float:
@@ -152,12 +164,12 @@ class WatchedTrack:
             self._lowest[metric] = log
         return log
 
-    def _judge(self, found: Found, metric: str, value: float, load: Load, now: float, doubt: float, offset: float = 0.0) -> float | None:
+    def _judge(self, found: Found, metric: str, value: float, load: Load, now: float, doubt: float, offset: float = 0.0, flight: Row = ()) -> float | None:
         inputs, row = ROWS[metric]
         series = self._series.get(metric)
         if series is None:
-            series = self._series[metric] = WatchedSeries(inputs, self._per_month, both_ways=metric in TOKENS)
-        score, expected, step = series.observe(now, row(load), value, doubt, offset)
+            series = self._series[metric] = WatchedSeries(inputs, self._per_month, beside=len(flight), both_ways=metric in TOKENS, least=LEAST[metric])
+        score, expected, step = series.observe(now, row(load), value, doubt, offset, flight)
         self._note(found, metric, score, step)
         return expected if series.is_ready else None
 
@@ -211,7 +223,9 @@ class WatchedTrack:
             "errors": self._errors.snapshot(),
             "series": series,
             "lowest": dict(self._lowest),
-            "load": list(self._load),
+            "usual_tokens": list(self._usual_tokens),
+            "usual_flight": list(self._usual_flight),
+            "arrivals": self.arrivals.snapshot(),
             "seen": self._seen,
             "reach": self._reach.snapshot(),
             "near": self._near.snapshot(),
@@ -223,7 +237,9 @@ class WatchedTrack:
         made = cls(per_month)
         made._errors = WatchedErrors.restore(state["errors"], per_month)
         made._series = {metric: WatchedSeries.restore(one, per_month) for metric, one in state["series"].items()}
-        made._lowest, made._load, made._seen = dict(state["lowest"]), list(state["load"]), state["seen"]
+        made._lowest, made._usual_tokens, made._seen = dict(state["lowest"]), list(state["usual_tokens"]), state["seen"]
+        made._usual_flight = list(state["usual_flight"])
+        made.arrivals = Arrivals.restore(state["arrivals"])
         made._reach, made._near = Usual.restore(state["reach"]), Near.restore(state["near"])
         return made
 

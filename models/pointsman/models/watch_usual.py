@@ -90,7 +90,7 @@ class Usual:
         """Invert the products by Gauss-Jordan elimination; they are positive definite, so no pivot is looked for."""
         size = self.inputs
         left = [list(held) for held in self._products]
-        for place in range(size):
+        for place in range(1, size):  # not the level: what is usual must not depend on the unit
             left[place][place] += RIDGE * self.rows * (left[place][place] / self.rows + 1e-3)
         right = [[float(row == column) for column in range(size)] for row in range(size)]
         for place in range(size):

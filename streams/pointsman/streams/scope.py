@@ -274,6 +274,7 @@ class Scope:
             asked.features = features(track.situation(asked.context, self._queue(track), self.clock))
             self.join.flying[(event.request_id, event.track)] = asked
             asked.area = track.take_off(self.clock)
+            self.signals.arrived(event.track, self.clock)
         attempt = self.join.complete(event)
         self.workload.completed(event.track, event.output_tokens, self.clock, asked.started_at if asked is not None and attempt is asked else None)
         track.observe(event, self.clock)

@@ -77,8 +77,13 @@ class Signals:
         for change in self.deployments.observe(event.track, event.attributes, now) if event.track is not None else ():
             self.incidents.change(change)
         if self._settings.enabled:
-            self.watch.started(event)
+            self.watch.started(event, now)
         return []
+
+    def arrived(self, track: str, now: float) -> None:
+        """Where a request that had asked for its track went is known only at its end."""
+        if self._settings.enabled:
+            self.watch.arrived(track, now)
 
     def completed(self, event: RequestCompleted, attempt: Attempt | None, now: float) -> list[Told]:
         """An attempt ends; `attempt` is None where nothing is known of its start."""
