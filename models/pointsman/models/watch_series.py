@@ -235,7 +235,7 @@ class WatchedSeries:
         return "raised"
 
     def _is_lasting(self) -> bool:
-        """Whether a change is of more than a few values and seconds, and large enough for anybody to care: what ends within seconds of each other is not independent."""
+        """Whether a change is of more than a few values, and of seconds (what ends together is not independent), and large enough for anybody to care."""
         lead = self._evidence.lead
         if lead is None or self._here.seen - lead.seen < FEWEST or self._here.at - lead.at < LASTING_S:
             return False
