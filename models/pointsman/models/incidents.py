@@ -5,7 +5,6 @@ from typing import Any
 
 from pointsman.schemas import (
     AlertAcknowledged,
-    AlertKind,
     AlertRaised,
     AlertResolved,
     IncidentOpened,
@@ -16,12 +15,11 @@ from pointsman.schemas import (
 
 from .contrast import usual_rates
 from .findings import Change, Judged, Told
-from .incident import Incident, common_value
+from .incident import Incident, common_value, opens
 from .incident_relations import Relations
 from .suspect_places import Case, Seen
 from .suspects import rank
 
-OPENING: frozenset[AlertKind] = frozenset({"anomaly", "slo_burn", "drift"})
 OWN_MODELS = ("/coverage", "/load/unknown")
 MOST_OPEN = 16
 MOST_CHANGES = 64
@@ -68,10 +66,10 @@ class Incidents:
         seen = look(alert.occurred_at)
         incident = self._home(alert, seen)
         if incident is None:
-            return self._opened(alert, seen) if _opens(alert) else []
+            return self._opened(alert, seen) if opens(alert) else []
         is_new = alert.fingerprint not in incident.alerts
         incident.take(alert)
-        if not is_new:
+        if not is_new or not opens(alert):
             return []
         incident.reasons.append(f"{alert.fingerprint} joined")
         incident.recount(seen.recent, self._relations)
@@ -199,11 +197,6 @@ class Incidents:
         self._changes = [Change(*change) for change in state["changes"]]
         opened = [Incident.restore(one) for one in state["open"]]
         self.open = {incident.name: incident for incident in opened}
-
-
-def _opens(alert: AlertRaised) -> bool:
-    """Whether an alert is of trouble that is no good news."""
-    return alert.kind in OPENING and alert.severity != "info"
 
 
 __all__ = ["Incidents", "Look"]
