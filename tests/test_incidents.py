@@ -115,7 +115,9 @@ def test_maintenance_is_no_incident_and_a_silence_is_one() -> None:
 
 def test_an_incident_that_stands_long_does_not_take_up_what_begins_later_nearby() -> None:
     room = Room()
-    room.hear(raised("ttft_ms", "local", kind="drift"), raised("throttled", host="gpu", at=630.0, since=600.0), raised("latency_ms", "local", at=640.0, since=601.0))
+    room.hear(
+        raised("ttft_ms", "local", kind="drift"), raised("throttled", host="gpu", at=630.0, since=600.0), raised("latency_ms", "local", at=640.0, since=601.0)
+    )
     assert [sorted(one.alerts) for one in room.incidents.open.values()] == [
         ["local/ttft_ms/anomaly"],
         ["gpu/throttled/anomaly", "local/latency_ms/anomaly"],

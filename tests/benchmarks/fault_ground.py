@@ -95,7 +95,7 @@ class Trunk:
             self.outputs += _kept(core.step(event))
 
     def fold(self, events: Sequence[AnyInput], alerts: Sequence[AlertRaised] = ()) -> list[Event]:
-        """What is said of events that differ from the variant's only from some place on; `alerts` are heard at their times, after the places they differ from."""
+        """What is said of events that differ from the variant's only from some place on; `alerts` are heard at their times, after that place."""
         pairs = enumerate(zip(events, self.played.events, strict=False))
         differs = next((place for place, (one, other) in pairs if one is not other and one != other), min(len(events), len(self.played.events)))
         place, said, parts = max((mark for mark in self._marks if mark[0] <= differs), key=lambda mark: mark[0])

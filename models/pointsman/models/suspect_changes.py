@@ -24,7 +24,8 @@ def near(changes: Sequence[Change], onsets: Sequence[float], tracks: Collection[
 
     A change fits where it is of all tracks or of one of `tracks`. It counts whole at the onset and fades with a time constant of five minutes before it; an
     onset is an estimate, so that for some seconds after it there is something left. It counts as much less as it is likely that one of its kind, by their
-    rate in the hour before, is as near by chance, and as some of the trouble began well before it. An ejection follows failures of its own track; it may be the cause on others, and only before the onset.
+    rate in the hour before, is as near by chance, and as some of the trouble began well before it. An ejection follows failures of its own track; it may be
+    the cause on others, and only before the onset.
     """
     found = []
     for change in changes:
