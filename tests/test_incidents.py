@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from incidenting import ONSET, deviation, fine, outcomes, raised, resolved, seen
 
-from pointsman.models.findings import Told
+from pointsman.models.findings import Change, Told
 from pointsman.models.incidents import MOST_OPEN, Incidents
 from pointsman.models.suspect_places import Seen
 from pointsman.schemas import AlertAcknowledged, AlertRaised, AlertResolved, IncidentOpened, IncidentResolved, IncidentUpdated, OptimizationConfig, Track
@@ -122,6 +122,18 @@ def test_an_incident_that_stands_long_does_not_take_up_what_begins_later_nearby(
         ["local/ttft_ms/anomaly"],
         ["gpu/throttled/anomaly", "local/latency_ms/anomaly"],
     ]
+
+
+def test_a_change_stays_the_cause_as_more_joins_and_what_took_it_back_is_told_at_the_end() -> None:
+    room = Room(seen(outcomes(fine), deviation("latency_ms", "local"), deviation("ttft_ms", "local")))
+    room.incidents.change(Change("configuration", "e1", None, ONSET - 5.0, "the configuration was changed"))
+    first, second = raised("latency_ms", "local"), raised("ttft_ms", "local", at=90.0, since=70.0)
+    room.hear(first, second)
+    room.incidents.change(Change("configuration", "e2", None, ONSET + 250.0, "the configuration was changed"))
+    room.hear(resolved(first, 300.0), resolved(second, 310.0))
+    ((model, fields),) = room.tick(700.0)
+    top = fields["suspects"][0]
+    assert model is IncidentResolved and top.name == "e1" and top.evidence.endswith("then the configuration was changed, 60 s before the end")
 
 
 def test_what_began_with_an_incident_joins_however_late_it_is_noticed() -> None:

@@ -17,6 +17,7 @@ from .contrast import usual_rates
 from .findings import Change, Judged, Told
 from .incident import Incident, common_value, opens
 from .incident_relations import Relations
+from .suspect_changes import taken_back
 from .suspect_places import Case, Seen
 from .suspects import rank
 
@@ -61,7 +62,7 @@ class Incidents:
             for one in self.open.values():
                 one.resolve(alert.fingerprint, alert.occurred_at)
             return []
-        if alert.muted == "maintenance" or alert.fingerprint.endswith(OWN_MODELS):
+        if alert.muted == "maintenance" or _is_of_own_models(alert):
             return []
         seen = look(alert.occurred_at)
         incident = self._home(alert, seen)
@@ -169,6 +170,7 @@ class Incidents:
 
     def _over(self, incident: Incident, ended: float) -> Told:
         del self.open[incident.name]
+        incident.suspects = taken_back(incident.suspects, self._changes, ended)
         return IncidentResolved, {**incident.fields(), "ended_at": ended}
 
     # state
@@ -197,6 +199,11 @@ class Incidents:
         self._changes = [Change(*change) for change in state["changes"]]
         opened = [Incident.restore(one) for one in state["open"]]
         self.open = {incident.name: incident for incident in opened}
+
+
+def _is_of_own_models(alert: AlertRaised) -> bool:
+    """Whether an alert is of how well our own models know the scope: that is of no metric of it."""
+    return alert.fingerprint.endswith(OWN_MODELS) or (alert.kind == "drift" and alert.metric is None)
 
 
 __all__ = ["Incidents", "Look"]

@@ -4,6 +4,8 @@ import math
 from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
+from pointsman.schemas import Suspect
+
 from .findings import Change
 
 FADES_S, AFTER_S, LONGEST_S, LATEST_S = 300.0, 20.0, 1800.0, 60.0
@@ -69,4 +71,20 @@ def _latest(found: Iterable[Near]) -> list[Near]:
     return list(best.values())
 
 
-__all__ = ["Near", "near"]
+def taken_back(suspects: Sequence[Suspect], changes: Sequence[Change], ended: float) -> tuple[Suspect, ...]:
+    """The suspects of an incident that is over: of a change, that another of its kind, on its track, came shortly before the end."""
+    return tuple(_taken_back(suspect, changes, ended) for suspect in suspects)
+
+
+def _taken_back(suspect: Suspect, changes: Sequence[Change], ended: float) -> Suspect:
+    if suspect.kind not in ("configuration", "version"):
+        return suspect
+    since = max(suspect.since or 0.0, ended - LONGEST_S)
+    later = [one for one in changes if one.kind == suspect.kind and one.track == suspect.track and one.name != suspect.name and since < one.at <= ended]
+    if not later:
+        return suspect
+    said = f"{suspect.evidence}; then {later[-1].said}, {ended - later[-1].at:.0f} s before the end"
+    return suspect.model_copy(update={"evidence": said})
+
+
+__all__ = ["Near", "near", "taken_back"]
