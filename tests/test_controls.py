@@ -188,6 +188,15 @@ def test_an_incident_is_muted_while_all_its_alerts_are() -> None:
     assert controls.muted({"alerts": [gpu | {"subject": "gpu"}, cpu]}, START) is None
 
 
+def test_an_incident_without_alerts_is_muted_while_all_its_places_are_in_maintenance() -> None:
+    controls = Controls()
+    controls.advance(START)
+    controls.told(maintained(0, 0, 100, tracks=("api",)))
+    assert controls.muted({"alerts": (), "tracks": ("api",), "hosts": ()}, START) == "maintenance"
+    assert controls.muted({"alerts": (), "tracks": ("api", "local"), "hosts": ()}, START) is None
+    assert controls.muted({"alerts": (), "tracks": (), "hosts": ()}, START) is None
+
+
 def test_an_incident_is_told_again_when_its_mark_changes_and_its_end_to_whom_it_was_told() -> None:
     controls = Controls()
     controls.advance(START)

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from incidenting import ONSET, deviation, fine, outcomes, raised, resolved, seen
 
-from pointsman.models.findings import Told
+from pointsman.models.findings import Change, Told
 from pointsman.models.incidents import MOST_OPEN, Incidents
 from pointsman.models.suspect_places import Seen
 from pointsman.schemas import AlertAcknowledged, AlertRaised, AlertResolved, IncidentOpened, IncidentResolved, IncidentUpdated, OptimizationConfig, Track
@@ -92,24 +92,64 @@ def test_an_incident_is_over_some_minutes_after_its_last_alert_and_what_rises_ag
     assert room.incidents.next_due() is None
 
 
-def test_good_news_alerts_of_our_own_models_and_bounds_open_none_but_join() -> None:
+def test_good_news_alerts_of_our_own_models_and_bounds_open_none_and_join_without_a_word() -> None:
     room = Room()
     bound: dict[str, Any] = {"kind": "constraint", "fingerprint": "local/latency_p95_ms"}
     room.hear(raised("coverage", "local", kind="drift", fingerprint="local/coverage"), raised("latency_p95_ms", "local", **bound))
     room.hear(raised("latency_ms", "local", severity="info", observed=500.0))
     assert room.told == []
-    room.hear(raised("error", "local"), raised("latency_p95_ms", "local", at=30.0, **bound))
-    assert [model for model, _ in room.told] == [IncidentOpened, IncidentUpdated]
+    alert = raised("error", "local")
+    room.hear(alert, raised("latency_p95_ms", "local", at=30.0, **bound), resolved(alert, 60.0))
+    assert [model for model, _ in room.told] == [IncidentOpened] and len(room.incidents.open["incident-1"].alerts) == 2
+    ((model, fields),) = room.tick(360.0)
+    assert model is IncidentResolved and fields["ended_at"] == ONSET + 60.0
 
 
-def test_maintenance_is_no_incident_and_a_silence_is_one_that_says_so() -> None:
+def test_maintenance_is_no_incident_and_a_silence_is_one() -> None:
     room = Room()
     room.hear(raised("latency_ms", "local", muted="maintenance"))
     assert room.told == []
     room.hear(raised("latency_ms", "local", muted="silenced"))
-    assert room.told[-1][1]["muted"] == "silenced"
-    room.hear(raised("error", "local", at=20.0))
-    assert room.told[-1][1]["muted"] is None
+    assert room.count(IncidentOpened) == 1
+
+
+def test_an_incident_that_stands_long_does_not_take_up_what_begins_later_nearby() -> None:
+    room = Room()
+    room.hear(
+        raised("ttft_ms", "local", kind="drift"), raised("throttled", host="gpu", at=630.0, since=600.0), raised("latency_ms", "local", at=640.0, since=601.0)
+    )
+    assert [sorted(one.alerts) for one in room.incidents.open.values()] == [
+        ["local/ttft_ms/anomaly"],
+        ["gpu/throttled/anomaly", "local/latency_ms/anomaly"],
+    ]
+
+
+def test_a_change_stays_the_cause_as_more_joins_and_what_took_it_back_is_told_at_the_end() -> None:
+    room = Room(seen(outcomes(fine), deviation("latency_ms", "local"), deviation("ttft_ms", "local")))
+    room.incidents.change(Change("configuration", "e1", None, ONSET - 5.0, "the configuration was changed"))
+    first, second = raised("latency_ms", "local"), raised("ttft_ms", "local", at=90.0, since=70.0)
+    room.hear(first, second)
+    room.incidents.change(Change("configuration", "e2", None, ONSET + 250.0, "the configuration was changed"))
+    room.hear(resolved(first, 300.0), resolved(second, 310.0))
+    ((model, fields),) = room.tick(700.0)
+    top = fields["suspects"][0]
+    assert model is IncidentResolved and top.name == "e1" and top.evidence.endswith("then the configuration was changed, 60 s before the end")
+
+
+def test_what_began_with_an_incident_joins_however_late_it_is_noticed() -> None:
+    room = Room()
+    room.hear(raised("error", "local"), raised("latency_ms", "local", at=500.0, since=10.0))
+    assert room.count(IncidentOpened) == 1
+
+
+def test_what_shares_the_suspected_value_joins_from_an_unrelated_track() -> None:
+    rows = outcomes(lambda one: {"latency_ms": 6.0, "output_tokens": 8.0} if one["client"] == "c3" else {}, seconds=120.0, tracks=("local", "api"))
+    room = Room(seen(rows, deviation("latency_ms", "api")))
+    room.hear(raised("output_tokens", "api", at=60.0), raised("output_tokens", "local", at=100.0, since=40.0))
+    assert room.count(IncidentOpened) == 1
+    other = Room(seen(outcomes(fine, seconds=120.0)))
+    other.hear(raised("output_tokens", "api", at=60.0), raised("output_tokens", "local", at=100.0, since=40.0))
+    assert other.count(IncidentOpened) == 2
 
 
 def test_it_is_told_of_again_where_there_is_news_and_else_not() -> None:

@@ -74,6 +74,25 @@ def test_a_client_whose_tokens_explode_goes_before_the_track() -> None:
     assert named(found)[0] == "attribute client=c3" and found[0].score > 2 * found[1].score
 
 
+@pytest.mark.parametrize(("share", "metric"), [(0.05, "cost_usd"), (0.2, "latency_ms")])
+def test_a_client_with_few_requests_goes_first_whatever_the_alert_is_of(share: float, metric: str) -> None:
+    """Its requests are off by less than two standard deviations."""
+    rows = outcomes(fine, seconds=300.0)
+    told = []
+    for number, row in enumerate(rows):
+        is_own = number % round(1.0 / share) == 0
+        more = 1.7 if is_own and row.at >= ONSET else 0.0
+        deviations = {name: value + (more if name in ("output_tokens", "input_tokens", metric) else 0.0) for name, value in row.deviations.items()}
+        told.append(row._replace(attributes={"client": "few" if is_own else row.attributes["client"]}, deviations=deviations))
+    found = suspected(raised(metric, "local"), seen(told, deviation(metric, "local", effect=4.0)))
+    assert named(found)[0] == "attribute client=few" and found[0].score > found[1].score
+
+
+def test_a_client_that_is_always_like_that_explains_nothing() -> None:
+    rows = [row._replace(deviations={"latency_ms": 6.0 if row.attributes["client"] == "c3" else row.deviations["latency_ms"]}) for row in outcomes(fine)]
+    assert contrasts(rows, ONSET, usual_rates(rows, ONSET), {"latency_ms"}) == []
+
+
 def test_a_category_that_fails_is_named() -> None:
     look = seen(outcomes(lambda one: {"error": 6.0} if one["category"] == "code" else {}, seconds=30.0), deviation("error", "local", values=(0.5, 0.01)))
     assert named(suspected(raised("error", "local"), look))[0] == "category code"

@@ -1,7 +1,8 @@
 """What the measures of signals are played on: the recorded vLLM runs in sequence beside a hosted endpoint, under other names, at other times and speeds.
 
 Every variant has its own names of tracks and host, begins at a time that is no multiple of any window, and every second one is slower or faster, with
-prices and gauges in other units: the same rooms must find the same things.
+prices and gauges in other units: the same rooms must find the same things. A variant is folded once as it is, with a snapshot every minute; a run with a
+fault goes on from the last snapshot before it, which by law 3 says the same as a fold from the beginning.
 """
 
 import random
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pointsman.schemas import AnyInput, Event, OptimizationConfig, RequestCompleted, RequestStarted, ResourceSampled, Track, decode_fields
+from pointsman.schemas import AlertRaised, AnyInput, Event, OptimizationConfig, RequestCompleted, RequestStarted, ResourceSampled, Track, decode_fields
 from pointsman.streams.convert import BEGINNING, convert
 from pointsman.streams.core import Core
 from pointsman.streams.inject import CLIENTS, Fault, inject
@@ -18,7 +19,8 @@ from pointsman.streams.inject import CLIENTS, Fault, inject
 TRACKS = ("local", "api", "blue", "green", "east", "west")
 HOSTS = ("gpu-server", "node-7", "alpha", "a40")
 SPEEDS = (0.75, 1.3)
-WARM_UP_S = 600.0
+WARM_UP_S, EVERY_S = 600.0, 60.0
+VERSION = "v1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +36,13 @@ class Variant:
 
 
 def recorded(data: Path) -> list[AnyInput]:
-    """The recording, as the demo's is made, with clients named on every request."""
+    """The recording, as the demo's is made, with a client and the version named on every request."""
     events = [decode_fields(fields) for fields in convert(data / "vllm_burstgpt", data / "llmperf_2023" / "together_70b.json.gz")]
-    return inject(events, Fault("none", at_s=1.0, clients=CLIENTS))[0]
+    return [_versioned(event) for event in inject(events, Fault("none", at_s=1.0, clients=CLIENTS))[0]]
+
+
+def _versioned(event: AnyInput) -> AnyInput:
+    return event.model_copy(update={"attributes": {**(event.attributes or {}), "version": VERSION}}) if isinstance(event, RequestStarted) else event
 
 
 def variant(events: Sequence[AnyInput], dice: random.Random, *, is_scaled: bool, learners: str = "light") -> Variant:
@@ -71,7 +77,49 @@ def _moved(event: AnyInput, names: dict[str, str], host: str, speed: float, unit
 def fold(events: Iterable[AnyInput], config: OptimizationConfig) -> list[Event]:
     """What the core says of them that concerns signals, in order."""
     core = Core(config)
-    return [said for event in events for said in core.step(event) if said.TYPE.startswith(("alert.", "incident.", "event."))]
+    return [said for event in events for said in _kept(core.step(event))]
 
 
-__all__ = ["TRACKS", "WARM_UP_S", "Variant", "fold", "recorded", "variant"]
+class Trunk:
+    """A variant as it is, folded once: what was said, and by place the number of things said before and a snapshot of every scope."""
+
+    def __init__(self, played: Variant) -> None:
+        self.played = played
+        self.outputs: list[Event] = []
+        self._marks: list[tuple[int, int, dict[str, dict[str, bytes]]]] = []
+        core, due = Core(played.config), played.events[0].occurred_at + WARM_UP_S
+        for place, event in enumerate(played.events):
+            if not place or event.occurred_at >= due:
+                self._marks.append((place, len(self.outputs), {name: core.snapshot(name) for name in core.scopes()}))
+                due = max(due, event.occurred_at + EVERY_S)
+            self.outputs += _kept(core.step(event))
+
+    def fold(self, events: Sequence[AnyInput], alerts: Sequence[AlertRaised] = ()) -> list[Event]:
+        """What is said of events that differ from the variant's only from some place on; `alerts` are heard at their times, after that place."""
+        pairs = enumerate(zip(events, self.played.events, strict=False))
+        differs = next((place for place, (one, other) in pairs if one is not other and one != other), min(len(events), len(self.played.events)))
+        place, said, parts = max((mark for mark in self._marks if mark[0] <= differs), key=lambda mark: mark[0])
+        core = Core(self.played.config)
+        for name, part in parts.items():
+            if not core.restore(name, part):
+                raise ValueError(f"the snapshot of {name} is not of this configuration")
+        found, waiting = self.outputs[:said], list(alerts)
+        for event in events[place:]:
+            while waiting and waiting[0].occurred_at <= event.occurred_at and event.scope in core:
+                found += hear(core, waiting.pop(0))
+            found += _kept(core.step(event))
+        return found
+
+
+def hear(core: Core, alert: AlertRaised) -> list[Event]:
+    """What the signals of the alert's scope say when they are told of it by somebody else than the watch."""
+    common = {"scope": alert.scope, "occurred_at": alert.occurred_at, "caused_by": alert.event_id}
+    told = core.scope(alert.scope).signals.heard(alert)
+    return [model(**fields, **common, event_id=f"{alert.event_id}/{number}") for number, (model, fields) in enumerate(told)]
+
+
+def _kept(said: Iterable[Event]) -> list[Event]:
+    return [one for one in said if one.TYPE.startswith(("alert.", "incident.", "event."))]
+
+
+__all__ = ["TRACKS", "WARM_UP_S", "Trunk", "Variant", "fold", "recorded", "variant"]

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from .findings import Judged
 
 FEWEST = 5
-SURE = 4.0
+SURE, SUREST = 4.0, 10.0
 EXCESS = 2.0
 LOWEST, HIGHEST = -3.0, 10.0
 NEW_SHARE = 0.05
@@ -30,17 +30,21 @@ class Contrast(NamedTuple):
     requests: int
 
 
-class Sums(NamedTuple):
+class Sums:
     """Number, sum and sum of squares of clipped deviations, and how much of them lies above two."""
 
-    number: int = 0
-    total: float = 0.0
-    squares: float = 0.0
-    excess: float = 0.0
+    __slots__ = ("excess", "number", "squares", "total")
 
-    def plus(self, value: float) -> "Sums":
+    def __init__(self, number: int = 0, total: float = 0.0, squares: float = 0.0, excess: float = 0.0) -> None:
+        self.number, self.total, self.squares, self.excess = number, total, squares, excess
+
+    def add(self, value: float) -> None:
         """One more."""
-        return Sums(self.number + 1, self.total + value, self.squares + value * value, self.excess + max(value - EXCESS, 0.0))
+        self.number += 1
+        self.total += value
+        self.squares += value * value
+        if value > EXCESS:
+            self.excess += value - EXCESS
 
     def minus(self, other: "Sums") -> "Sums":
         """All without those."""
@@ -56,6 +60,14 @@ class Sums(NamedTuple):
         """The variance of the mean; a spread of less than one is taken for one."""
         spread = max(self.squares / self.number - self.mean * self.mean, 1.0) if self.number else 1.0
         return spread / max(self.number, 1)
+
+    @property
+    def usual(self) -> float:
+        """The mean as far as it is known: at least 0, and nearer to it the fewer there are."""
+        return max(self.total, 0.0) / (self.number + FEWEST)
+
+
+Table = dict[str, dict[str, Sums]]
 
 
 def values_of(judged: Judged) -> Iterator[str]:
@@ -80,32 +92,21 @@ def usual_rates(rows: Sequence[Judged], onset: float) -> dict[str, float]:
     return {name: count / (onset - before[0].at) for name, count in [("", len(before)), *most]}
 
 
-def contrasts(rows: Iterable[Judged], onset: float, usual: Mapping[str, float], metrics: Iterable[str]) -> list[Contrast]:
+def contrasts(rows: Sequence[Judged], onset: float, usual: Mapping[str, float], metrics: Iterable[str]) -> list[Contrast]:
     """The values that explain what deviates since the onset, the best metric of each; `metrics` are those of the alerts, others count half.
 
-    A value explains by how far its requests are off (whole at eight standard deviations), how much less the others are, and the share of all that lies
-    beyond two standard deviations. What all requests share explains nothing, unless it is new.
+    A value explains by how far its requests are off beyond what they were before the onset (whole at eight standard deviations, or where one or more of them
+    is ten standard errors above the others), how much less the others are, and the share of all that lies beyond two standard deviations. What all requests
+    share explains nothing, unless it is new.
     """
-    everything: dict[str, Sums] = {}
-    valued: dict[str, dict[str, Sums]] = {}
-    count = 0
-    for row in rows:
-        if row.at < onset:
-            continue
-        count += 1
-        names = list(values_of(row))
-        for metric, deviation in row.deviations.items():
-            value = min(max(deviation, LOWEST), HIGHEST)
-            everything[metric] = everything.get(metric, Sums()).plus(value)
-            mine = valued.setdefault(metric, {})
-            for name in names:
-                if name in mine or len(mine) < MOST_VALUES:
-                    mine[name] = mine.get(name, Sums()).plus(value)
-    told = {*metrics, *UPSTREAM}
+    since = [row for row in rows if row.at >= onset]
+    told, count = {*metrics, *UPSTREAM}, len(since)
+    valued, before = _table(since), _table(row for row in rows if row.at < onset)
     best: dict[str, Contrast] = {}
     for metric, sums in sorted(valued.items()):
+        everything, earlier = sums.pop(""), before.get(metric, {})
         for name, inside in sums.items():
-            found = _contrast(name, metric, inside, everything[metric], count, usual)
+            found = _contrast(name, metric, inside, everything, earlier.get(name, Sums()).usual, count, usual)
             if found is not None:
                 weighed = found if metric in told else found._replace(score=found.score * ELSEWHERE)
                 if name not in best or weighed.score > best[name].score:
@@ -113,18 +114,37 @@ def contrasts(rows: Iterable[Judged], onset: float, usual: Mapping[str, float], 
     return sorted(best.values(), key=lambda one: (-round(one.score, 9), one.share, one.name))
 
 
-def _contrast(name: str, metric: str, inside: Sums, everything: Sums, count: int, usual: Mapping[str, float]) -> Contrast | None:
+def _table(rows: Iterable[Judged]) -> Table:
+    """Sums by metric and value; all of a metric under the empty name."""
+    table: Table = {}
+    for row in rows:
+        names = ["", *values_of(row)]
+        for metric, deviation in row.deviations.items():
+            value = min(max(deviation, LOWEST), HIGHEST)
+            mine = table.setdefault(metric, {})
+            for name in names:
+                if (sums := mine.get(name)) is None:
+                    if len(mine) > MOST_VALUES:
+                        continue
+                    sums = mine[name] = Sums()
+                sums.add(value)
+    return table
+
+
+def _contrast(name: str, metric: str, inside: Sums, everything: Sums, usually: float, count: int, usual: Mapping[str, float]) -> Contrast | None:
     outside = everything.minus(inside)
     before = usual.get(name, 0.0) / usual[""] if usual.get("") else math.nan
     is_new = before < NEW_SHARE
     if inside.number < FEWEST or (outside.number < FEWEST and not is_new):
         return None
-    others = max(outside.mean, 0.0) if outside.number >= FEWEST else 0.0
-    if inside.mean - others < SURE * math.sqrt(inside.error + (outside.error if outside.number >= FEWEST else 0.0)):
+    others = max(outside.mean, usually, 0.0) if outside.number >= FEWEST else usually
+    more = inside.mean - others
+    sure = more / math.sqrt(inside.error + (outside.error if outside.number >= FEWEST else 0.0))
+    if sure < SURE:
         return None
-    size = math.log1p(max(inside.mean - 1.0, 0.0)) / math.log(8.0)
+    size = max(math.log1p(max(inside.mean - 1.0, 0.0)) / math.log(8.0), math.log1p(sure - SURE) / math.log1p(SUREST - SURE) * min(more, 1.0))
     coverage = inside.excess / everything.excess if everything.excess > 0.0 else 0.0
-    score = min(size, 1.0) * min(max(coverage, 0.0), 1.0) * (1.0 - others / inside.mean)
+    score = min(size, 1.0) * min(max(coverage, 0.0), 1.0) * more / inside.mean
     if score <= 0.0:
         return None
     return Contrast(name, metric, score, coverage, inside.number / count, before, inside.mean, others, inside.number)

@@ -53,8 +53,12 @@ class Controls:
     # what is asked
 
     def muted(self, fields: Mapping[str, Any], now: float) -> Mute | None:
-        """Why nobody is to be told of an alert now; of an incident, why of none of its alerts."""
+        """Why nobody is to be told of an alert now; of an incident, why of none of its alerts, and of one without alerts, if all its places are worked on."""
         if "alerts" in fields:
+            if not fields["alerts"]:
+                worked_on = [self.is_maintained(track, None, now) for track in fields.get("tracks", ())]
+                worked_on += [self.is_maintained(None, host, now) for host in fields.get("hosts", ())]
+                return "maintenance" if worked_on and all(worked_on) else None
             answers: list[Mute | None] = [self.muted(_as_fields(alert), now) for alert in fields["alerts"]]
             return answers[0] if answers and None not in answers else None
         return self._mutes.of(fields, now)

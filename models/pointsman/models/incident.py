@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from pointsman.schemas import AlertRaised, IncidentAlert, Severity, Suspect
+from pointsman.schemas import AlertKind, AlertRaised, IncidentAlert, Severity, Suspect
 
 from .contrast import values_of
 from .findings import Judged
@@ -12,6 +12,7 @@ from .incident_blast import Blast
 from .incident_relations import WHOLE, Call, Entity, Relations, entity_of
 from .incident_words import LIKELY, title
 
+OPENING: frozenset[AlertKind] = frozenset({"anomaly", "slo_burn", "drift"})
 MOST_ALERTS = 64
 ORDER: tuple[Severity, ...] = ("info", "warning", "critical")
 CRITICAL_SHARE, CRITICAL_REQUESTS = 0.3, 20
@@ -28,7 +29,10 @@ SUSPECTED = 0.5
 
 @dataclass(slots=True)
 class Incident:
-    """The state of an open incident; `news_at` is when an alert that may open one last joined or rose, `said_at` when something was last told of it."""
+    """The state of an open incident.
+
+    `began_at` is since when its first alert stands, `news_at` when an alert that may open one last joined or rose, `said_at` when something was last told.
+    """
 
     name: str
     opened_at: float
@@ -38,12 +42,12 @@ class Incident:
     suspects: tuple[Suspect, ...] = ()
     blast: Blast = field(default_factory=Blast)
     usual: dict[str, float] = field(default_factory=dict)
+    began_at: float = 0.0
     news_at: float = 0.0
     said_at: float = 0.0
     said_requests: int = 0
     review_at: float = 0.0
     acknowledged_by: str | None = None
-    silenced: bool = False
     dropped: int = 0
     reasons: list[str] = field(default_factory=list)
 
@@ -59,11 +63,12 @@ class Incident:
             del self.alerts[over]
         before = self.alerts.get(alert.fingerprint)
         self.alerts[alert.fingerprint] = _recorded(alert, min(alert.since, before.since) if before is not None else alert.since)
-        if not self.news_at or alert.kind in ("anomaly", "drift", "slo_burn"):
+        if not self.news_at:
+            self.began_at = alert.since
+        if not self.news_at or opens(alert):
             self.news_at = alert.occurred_at
         if alert.kind in ("anomaly", "drift"):
-            self.onset = min(self.onset, max(alert.since, self.onset - EARLIER_S))
-        self.silenced = alert.muted is not None and (self.silenced or (before is None and len(self.alerts) == 1))
+            self.onset = min(self.onset, max(alert.since, self.began_at - EARLIER_S))
 
     def resolve(self, fingerprint: str, at: float) -> bool:
         """An alert is over; whether it was one that stood."""
@@ -75,8 +80,8 @@ class Incident:
 
     @property
     def ended_at(self) -> float | None:
-        """When the last of its alerts was over; None while one stands."""
-        ends = [alert.resolved_at for alert in self.alerts.values()]
+        """When the last of its alerts was over, None while one stands; bounds, budgets and forecasts only follow."""
+        ends = [alert.resolved_at for alert in self.alerts.values() if opens(alert)]
         return None if None in ends else max((end for end in ends if end is not None), default=self.opened_at)
 
     def standing(self) -> list[tuple[str | None, str | None, str | None]]:
@@ -88,12 +93,13 @@ class Incident:
     def closeness(self, alert: AlertRaised, relations: Relations, calls: Sequence[Call], group_s: float) -> int:
         """How close an alert is to this incident, 0 where it is none of its own; 9 for one that it has.
 
-        Whatever is related joins within `group_s` of the last news. Later the same metric of the same place does, and what only follows from it: burn rates,
-        bounds, budgets. Once all is over, only the same trouble of the same place, or what began before.
+        What is related joins where it began within `group_s` of the onset, however late it was noticed, or before it and was noticed within `group_s` of the
+        last news. The same metric of the same place does at any time, and what only follows: burn rates, bounds, budgets. Once all is over, only the same
+        trouble of the same place, or what began before.
         """
         if alert.fingerprint in self.alerts:
             return 9
-        now, entity, ended = alert.occurred_at, entity_of(alert.track, alert.host), self.ended_at
+        entity, ended = entity_of(alert.track, alert.host), self.ended_at
         own = [entity_of(one.track, one.host) for one in self.alerts.values()]
         close = max((relations.closeness(entity, other, calls) for other in own), default=0)
         here = [one.metric for other, one in zip(own, self.alerts.values(), strict=True) if other == entity]
@@ -103,7 +109,7 @@ class Incident:
             return 4
         if alert.kind not in ("anomaly", "drift"):
             return close
-        if now - self.news_at > group_s and ended is None:
+        if alert.since - self.onset > group_s or (alert.since < self.onset - group_s and alert.occurred_at - self.news_at > group_s):
             return 0
         return close or int(abs(alert.since - self.onset) <= SAME_ONSET_S)
 
@@ -171,7 +177,6 @@ class Incident:
             "cost_usd": round(self.blast.usd, 6),
             "fingerprint": alerts[0].fingerprint,
             "acknowledged_by": self.acknowledged_by,
-            "muted": "silenced" if self.silenced else None,
         }
 
     # state
@@ -187,12 +192,12 @@ class Incident:
             "suspects": [suspect.model_dump() for suspect in self.suspects],
             "blast": self.blast.snapshot(),
             "usual": self.usual,
+            "began_at": self.began_at,
             "news_at": self.news_at,
             "said_at": self.said_at,
             "said_requests": self.said_requests,
             "review_at": self.review_at,
             "acknowledged_by": self.acknowledged_by,
-            "silenced": self.silenced,
             "dropped": self.dropped,
             "reasons": list(self.reasons),
         }
@@ -207,6 +212,11 @@ class Incident:
             "blast": Blast.restore(state["blast"]),
         }
         return cls(**{**state, **own})
+
+
+def opens(alert: AlertRaised | IncidentAlert) -> bool:
+    """Whether an alert is of trouble, and of trouble that is no good news and does not only follow."""
+    return alert.kind in OPENING and alert.severity != "info"
 
 
 def common_value(alert: AlertRaised, recent: Sequence[Judged]) -> str | None:
@@ -242,4 +252,4 @@ def _is_family(one: str | None, other: str | None) -> bool:
     return one == other or any(one in family and other in family for family in FAMILIES)
 
 
-__all__ = ["Incident", "common_value"]
+__all__ = ["Incident", "common_value", "opens"]

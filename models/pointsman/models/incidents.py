@@ -5,7 +5,6 @@ from typing import Any
 
 from pointsman.schemas import (
     AlertAcknowledged,
-    AlertKind,
     AlertRaised,
     AlertResolved,
     IncidentOpened,
@@ -16,12 +15,12 @@ from pointsman.schemas import (
 
 from .contrast import usual_rates
 from .findings import Change, Judged, Told
-from .incident import Incident, common_value
+from .incident import Incident, common_value, opens
 from .incident_relations import Relations
+from .suspect_changes import taken_back
 from .suspect_places import Case, Seen
 from .suspects import rank
 
-OPENING: frozenset[AlertKind] = frozenset({"anomaly", "slo_burn", "drift"})
 OWN_MODELS = ("/coverage", "/load/unknown")
 MOST_OPEN = 16
 MOST_CHANGES = 64
@@ -63,15 +62,15 @@ class Incidents:
             for one in self.open.values():
                 one.resolve(alert.fingerprint, alert.occurred_at)
             return []
-        if alert.muted == "maintenance" or alert.fingerprint.endswith(OWN_MODELS):
+        if alert.muted == "maintenance" or _is_of_own_models(alert):
             return []
         seen = look(alert.occurred_at)
         incident = self._home(alert, seen)
         if incident is None:
-            return self._opened(alert, seen) if _opens(alert) else []
+            return self._opened(alert, seen) if opens(alert) else []
         is_new = alert.fingerprint not in incident.alerts
         incident.take(alert)
-        if not is_new:
+        if not is_new or not opens(alert):
             return []
         incident.reasons.append(f"{alert.fingerprint} joined")
         incident.recount(seen.recent, self._relations)
@@ -171,6 +170,7 @@ class Incidents:
 
     def _over(self, incident: Incident, ended: float) -> Told:
         del self.open[incident.name]
+        incident.suspects = taken_back(incident.suspects, self._changes, ended)
         return IncidentResolved, {**incident.fields(), "ended_at": ended}
 
     # state
@@ -201,9 +201,9 @@ class Incidents:
         self.open = {incident.name: incident for incident in opened}
 
 
-def _opens(alert: AlertRaised) -> bool:
-    """Whether an alert is of trouble that is no good news."""
-    return alert.kind in OPENING and alert.severity != "info"
+def _is_of_own_models(alert: AlertRaised) -> bool:
+    """Whether an alert is of how well our own models know the scope: that is of no metric of it."""
+    return alert.fingerprint.endswith(OWN_MODELS) or (alert.kind == "drift" and alert.metric is None)
 
 
 __all__ = ["Incidents", "Look"]

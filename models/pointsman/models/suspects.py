@@ -1,13 +1,14 @@
 """Who is suspected of an incident: places, attribute values, traffic and changes on one scale, each with its evidence in words."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import cast
 
 from pointsman.schemas import Suspect, SuspectKind
 
-from .contrast import Contrast, contrasts, growth
+from .contrast import Contrast, contrasts, growth, values_of
 from .deployments import KEYS
-from .findings import Change, Deviation
+from .findings import Change, Deviation, Judged
+from .incident_blast import is_concerned
 from .incident_relations import Relations
 from .incident_words import amount, clock_time
 from .suspect_changes import Near, near
@@ -20,7 +21,8 @@ BOTH_ALIKE = 0.3
 FEWEST_BESIDE = 10
 GROWN = 0.95
 MORE = 1.25
-SAME_S = 60.0
+ALIKE = 0.5
+TELLING = ("anomaly", "drift", "slo_burn")
 
 
 def rank(case: Case, seen: Seen, changes: Sequence[Change], relations: Relations) -> list[Suspect]:
@@ -31,13 +33,13 @@ def rank(case: Case, seen: Seen, changes: Sequence[Change], relations: Relations
     """
     places = placed(case, seen, relations)
     tracks = _tracks(case, places, relations)
-    rows = [judged for judged in seen.recent if judged.at >= case.onset and judged.track in tracks]
+    rows = [judged for judged in seen.recent if judged.track in tracks]
     metrics = {alert.metric for alert in case.alerts if alert.metric is not None}
     values = contrasts(rows, case.onset, case.usual, metrics)
     grown = _traffic(case, seen)
     growing = growth(seen.recent, case.onset, case.now, case.usual) if grown is not None else []
     failing = {one.strong.entity.name for one in places if one.strong.entity.kind == "track" and one.strong.metric in ("error", "error_share", "success")}
-    changed = _told_apart(near(changes, _onsets(case), tracks, failing), values, len(rows))
+    changed = _told_apart(near(changes, _onsets(case), tracks, failing), rows, case.onset, values)
     by_value = max([*(one.score for one in values), *(GROWN * share for _, share, _ in growing)], default=0.0)
     ejected = max((one.score for one in changed if one.change.kind == "ejection"), default=0.0)
     found = [_of_value(value, case) for value in values]
@@ -58,8 +60,8 @@ def rank(case: Case, seen: Seen, changes: Sequence[Change], relations: Relations
 
 
 def _onsets(case: Case) -> list[float]:
-    """The estimates of the onset: those of the alerts that began within a minute of it."""
-    return [case.onset, *(alert.since for alert in case.alerts if case.onset < alert.since <= case.onset + SAME_S)]
+    """The estimates of the onset, the earliest first: the incident's, and those of the alerts that began later."""
+    return [case.onset, *sorted(alert.since for alert in case.alerts if alert.since > case.onset and alert.kind in TELLING)]
 
 
 def _add(told: dict[tuple[str, str], Suspect], suspect: Suspect) -> None:
@@ -86,16 +88,26 @@ def _traffic(case: Case, seen: Seen) -> Deviation | None:
     return max(found, key=lambda one: (strength_of(one.effect) * timeliness(one.since, case.onset), -one.since, one.metric, one.track or ""), default=None)
 
 
-def _told_apart(changed: Sequence[Near], values: Sequence[Contrast], rows: int) -> list[Near]:
-    """A version that requests can be told apart by has to show in them."""
+def _told_apart(changed: Sequence[Near], rows: Sequence[Judged], onset: float, values: Sequence[Contrast]) -> list[Near]:
+    """A version that requests can be told apart by does not explain what those without it have as well; one that shows in them counts at least as a value."""
     showing: Mapping[str, float] = {value.name: value.score for value in values}
+    since = [row for row in rows if row.at >= onset]
     found = []
     for one in changed:
-        if one.change.kind == "version" and rows >= 2 * FEWEST_BESIDE:
+        if one.change.kind == "version":
             shown = showing.get(one.change.name, 0.0)
-            one = one._replace(score=max(one.score, shown) if shown else one.score * BOTH_ALIKE)
+            one = one._replace(score=max(one.score, shown) if shown or not _are_alike(one.change.name, since) else one.score * BOTH_ALIKE)
         found.append(one)
     return found
+
+
+def _are_alike(version: str, rows: Iterable[Judged]) -> bool:
+    """Whether requests with other versions are about as often off as those with this one, as far as there are enough of both."""
+    off: dict[bool, list[bool]] = {True: [], False: []}
+    for row in rows:
+        off[version in values_of(row)].append(is_concerned(row))
+    fewest = min(len(some) for some in off.values())
+    return fewest >= FEWEST_BESIDE and ALIKE * sum(off[True]) / len(off[True]) <= sum(off[False]) / len(off[False])
 
 
 def _of_value(value: Contrast, case: Case) -> Suspect:
