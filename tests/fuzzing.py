@@ -15,6 +15,8 @@ OPERATIONS = [
     ("POST", "/v1/logs"),
     ("POST", "/v1/recommendations"),
     ("GET", "/v1/status"),
+    ("GET", "/v1/incidents"),
+    ("GET", "/v1/incidents/{incident}"),
     ("GET", "/v1/series"),
     ("GET", "/v1/policy"),
     ("GET", "/v1/requests/{request_id}"),

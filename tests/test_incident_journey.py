@@ -13,7 +13,7 @@ from playwright.sync_api import expect
 from serving import TOKEN, serving
 from test_page_browser import AXE, post, violations, visit
 
-from pointsman.schemas import encode
+from pointsman.schemas import AlertAcknowledged, encode
 from pointsman.streams.cli import main
 
 
@@ -51,15 +51,22 @@ def test_a_live_outage_is_told_by_webhook_and_shown_on_the_page_as_it_goes(tmp_p
             expect(shown.locator('[data-part="Suspected"] li')).to_have_count(1)
             expect(shown.locator('[data-part="Suspected"] li').first).to_contain_text("track local")
             expect(shown.locator('[data-part="Alerts"] li').first).to_contain_text("local: error")
+            expect(page.locator("#trouble")).to_have_text("◆ One incident is open, critical: track local is suspected. Nobody looks after it yet.")
+            expect(page).to_have_title("◆ chat · Pointsman")
+            now = outage.during()[-1]
+            said_by = AlertAcknowledged(event_id="ack", scope=now.scope, occurred_at=now.occurred_at, incident="incident-1", by="Kim")
+            post(client, [said_by])
+            expect(page.locator("#trouble")).to_contain_text("Kim looks after it.", timeout=15_000)
             expect(shown.locator('[data-part="Looks like"]')).to_be_hidden()
             expect(page.locator("#feed")).to_contain_text("incident-1, ")
             page.evaluate(AXE)
             assert violations(page) == [] and page.evaluate("document.documentElement.scrollWidth") == 390
             post(client, outage.after())
-            until(lambda: len(there.taken) == 2)
+            until(lambda: len(there.taken) == 3)
+            expect(page.locator("#trouble")).to_be_hidden(timeout=15_000)
             expect(page.locator("#incidents")).to_have_text("No incident is open.", timeout=15_000)
             page.locator("#past-incidents-box summary").first.click()
             expect(page.locator("#past-incidents h3")).to_contain_text("resolved · error of local")
             expect(page.locator("#feed")).to_contain_text("incident-1 is over after")
             assert violations(page) == []
-    assert [one["type"] for one in there.taken] == ["incident.opened/1", "incident.resolved/1"] and said == []
+    assert [one["type"] for one in there.taken] == ["incident.opened/1", "incident.updated/1", "incident.resolved/1"] and said == []

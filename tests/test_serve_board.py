@@ -47,6 +47,7 @@ def test_the_status_of_all_scopes_is_of_the_64_heard_of_last() -> None:
         gone = client.get("/v1/status", params={"scope": "s0"})
         assert (gone.json()["s0"]["board"], gone.headers["pointsman-scopes-left-out"]) == (None, "0")
         assert client.get("/v1/series", params={"scope": "s0"}).status_code == 404
+        assert client.get("/v1/incidents", params={"scope": "s0"}).json() == {"s0": []}
         assert client.get("/v1/series").status_code == 422
 
 

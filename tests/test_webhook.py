@@ -222,7 +222,7 @@ def test_sigterm_while_a_target_is_away_ends_at_once(database: Database) -> None
 def chosen(told: list[Any], **settings: Any) -> list[str]:
     """The ids of those that are told."""
     choice = Choice(WebhookSettings.model_validate({"url": "https://example.org", **settings}))
-    return [event.event_id for event in told if choice.add(event)]
+    return [one.event_id for event in told for one in choice.add(event)]
 
 
 def test_events_severity_and_scopes_are_the_users_choice() -> None:

@@ -13,6 +13,7 @@ from pydantic_settings import SettingsError as SourceError
 
 from .config import Capacity, OptimizationConfig
 from .envelope import Identifier
+from .outputs import Severity
 from .webhooks import WebhookSettings
 
 DEFAULT_FILE = Path("pointsman.toml")
@@ -84,6 +85,7 @@ class AlertmanagerSettings(BaseModel):
     ssl_certfile: Path | None = None
     ssl_keyfile: Path | None = None
     incidents: Literal["beside", "instead", "off"] = "beside"
+    min_severity: Severity = "warning"
     resend_s: Annotated[float, Field(ge=0.1, le=240)] = 60.0
     timeout_s: Annotated[float, Field(gt=0, le=300)] = 10.0
     labels: Annotated[dict[Annotated[str, Field(pattern=r"^[a-zA-Z_][a-zA-Z0-9_]*$")], Annotated[str, Field(max_length=256)]], Field(max_length=16)] = {}

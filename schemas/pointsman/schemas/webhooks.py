@@ -35,7 +35,7 @@ class WebhookSettings(BaseModel):
     """One target of `pointsman webhook`. Without `allow_http` it is https, or on loopback.
 
     `incidents` are opened, updated and resolved ones; `alerts` those that open no incident (constraints, budgets, forecasts, drift of our own models);
-    `members` those that do (anomalies, burn rates, drift of a metric), which their incident tells already.
+    `members` those that do (anomalies, burn rates, drift of a metric), which their incident tells already. What is known of our own models is `info`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, hide_input_in_errors=True)
@@ -44,7 +44,8 @@ class WebhookSettings(BaseModel):
     form: Literal["json", "slack"] = "json"
     events: Annotated[tuple[Told, ...], Field(min_length=1)] = ("incidents", "alerts")
     updates: Literal["changes", "all"] = "changes"
-    min_severity: Severity = "info"
+    min_severity: Severity = "warning"
+    flapping_s: Annotated[float, Field(ge=0, le=30 * 86_400)] = 1800.0
     scopes: Annotated[tuple[Annotated[str, Field(min_length=1, max_length=256)], ...], Field(min_length=1, max_length=64)] = ("*",)
     headers: Annotated[dict[Annotated[str, Field(pattern=_HEADER, max_length=256)], SecretStr], Field(max_length=16)] = {}
     timeout_s: Annotated[float, Field(gt=0, le=300)] = 10.0

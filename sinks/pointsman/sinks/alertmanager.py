@@ -17,6 +17,7 @@ from pointsman.schemas.settings import AlertmanagerSettings
 
 from .alert_sentence import alert_sentence
 from .backoff import backoff
+from .incident_log import SEVERITIES
 from .incident_members import opens_incidents
 from .moment import moment
 from .standing_alerts import Change, Incident, StandingAlerts
@@ -184,7 +185,7 @@ class AlertmanagerSink:
             target.put(alert)
 
     def _is_sent(self, alert: AlertRaised | Incident) -> bool:
-        if alert.muted is not None:
+        if alert.muted is not None or SEVERITIES.index(alert.severity) > SEVERITIES.index(self._settings.min_severity):
             return False
         if isinstance(alert, AlertRaised):
             return self._settings.incidents != "instead" or not opens_incidents(alert)

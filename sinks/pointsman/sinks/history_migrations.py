@@ -138,7 +138,24 @@ CREATE TABLE objectives (
 );
 CREATE INDEX objectives_time ON objectives (scope, occurred_at);
 """
-MIGRATIONS = (_FIRST, _SECOND, _THIRD)
+_FOURTH = """
+CREATE TABLE incident_events (
+  scope TEXT NOT NULL, event_id TEXT NOT NULL, occurred_at TIME NOT NULL, type TEXT NOT NULL, incident TEXT NOT NULL, severity TEXT NOT NULL,
+  title TEXT NOT NULL, since TIME NOT NULL, ended_at TIME, suspect_kind TEXT, suspect_name TEXT, suspect_score FLOAT, tracks TEXT NOT NULL,
+  hosts TEXT NOT NULL, requests BIGINT NOT NULL, requests_share FLOAT NOT NULL, cost_usd FLOAT NOT NULL, acknowledged_by TEXT, muted TEXT, reason TEXT,
+  PRIMARY KEY (scope, event_id)
+);
+CREATE INDEX incident_events_time ON incident_events (scope, occurred_at);
+CREATE INDEX incident_events_incident ON incident_events (scope, incident, occurred_at);
+CREATE VIEW incidents AS
+SELECT a.*, SECONDS(a.since, a.ended_at) AS duration_s FROM (
+  SELECT i.* FROM incident_events i WHERE NOT EXISTS (
+    SELECT 1 FROM incident_events n WHERE n.scope = i.scope AND n.incident = i.incident
+      AND (n.occurred_at > i.occurred_at OR (n.occurred_at = i.occurred_at AND n.event_id > i.event_id))
+  )
+) a;
+"""
+MIGRATIONS = (_FIRST, _SECOND, _THIRD, _FOURTH)
 
 
 def statements(version: int, dialect: Dialect) -> list[str]:

@@ -155,9 +155,31 @@ _OBJECTIVES = _table(
     budget_left="float",
     spent_at="time",
 )
+_INCIDENTS = _table(
+    "incident_events",
+    ["incident.opened/1", "incident.updated/1", "incident.resolved/1"],
+    type="text",
+    incident="text",
+    severity="text",
+    title="text",
+    since="time",
+    ended_at="time",
+    suspect_kind="text",
+    suspect_name="text",
+    suspect_score="float",
+    tracks="text",
+    hosts="text",
+    requests="integer",
+    requests_share="float",
+    cost_usd="float",
+    acknowledged_by="text",
+    muted="text",
+    reason="text",
+)
 
 TABLES: dict[str, Table] = {
-    table.name: table for table in (_STARTS, _COMPLETIONS, _JUDGEMENTS, _PREDICTIONS, _RECOMMENDATIONS, _WINDOWS, _ALERTS, _FORECASTS, _STRATEGIES, _OBJECTIVES)
+    table.name: table
+    for table in (_STARTS, _COMPLETIONS, _JUDGEMENTS, _PREDICTIONS, _RECOMMENDATIONS, _WINDOWS, _ALERTS, _FORECASTS, _STRATEGIES, _OBJECTIVES, _INCIDENTS)
 }
 BY_TYPE: dict[str, Table] = {kind: table for table in TABLES.values() for kind in table.types}
 
@@ -171,11 +193,13 @@ def placed(event: Event) -> tuple[str, Row] | None:
 
 
 def _find(event: Event, column: str) -> Any:
-    """The field of this name; `latency_ms_median` is the median of the interval `latency_ms`."""
+    """The field of this name; `latency_ms_median` is the median of the interval `latency_ms`, `suspect_name` that of the first suspect."""
     if hasattr(event, column):
         return getattr(event, column)
     metric, _, end = column.rpartition("_")
-    interval = getattr(event, metric)
+    if metric == "suspect":
+        return getattr(next(iter(getattr(event, "suspects", ())), None), end, None)
+    interval = getattr(event, metric, None)
     return getattr(interval, end) if isinstance(interval, Interval) else None
 
 

@@ -71,13 +71,13 @@ class Webhook:
         if event is None or self._heard.has(event):
             return
         self._heard.advance(event)
-        is_told = self._choice.add(event)
+        told = self._choice.add(event)
         if not self._progress.is_begun or self._progress.reached.has(event):
             return
-        if is_told:
-            await self._tell(event)
+        for one in told:
+            await self._tell(one)
         self._progress.reached.advance(event)
-        if is_told:
+        if told:
             self._file.save()
 
     async def _begin(self) -> None:

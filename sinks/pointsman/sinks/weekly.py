@@ -1,7 +1,7 @@
 """The figures of one period of a history: what happened per track and day, alerts with their durations, and where the policy moved."""
 
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from itertools import pairwise
@@ -129,6 +129,8 @@ class Week:
     move_count: int
     strategies: list[Record]
     objectives: list[Record]
+    incidents: list[Record]
+    incident_s: float
 
     def of_track(self, track: str) -> Cell:
         """A track over the whole period."""
@@ -178,7 +180,7 @@ def read_week(history: Queried, period: Period, scope: str | None) -> Week:
         scopes.add(row["scope"])
     count = max((place for place, _ in cells), default=-1) + 1
     moves = list(_moves(history, period, scope))
-    raised = list(_alerts(history, period, scope))
+    raised, incidents = list(_alerts(history, period, scope)), _incidents(history, period, scope)
     return Week(
         period=period,
         scope=scope,
@@ -193,6 +195,8 @@ def read_week(history: Queried, period: Period, scope: str | None) -> Week:
         move_count=len(moves),
         strategies=_between(history, "strategies", period, scope),
         objectives=_objectives(history, period, scope),
+        incidents=incidents[:MOST_ALERTS],
+        incident_s=_covered_s(incidents, period),
     )
 
 
@@ -226,6 +230,23 @@ def _objectives(history: Queried, period: Period, scope: str | None) -> list[Rec
         before = newest.get(key)
         newest[key] = {**row, "least_left": min(row["budget_left"], before["least_left"]) if before is not None else row["budget_left"]}
     return sorted(newest.values(), key=lambda row: (row["budget_left"], row["scope"], row["objective"]))[:MOST_ALERTS]
+
+
+def _incidents(history: Queried, period: Period, scope: str | None) -> list[Record]:
+    """As they were told last; those that began in the period, or before it and were not over at its beginning, the one that began last first."""
+    where, values = _where(scope, "AND")
+    query = f"SELECT * FROM incidents WHERE since < ? AND (ended_at IS NULL OR ended_at >= ?){where} ORDER BY since DESC, scope, incident"
+    return list(history.select(query, (period.until, period.since, *values)))
+
+
+def _covered_s(incidents: Iterable[Record], period: Period) -> float:
+    """Seconds of the period in which at least one was open; one that has no end is open until it was heard of last."""
+    total, reached = 0.0, period.since
+    for row in sorted(incidents, key=lambda row: row["since"]):
+        begin, end = max(row["since"], reached), min(row["ended_at"] or row["occurred_at"], period.until)
+        total += max(0.0, (end - begin).total_seconds())
+        reached = max(reached, end)
+    return total
 
 
 def _alerts(history: Queried, period: Period, scope: str | None) -> Iterator[Record]:

@@ -1,6 +1,7 @@
 """The weekly report: one HTML page, and the same figures as JSON."""
 
 import html
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
@@ -10,12 +11,14 @@ from typing import Any
 from .accuracy import Judged, Key, accuracy
 from .bars import lines, stacked
 from .html_file import write_page
+from .incident_log import SEVERITIES
 from .plot import COLOURS, legend, table
 from .prediction_report import accuracy_table
 from .savings_report import Savings, dollars, savings_section
 from .weekly import DAY_S, MOST_MOVES, Cell, Week
 
 SHOWN_ALERTS = 30
+MOST_CAUSES = 5
 _STYLE = """
 h1 { font-size: 1.6rem; margin: 0; }
 .kicker, .note { color: var(--soft); } .note { font-size: .85rem; } h2 { border-top: 1px solid var(--line); padding-top: 1rem; }
@@ -45,7 +48,7 @@ def write_weekly(path: Path, week: Week, saved: Savings, found: Mapping[Key, Seq
         sections.append(
             "<p class=story>Nothing began in this period: no attempt is in the history. Is `pointsman history` running, and is this the right period?</p>"
         )
-        sections.append(_alerts(week))
+        sections += [_incidents(week), _alerts(week)]
     else:
         few = f" Savings and accuracy rest on the newest {judged_newest:,} attempts." if judged_newest is not None else ""
         sections += [
@@ -55,6 +58,7 @@ def write_weekly(path: Path, week: Week, saved: Savings, found: Mapping[Key, Seq
             _tracks(week, colours),
             _accuracy(found),
             _objectives(week),
+            _incidents(week),
             _alerts(week),
             _moves(week),
         ]
@@ -75,6 +79,8 @@ def weekly_json(week: Week, saved: Savings, found: Mapping[Key, Sequence[Judged]
         "buckets": cells,
         "savings": asdict(saved),
         "accuracy": [{"track": track, "metric": metric, **asdict(accuracy(rows))} for (track, metric), rows in sorted(found.items())],
+        "incidents": [_plain(row) for row in week.incidents],
+        "incident_s": week.incident_s,
         "alerts": [_plain(row) for row in week.alerts],
         "alert_count": week.alert_count,
         "moves": [_plain(row) for row in week.moves],
@@ -172,6 +178,32 @@ def _objectives(week: Week) -> str:
     head = ("objective", "requests", "broke it", "kept it", "budget left", "least left", "spent at")
     note = "<p class=note>As the objective's own window stood at the end of the period, whatever its length.</p>"
     return f"<h2>Objectives and their error budgets</h2><div class=figures>{table(head, rows)}</div>{note}"
+
+
+def _incidents(week: Week) -> str:
+    """How many, how severe, whom they suspected, and each of them."""
+    if not week.incidents:
+        return "<h2>Incidents</h2><p>None was open.</p>"
+    severities = Counter(row["severity"] for row in week.incidents)
+    causes = Counter(f"{row['suspect_kind']} {row['suspect_name']}" for row in week.incidents if row["suspect_name"] is not None)
+    counted = ", ".join(f"{severities[name]} {name}" for name in SEVERITIES if severities[name])
+    suspected = "; ".join(f"{html.escape(name)} ({count})" for name, count in causes.most_common(MOST_CAUSES)) or "nothing"
+    rows = [
+        (
+            row["incident"] if week.scope is not None or len(week.scopes) == 1 else f"{row['scope']}: {row['incident']}",
+            row["severity"],
+            f"{row['since']:%m-%d %H:%M:%S}",
+            _duration(row["duration_s"]),
+            f"{row['requests']:,}",
+            _money(row["cost_usd"]),
+            row["title"],
+        )
+        for row in week.incidents[:SHOWN_ALERTS]
+    ]
+    head = ("incident", "severity", "since", "lasted", "requests", "extra cost", "what")
+    more = f"<p>And {len(week.incidents) - len(rows):,} earlier ones.</p>" if len(week.incidents) > len(rows) else ""
+    said = f"<p>{counted}; {_duration(week.incident_s)} with one open. Most suspected: {suspected}.</p>"
+    return f"<h2>Incidents, the newest first</h2>{said}<div class=why>{table(head, rows)}</div>{more}"
 
 
 def _alerts(week: Week) -> str:

@@ -37,9 +37,10 @@ def incidents(
     import asyncio
 
     from .listening import listen
+    from .places import takes_events
     from .told_incidents import INCIDENTS, ToldIncidents
     from .when import When
 
     settings = settings_of(config, flags).model_copy(update={"kafka": kafka_of(config, flags, prefix=prefix)})
-    told = ToldIncidents(When(is_local), scope, incident, as_json=as_json, is_followed=follow)
+    told = ToldIncidents(When(is_local), scope, incident, as_json=as_json, is_followed=follow, place=place if takes_events(place) else None)
     asyncio.run(listen(place, INCIDENTS, settings, told.hear, told.caught_up, follow=follow))

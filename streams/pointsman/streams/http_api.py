@@ -135,6 +135,23 @@ class Api:
         found, left_out = await _found(self.back.status(scope))
         return _json(found, {"pointsman-scopes-left-out": str(left_out)})
 
+    async def incidents(
+        self, scope: Annotated[Identifier | None, Query(description="This scope only; unless told the 64 that were heard of last.")] = None
+    ) -> Response:
+        """The incidents of the board, by scope: open ones first, the newest event of each with `is_open` and its `course`."""
+        self._pay()
+        found, left_out = await _found(self.back.status(scope))
+        return _json({name: _incidents(one) for name, one in found.items()}, {"pointsman-scopes-left-out": str(left_out)})
+
+    async def incident(self, incident: str, scope: Annotated[Identifier, Query(description="The scope of the incident.")]) -> Response:
+        """One incident, open or one of the last ten that are over."""
+        self._pay()
+        found, _ = await _found(self.back.status(scope))
+        for one in _incidents(found[scope]):
+            if one["incident"] == incident:
+                return _json(one)
+        raise Problem(404, "not_found", f"scope {scope!r} has no incident {incident[:200]!r} among the open ones and the last that are over: GET /v1/incidents")
+
     async def series(self, scope: Annotated[Identifier, Query(description="The scope.")]) -> Response:
         """What was, for charts: windows, recommendations, forecasts beside what came, resources, alerts."""
         self._pay()
@@ -230,6 +247,12 @@ async def _found(answer: Awaitable[Found]) -> Found:
         return await answer
     except LookupError as error:
         raise Problem(404, "not_found", str(error.args[0] if error.args else error)) from None
+
+
+def _incidents(status: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Those of a scope's status; a scope that was not heard of lately has no board."""
+    found: list[dict[str, Any]] = (status.get("board") or {}).get("incidents", [])
+    return found
 
 
 async def _gone(receive: Receive) -> None:

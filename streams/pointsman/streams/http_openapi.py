@@ -67,6 +67,8 @@ def describe(taken: type[BaseModel], ask: type[BaseModel]) -> list[Place]:
             _fields("Ask for a track", (400, 401, 408, 409, 413, 415, 422, 429, 503), _content(_ref("Recommended")), body=asked["content"]),
         ),
         Place("/v1/status", "GET", "status", _fields("What is known", (401, 404, 422, 429, 503), anything)),
+        Place("/v1/incidents", "GET", "incidents", _fields("What is wrong, and what was", (401, 404, 422, 429, 503), anything)),
+        Place("/v1/incidents/{incident:path}", "GET", "incident", _fields("One incident", (401, 404, 422, 429, 503), anything)),
         Place("/v1/series", "GET", "series", _fields("What was, for charts", (401, 404, 422, 429, 503), anything)),
         Place("/v1/policy", "GET", "policy", _fields("The policy in force", (401, 404, 422, 429, 503), _content(_ref("PolicyPublished")))),
         Place("/v1/requests/{request_id:path}", "GET", "explanation", _fields("Explain a request", (401, 404, 422, 429, 503), anything)),

@@ -1,6 +1,7 @@
 """Incidents as a table, one incident in full, and each change as a line."""
 
 from collections.abc import Iterator, Sequence
+from shlex import quote
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -47,10 +48,11 @@ def incident_line(found: Incident, said: str, when: When) -> Text:
     return Text.assemble((f"{when.text(found.occurred_at)}  ", QUIET), _state(found), (text + marks, QUIET if found.muted else ""))
 
 
-def incident_page(story: Story, when: When) -> Group:
-    """Everything that is known of one: what is affected, why, what it looks like, and its course."""
+def incident_page(story: Story, when: When, place: str | None = None) -> Group:
+    """Everything that is known of one: what is affected, why, what it looks like, its course; and, of a place that takes events, what can be done there."""
     found = story.latest
-    return Group(*_head(found, when), *_suspects(found, when), *_alerts(found, when), *_similar(found, when), *_course(story.steps, when))
+    parts = (*_head(found, when), *_suspects(found, when), *_alerts(found, when), *_similar(found, when), *_course(story.steps, when))
+    return Group(*parts, *(_next(found, place) if place is not None else ()))
 
 
 def _head(found: Incident, when: When) -> Iterator[RenderableType]:
@@ -95,6 +97,23 @@ def _course(steps: Sequence[Step], when: When) -> Iterator[RenderableType]:
     yield Text("\ncourse", TITLE)
     for one in steps:
         yield Text.assemble((f"  {when.text(one.at)}  ", QUIET), safe(one.said))
+
+
+def _next(found: Incident, place: str) -> Iterator[RenderableType]:
+    """Commands as they can be copied, never broken into lines."""
+    yield Text("\nnext", TITLE)
+    there, one = f"{quote(safe(place))} --scope {quote(safe(found.scope))}", quote(safe(found.incident))
+    if not isinstance(found, IncidentResolved):
+        if found.acknowledged_by is None:
+            yield _command(f"pointsman acknowledge {there} --incident {one} --by YOU")
+        for alert in found.alerts:
+            if alert.resolved_at is None:
+                yield _command(f"pointsman silence {there} --alert {quote(safe(alert.fingerprint))} --for 1h --by YOU")
+    yield _command(f"pointsman annotate {there} {one} --cause WHY --resolution WHAT --by YOU")
+
+
+def _command(text: str) -> Text:
+    return Text(f"  {text}", no_wrap=True, overflow="ignore")
 
 
 def _state(found: Incident) -> Text:

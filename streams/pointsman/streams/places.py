@@ -42,6 +42,11 @@ def source(place: str, kinds: Kinds, settings: KafkaSettings, *, away: str, toke
     return (_database(path, types(kinds)), True) if is_database(path) else (_file(path), False)
 
 
+def takes_events(place: str) -> bool:
+    """Whether what people say can be told there; the outputs of a replay are only read."""
+    return "://" in place or is_database(Path(place))
+
+
 def types(kinds: Kinds) -> tuple[str, ...]:
     """The type strings of event classes."""
     return tuple(str(getattr(kind, "TYPE", "")) for kind in kinds)
@@ -92,4 +97,4 @@ async def _file(path: Path) -> Lines:
     await asyncio.Event().wait()
 
 
-__all__ = ["Kinds", "Lines", "PlaceError", "chosen", "source", "types"]
+__all__ = ["Kinds", "Lines", "PlaceError", "chosen", "source", "takes_events", "types"]

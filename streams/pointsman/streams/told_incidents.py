@@ -20,8 +20,9 @@ MOST_OVER = 1_000
 class ToldIncidents:
     """Keeps the incidents until the place is read; prints them, or the one that was asked for, and then every change."""
 
-    def __init__(self, when: When, scope: str | None, incident: str | None, *, as_json: bool, is_followed: bool) -> None:
+    def __init__(self, when: When, scope: str | None, incident: str | None, *, as_json: bool, is_followed: bool, place: str | None = None) -> None:
         self._when = when
+        self._place = place
         self._scope = scope
         self._incident = incident
         self._as_json = as_json
@@ -56,7 +57,7 @@ class ToldIncidents:
             return
         for number, story in enumerate(found):
             self._print("" if number else None)
-            self._print(incident_page(story, self._when))
+            self._print(incident_page(story, self._when, self._place))
 
     def _print_one(self, event: Incident) -> None:
         if self._as_json:
@@ -71,7 +72,7 @@ class ToldIncidents:
         from rich.console import Console
 
         if shown is not None:
-            Console(highlight=False).print(shown)
+            Console(highlight=False).print(shown, crop=False)
 
 
 __all__ = ["INCIDENTS", "ToldIncidents"]

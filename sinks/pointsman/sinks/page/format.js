@@ -87,6 +87,7 @@ export function unitOf(metric) {
 /** A metric's value with the unit that its name carries. */
 export function measured(metric, value) {
   const unit = unitOf(metric);
+  if (metric === "error") return share(value);
   if (unit === "ms") return duration(value);
   if (unit === "USD") return money(value);
   return gauge(value, unit);

@@ -1,7 +1,8 @@
 // The row of figures that says how the scope is.
 
-import { $, attr, h, text } from "./dom.js";
+import { $, attr, h, shown, text } from "./dom.js";
 import { count, durationParts, money, number, share, time, utc } from "./format.js";
+import { mark, suspectName } from "./sentences.js";
 
 const node = (name) => document.querySelector(`[data-metric="${name}"]`);
 const note = (name, said) => text(document.querySelector(`[data-note="${name}"]`), said || "\u00a0");
@@ -36,7 +37,18 @@ export function showHeadline(view, state) {
   const asof = $("asof");
   attr(asof, "data-value", view?.clock ?? null);
   attr(asof, "title", view?.clock ? utc(view.clock) : null);
+  const open = (view?.incidents ?? []).filter((one) => one.is_open && !one.muted);
+  shown($("trouble"), open.length > 0);
+  attr($("trouble"), "data-level", open[0] ? (open[0].acknowledged_by ? "acknowledged" : open[0].severity) : null);
+  text($("trouble"), open.length ? trouble(open) : "");
   text(asof, view?.clock ? `Events up to ${time(view.clock)}${view.started ? `, known since ${time(view.started, view.clock)}` : ""}` : "No events yet. The page fills by itself when the first ones arrive.");
+}
+
+/** Whether anything is wrong, in a sentence: how many incidents are open, the worst of them, and who looks after it. */
+function trouble(open) {
+  const [worst] = open, suspect = worst.suspects?.[0];
+  const many = open.length === 1 ? "One incident is open" : `${count(open.length)} incidents are open`;
+  return `${mark(worst.severity)} ${many}, ${worst.severity}${suspect ? `: ${suspectName(suspect)} is suspected` : ""}. ${worst.acknowledged_by ? `${worst.acknowledged_by} looks after it.` : "Nobody looks after it yet."}`;
 }
 
 function sum(rows, name) {

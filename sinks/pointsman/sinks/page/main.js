@@ -16,6 +16,7 @@ import { showMoney } from "./money.js";
 import { showObjectives } from "./objectives.js";
 import { showResources } from "./resources.js";
 import { showRecommended, showTraffic } from "./routing.js";
+import { mark } from "./sentences.js";
 import { showLatencies, showTracks } from "./tracks.js";
 
 const STATUS_MS = 2000, SERIES_MS = 4000, IDLE_MS = 5000, SCOPES_MS = 60_000, MOST_REQUESTS_PER_S = 50;
@@ -90,9 +91,15 @@ function showStatus() {
   showForecasts(view, series);
   showResources(view, series);
   attr($("main"), "data-scope", scope);
-  const title = scope === null ? "Pointsman" : `${scope} · Pointsman`;
+  const title = scope === null ? "Pointsman" : `${openIncidents(view)}${scope} · Pointsman`;
   if (document.title !== title) document.title = title;
   text($("counts"), view ? `${count(view.outputs)} outputs, ${count(view.dead_letters)} dead letters.` : "");
+}
+
+/** What a tab in the background says: the mark of the worst open incident that somebody is told of, and nothing where there is none. */
+function openIncidents(view) {
+  const worst = view?.incidents?.find((one) => one.is_open && !one.muted);
+  return worst ? `${mark(worst.severity)} ` : "";
 }
 
 function showScopes(names) {
