@@ -20,8 +20,9 @@ from .cli_options import CONFIG, PLACE, PREFIX, SET, kafka_of, settings_of
 def alerts(
     place: str, follow: bool, is_all: bool, scope: str | None, is_local: bool, as_json: bool, prefix: str | None, config: Path | None, flags: tuple[str, ...]
 ) -> None:
-    """List the alerts that stand: severity, what was observed and expected, since when; muted ones say so.
+    """List the alerts that stand, or all of them.
 
+    Each with its severity, what was observed and expected, and since when; muted ones say so.
     PLACE is the database of an embedded optimizer, the outputs of a replay, http://host:port of a `pointsman serve`, with its
     token in POINTSMAN_TOKEN, or kafka://host:port.
     """
