@@ -209,7 +209,7 @@ def run(seed: int) -> dict[str, Any]:
     world = drawn(seed)
     requests = simulate(world)
     dice = np.random.default_rng(seed)
-    names = dict(zip(STAGES, (f"s{number}" for number in dice.permutation(len(STAGES))), strict=True))
+    names: dict[str, str] = dict(zip(STAGES, (f"s{number}" for number in dice.permutation(len(STAGES))), strict=True))
     true_names = {given: name for name, given in names.items()}
     found = watched(requests, names)
     told = parts(found)

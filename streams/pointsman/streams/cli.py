@@ -6,7 +6,7 @@ from .cli_group import LazyGroup
 
 SECTIONS = {
     "Start here": {
-        "demo": "Play the recordings that come with the package: what is learned, and what that saves against fixed routing.",
+        "demo": "Play the recordings that come with the package: what is learned, what that saves against fixed routing, and a fault with its incident.",
         "serve": "Serve the embedded optimizer, or a deployment on Kafka, over HTTP, until SIGTERM.",
         "config": "Print the configuration in effect: file, then environment, then --set.",
         "completion": "Print what makes a shell complete commands, options, files and event types.",
@@ -43,7 +43,7 @@ SECTIONS = {
         "detect": "Score a series: after every row how anomalous it is, 0 to 1.",
         "diagnose": "Rank entities and metrics by how likely they are the cause of a trouble, the most suspected first.",
         "scale": "Say, row by row, how much capacity to have after the start delay so that only a share of the demand is unserved.",
-        "inject": "Put a fault into a recording, and say in one line of JSON what was done.",
+        "inject": "Put a fault into RECORDING, and say in one line of JSON what was done.",
         "convert": "Make recordings from measurements: the demo's anew, or one of your own load.",
         "bench": "Measure throughput, decision time and state size on this machine.",
     },

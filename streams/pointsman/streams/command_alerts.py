@@ -36,8 +36,9 @@ def alerts(
     config: Path | None,
     flags: tuple[str, ...],
 ) -> None:
-    """List the alerts that stand: severity, what was observed and expected, since when; muted ones say so.
+    """List the alerts that stand, or all of them.
 
+    Each with its severity, what was observed and expected, and since when; muted ones say so.
     PLACE is the database of an embedded optimizer, the outputs of a replay, http://host:port of a `pointsman serve`, with its
     token in POINTSMAN_TOKEN, or kafka://host:port.
     """

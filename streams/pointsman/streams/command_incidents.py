@@ -28,8 +28,9 @@ def incidents(
     config: Path | None,
     flags: tuple[str, ...],
 ) -> None:
-    """List incidents, the open ones first, or show one in full: suspects with their evidence, alerts, what it looks like, and its course.
+    """List incidents with their suspects, the open ones first, or show one in full.
 
+    In full are the suspects' evidence, the alerts, what it looks like, and its course.
     PLACE is the database of an embedded optimizer, the outputs of a replay, http://host:port of a `pointsman serve`, with its
     token in POINTSMAN_TOKEN, or kafka://host:port.
     ID is incident-3, in every scope that has one.

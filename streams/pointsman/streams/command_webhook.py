@@ -19,7 +19,7 @@ from .cli_options import CONFIG, FILE, PREFIX, SET, kafka_of, settings_of
 def webhook(
     place: str, urls: tuple[str, ...], form: str | None, state: Path | None, from_start: bool, prefix: str | None, config: Path | None, flags: tuple[str, ...]
 ) -> None:
-    """Tell webhooks of incidents and alerts, until SIGTERM.
+    """Tell webhooks of incidents and alerts, signed and at least once, until SIGTERM.
 
     PLACE is kafka://host:port, the database of an embedded optimizer, or http://host:port of a pointsman serve, whose token is in POINTSMAN_TOKEN;
     the outputs of a replay are told whole, and that is the end. Killed at any moment it goes on where it was: what is told twice has the same webhook-id.

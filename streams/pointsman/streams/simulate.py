@@ -76,7 +76,7 @@ async def publish(events: Iterable[AnyInput], settings: KafkaSettings, *, speed:
 
 
 def simulate_http(recording: Path, url: str, *, speed: float = 0.0, now: bool = False, token: str | None = None) -> int:
-    """Post a recording to `/v1/events` in batches, each a JSON array; how many events were taken."""
+    """Post a recording to `/v1/events` in batches, an event a line; how many events were taken."""
     pace = Pace(speed) if speed else None
     batch: list[bytes] = []
     count = 0
