@@ -105,6 +105,11 @@ class Watch:
             self._minutes.count((HOST, event.host, metric), value)
         return self._say((HOST, event.host), host, host.observe(event, in_flight, now))
 
+    def maintained(self, host: str, now: float) -> list[Told]:
+        """A host that is worked on reports: it is there, and what it says is not learned."""
+        known = self._hosts.get(host)
+        return self._say((HOST, host), known, known.hear(now)) if known is not None else []
+
     def advance(self, now: float) -> list[Told]:
         """The clock moves: what is not heard of any more stands no longer."""
         told: list[Told] = []
