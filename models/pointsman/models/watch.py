@@ -133,9 +133,7 @@ class Watch:
         return track
 
     def _count(self, event: RequestCompleted) -> None:
-        """What an outcome adds to its minute."""
-        if not event.is_excused:
-            self._minutes.count((TRACK, event.track, "error"), float(not event.success))
+        """What an outcome adds to its minute; errors are rare and have no season, so that they are judged one by one only."""
         for metric in OUTCOMES if event.success else ():
             value = getattr(event, metric)
             if value is not None:

@@ -26,7 +26,7 @@ class Shift:
 
     The mean of the last eight or so has left its place once it is half a deviation beyond 0.95 times as far as it ever was (fading over 4,000), for 20 samples
     and 30 s on one side. That bound is not derived from the false alarms asked for. The first 150 samples, loads that are not known from 12, and gauges that
-    are 0 at a quarter of the samples say nothing. Nothing is learned while an alarm stands; what stays for 2,000 samples and an hour, or a day, is the new place.
+    are 0 at a quarter of the samples say nothing. Nothing is learned while an alarm stands; what stays for 2,000 samples and an hour, or a day, is usual.
 
     >>> shift = Shift()
     >>> moves = [shift.observe(2.0 * number, 40.0 + number % 5, 8) for number in range(200)]
