@@ -1,6 +1,7 @@
 """What watches the series of a scope: alerts on recordings without a fault, and how soon faults in them are found.
 
-Faults change the outcomes of one track from a random request on; the load stays as it was recorded.
+Faults change the outcomes of one track, or the samples of its host, from a random moment on; the load stays as it was recorded. Beside the watch of hosts a
+control chart: 3 sigma, exponentially weighted.
 """
 
 import argparse
@@ -18,7 +19,7 @@ from pointsman.streams import signals
 from pointsman.streams.core import Core
 from pointsman.streams.recording import read_lines
 
-from . import engine_core
+from . import engine_core, watching_hosts
 from .engine_runs import joined, load
 from .policies import data_folder, table
 
@@ -131,7 +132,7 @@ def main() -> None:
     demo = heard((decode(line) for _, line in read_lines(DEMO)), CONFIG)
     runs = load(data_folder(given.data) / "vllm_burstgpt")
     streams = {"demo": demo}
-    for label, scales in [*((str(scale), [scale]) for scale in sorted(runs)), ("all", sorted(runs))]:
+    for label, scales in [*((str(scale), [scale]) for scale in sorted(runs)), ("all", sorted(runs)), ("all, reversed", sorted(runs, reverse=True))]:
         streams[f"vLLM {label}"] = heard(engine_core.events(joined(runs, scales)), engine_core.CONFIG.model_copy(update={"learners": "light"}))
     quiet = []
     for label, calls in streams.items():
@@ -139,12 +140,16 @@ def main() -> None:
         raised = [fields["fingerprint"] for _, fields in alerts(calls)]
         cost = 1e6 * (time.process_time() - begun) / len(calls)
         quiet.append({"policy": label, "events": len(calls), "alerts": len(raised), "us": cost, "which": " ".join(sorted(set(raised)))})
+    hosts, host_faults = watching_hosts.quiet(streams), watching_hosts.faults(demo, 4 if given.quick else 20)
     faults = [found(demo, track, name, 2 if given.quick else 20) for track in ("api", "local") for name in FAULTS]
     print(table("without a fault", quiet, {"events": ".0f", "alerts": ".0f", "us": ".0f", "which": "s"}), end="\n\n")
-    print(table("faults in the demo's recording", faults, {"found": ".2f", "requests": ".0f", "seconds": ".0f"}))
+    print(table("gauges of hosts without a fault", hosts, {"samples": ".0f", "ours": ".0f", "chart": ".0f", "which": "s"}), end="\n\n")
+    print(table("faults in the demo's recording", faults, {"found": ".2f", "requests": ".0f", "seconds": ".0f"}), end="\n\n")
+    shown = {"found": ".2f", "in 30": ".2f", "samples": ".0f", "seconds": ".0f", "chart": ".2f", "chart in 30": ".2f"}
+    print(table("faults of its host", host_faults, shown))
     if given.json:
         given.json.parent.mkdir(parents=True, exist_ok=True)
-        given.json.write_text(json.dumps({"quiet": quiet, "faults": faults}, indent=2))
+        given.json.write_text(json.dumps({"quiet": quiet, "hosts": hosts, "faults": faults, "host faults": host_faults}, indent=2))
 
 
 if __name__ == "__main__":

@@ -112,6 +112,11 @@ class Watch:
             self._minutes.count((HOST, event.host, metric), value)
         return self._say((HOST, event.host), host, host.observe(event, in_flight, now))
 
+    def maintained(self, host: str, now: float) -> list[Told]:
+        """A host that is worked on reports: it is there, and what it says is not learned."""
+        known = self._hosts.get(host)
+        return self._say((HOST, host), known, known.hear(now)) if known is not None else []
+
     def advance(self, now: float) -> list[Told]:
         """The clock moves: what is not heard of any more stands no longer."""
         told: list[Told] = []
@@ -135,9 +140,7 @@ class Watch:
         return track
 
     def _count(self, event: RequestCompleted) -> None:
-        """What an outcome adds to its minute."""
-        if not event.is_excused:
-            self._minutes.count((TRACK, event.track, "error"), float(not event.success))
+        """What an outcome adds to its minute; errors are rare and have no season, so that they are judged one by one only."""
         for metric in OUTCOMES if event.success else ():
             value = getattr(event, metric)
             if value is not None:

@@ -8,9 +8,11 @@ from pointsman.schemas import ResourceSampled
 
 from .watch_errors import WatchedErrors
 from .watch_series import HALF, Away, Speed, Step, WatchedSeries
+from .watch_shift import Shift
 from .watch_stillness import Stillness
 
 FIELDS = ("cpu_percent", "memory_used_mb", "gpu_percent", "gpu_memory_used_mb", "temperature_c", "battery_percent")
+SLOW = ("memory_used_mb", "gpu_memory_used_mb", "temperature_c", "battery_percent")
 THROTTLED, REPORTS = "throttled", "reports"
 MOST_GAUGES = 24
 GRAIN = 0.02
@@ -24,16 +26,17 @@ MISSED, LEAST_GAP_S, LONGER = 10.0, 90.0, 2.0
 class WatchedHost:
     """At most 24 gauges. Values are parts of the first that is not 0, and changes of less than a tenth of that are none.
 
-    The level is watched of the resources that every host has (processor, memory, heat, battery); that of named gauges, queues and throughput mostly, is the
-    load itself, of which this scale knows too little. A host that says nothing for ten times its usual distance, for 90 s, and for twice as long as ever
-    before, while requests end, has stopped to report.
+    Memory, heat and battery are watched beside a line through the load, by `WatchedSeries`; what follows the load at once (the use of processors, and named
+    gauges: queues, throughput) beside its usual at such a load, both ways, by `Shift`. A host that never says whether it is throttled is not. A host that says
+    nothing for ten times its usual distance, for 90 s, and for twice as long as ever before, while requests end, has stopped to report.
     """
 
-    __slots__ = ("_gap_s", "_heard", "_is_gone", "_longest_s", "_per_month", "_samples", "_series", "_still", "_throttled", "_units", "refused")
+    __slots__ = ("_gap_s", "_heard", "_is_gone", "_longest_s", "_per_month", "_samples", "_series", "_shifts", "_still", "_throttled", "_units", "refused")
 
     def __init__(self, per_month: float) -> None:
         self._per_month = per_month
         self._series: dict[str, WatchedSeries] = {}
+        self._shifts: dict[str, Shift] = {}
         self._still: dict[str, Stillness] = {}
         self._units: dict[str, float] = {}
         self._throttled = WatchedErrors(per_month)
@@ -44,51 +47,61 @@ class WatchedHost:
 
     def observe(self, event: ResourceSampled, in_flight: int, now: float) -> list[tuple[str, Step]]:
         """Take in a sample, of a moment at which so many requests run."""
-        steps: list[tuple[str, Step]] = []
-        if self._is_gone:
-            steps.append((REPORTS, "resolved"))
-        self._hear(now)
-        if event.throttled is not None:
-            step = self._throttled.observe(now, event.throttled)[1]
-            if step is not None:
-                steps.append((THROTTLED, step))
-        row = (1.0, math.log1p(in_flight))
+        steps = self.hear(now)
+        throttled = self._throttled.observe(now, bool(event.throttled))[1]
+        if throttled is not None:
+            steps.append((THROTTLED, throttled))
         for metric, value in readings(event):
-            step = self._read(metric, value, row, now)
+            step = self._read(metric, value, in_flight, now)
             if step is not None:
                 steps.append((metric, step))
         return steps
 
-    def _hear(self, now: float) -> None:
+    def hear(self, now: float) -> list[tuple[str, Step]]:
+        """The host reports, whatever it says."""
+        was_gone = self._is_gone
         self._samples += 1
-        if self._samples > 1 and not self._is_gone:
+        if self._samples > 1 and not was_gone:
             gap = max(now - self._heard, 0.0)
             self._gap_s += max(1.0 / (self._samples - 1), GAP_RATE) * (gap - self._gap_s)
             self._longest_s = max(self._longest_s, gap)
         self._heard, self._is_gone = max(now, self._heard), False
+        return [(REPORTS, "resolved")] if was_gone else []
 
-    def _read(self, metric: str, value: float, row: tuple[float, ...], now: float) -> Step | None:
+    def _read(self, metric: str, value: float, in_flight: int, now: float) -> Step | None:
         still = self._still.get(metric)
         if still is None:
             if len(self._still) >= MOST_GAUGES:
                 self.refused += 1
                 return None
             still = self._still[metric] = Stillness()
-            if metric in FIELDS:
-                self._series[metric] = WatchedSeries(len(row), self._per_month, grain=GRAIN)
+            if metric in SLOW:
+                self._series[metric] = WatchedSeries(2, self._per_month, grain=GRAIN)
+            else:
+                self._shifts[metric] = Shift()
         before = self._stands(metric)
-        still.observe(now, value, is_busy=row[1] > 0.0)
-        series = self._series.get(metric)
-        if value and metric not in self._units:
-            self._units[metric] = abs(value)
-        if series is not None and not still.standing:
-            series.observe(now, row, max(min(value / self._units.get(metric, 1.0), LARGEST), -LARGEST))
+        still.observe(now, value, is_busy=in_flight > 0)
+        if not still.standing:
+            self._judge(metric, value, in_flight, now)
         after = self._stands(metric)
         return None if before == after else "raised" if after else "resolved"
 
+    def _judge(self, metric: str, value: float, in_flight: int, now: float) -> None:
+        """A gauge that moves beside what is usual."""
+        shift = self._shifts.get(metric)
+        if shift is not None:
+            shift.observe(now, value, in_flight)
+            return
+        if value and metric not in self._units:
+            self._units[metric] = abs(value)
+        parts = max(min(value / self._units.get(metric, 1.0), LARGEST), -LARGEST)
+        self._series[metric].observe(now, (1.0, math.log1p(in_flight)), parts)
+
     def _stands(self, metric: str) -> bool:
-        series = self._series.get(metric)
-        return self._still[metric].standing or (series is not None and series.standing is not None)
+        if self._still[metric].standing:
+            return True
+        shift = self._shifts.get(metric)
+        return shift.standing if shift is not None else self._series[metric].standing is not None
 
     def silent(self, now: float) -> list[tuple[str, Step]]:
         """A request ends: whether the host should have been heard of by now."""
@@ -117,6 +130,8 @@ class WatchedHost:
         still, series = self._still[metric], self._series.get(metric)
         if still.standing and still.last is not None:
             return Away(still.since, 0.0, still.surprise / (still.surprise + HALF), still.last, still.last, still.last, still.last)
+        if metric in self._shifts:
+            return self._shifts[metric].away()
         away, unit = series.away() if series is not None else None, self._units.get(metric, 1.0)
         if away is None:
             return None
@@ -141,11 +156,14 @@ class WatchedHost:
         self._still[metric].standing = False
         if metric in self._series:
             self._series[metric].silent()
+        else:
+            self._shifts[metric].quiet()
 
     def snapshot(self) -> dict[str, Any]:
         """The state as plain values."""
         return {
             "series": {metric: one.snapshot() for metric, one in self._series.items()},
+            "shifts": {metric: one.snapshot() for metric, one in self._shifts.items()},
             "still": {metric: one.snapshot() for metric, one in self._still.items()},
             "units": dict(self._units),
             "throttled": self._throttled.snapshot(),
@@ -157,6 +175,7 @@ class WatchedHost:
         """The state of a snapshot."""
         made = cls(per_month)
         made._series = {metric: WatchedSeries.restore(one, per_month) for metric, one in state["series"].items()}
+        made._shifts = {metric: Shift.restore(one) for metric, one in state["shifts"].items()}
         made._still = {metric: Stillness.restore(one) for metric, one in state["still"].items()}
         made._units = dict(state["units"])
         made._throttled = WatchedErrors.restore(state["throttled"], per_month)

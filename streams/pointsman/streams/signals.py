@@ -113,8 +113,10 @@ class Signals:
 
     def sampled(self, event: ResourceSampled, in_flight: int, now: float) -> list[Told]:
         """A host reports while so many requests run."""
-        is_watched = self._settings.enabled and not self.controls.is_maintained(None, event.host, now)
-        return self.watch.sampled(event, in_flight, now) if is_watched else []
+        if not self._settings.enabled:
+            return []
+        is_maintained = self.controls.is_maintained(None, event.host, now)
+        return self.watch.maintained(event.host, now) if is_maintained else self.watch.sampled(event, in_flight, now)
 
     def serves(self, host: str, tracks: Iterable[str], now: float) -> None:
         """A host serves these tracks."""
