@@ -29,6 +29,7 @@ from pointsman.schemas import (
     Tick,
     encode,
 )
+from pointsman.streams import snapshot
 from pointsman.streams.core import Core
 from pointsman.streams.embedded import Optimizer
 from pointsman.streams.replay import replay_file
@@ -233,3 +234,17 @@ def test_alerts_that_are_resolved_were_raised() -> None:
             standing.add(output.fingerprint)
         elif isinstance(output, AlertResolved):
             standing.remove(output.fingerprint)
+
+
+def test_a_snapshot_in_another_format_is_dropped_and_the_journal_goes_on_from_its_beginning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    events = course().events[:900]
+
+    def record(part: list[AnyInput]) -> bytes:
+        with Optimizer.open(str(tmp_path / "a.db"), CONFIG, clock=lambda: events[0].occurred_at) as optimizer:
+            optimizer.record_many(part)
+            return b"".join(line + b"\n" for _, line in optimizer.outputs())
+
+    record(events[:600])
+    monkeypatch.setattr(snapshot, "FORMAT", snapshot.FORMAT + 1)
+    assert not Core(CONFIG).restore("chat", course().states[540])
+    assert record(events[600:]) == course().lines(0, 900)
