@@ -1,6 +1,7 @@
 """A deployment for one test: topics of its own on the real broker, workers as real processes, and what they wrote."""
 
 import asyncio
+import json
 import os
 import signal
 import subprocess
@@ -46,18 +47,22 @@ class Deployment:
     def start(self, instance: str, **changes: Any) -> subprocess.Popen[bytes]:
         """Start a worker; its log is beside its configuration."""
         settings = self.settings.model_copy(update=changes)
-        environment = os.environ | {
-            "POINTSMAN_KAFKA": settings.model_dump_json(exclude_none=True, exclude={"sasl_password"}),
-            "POINTSMAN_TRACKS": f"[{','.join(track.model_dump_json() for track in self.config.tracks)}]",
-            "POINTSMAN_STRATEGY": self.config.strategy,
-        }
-        if settings.sasl_password is not None:
-            environment["POINTSMAN_KAFKA__SASL_PASSWORD"] = settings.sasl_password.get_secret_value()
+        environment = os.environ | self.environment(settings)
         command = [sys.executable, "-m", "pointsman.streams.cli", "worker", "--verbose", "--instance-id", instance]
         with (self._folder / f"{instance}.log").open("ab") as log:
             worker = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
         self.workers.append(worker)
         return worker
+
+    def environment(self, settings: KafkaSettings | None = None) -> dict[str, str]:
+        """What tells a command of this deployment and its configuration."""
+        kafka = settings or self.settings
+        given = json.loads(self.config.model_dump_json(exclude_none=True, exclude_defaults=True))
+        found = {f"POINTSMAN_{name.upper()}": value if isinstance(value, str) else json.dumps(value) for name, value in given.items()}
+        found["POINTSMAN_KAFKA"] = kafka.model_dump_json(exclude_none=True, exclude={"sasl_password"})
+        if kafka.sasl_password is not None:
+            found["POINTSMAN_KAFKA__SASL_PASSWORD"] = kafka.sasl_password.get_secret_value()
+        return found
 
     def log(self, instance: str) -> str:
         """What a worker has said."""

@@ -92,6 +92,10 @@ class Controls:
         """Whether a track or a host is worked on now, so that what it does is not what is normal."""
         return self._mutes.is_maintained(track, host, now)
 
+    def standing(self) -> list[dict[str, Any]]:
+        """The alerts that stand, as they were raised last."""
+        return [known.fields for known in self._standing.values()]
+
     def acknowledged(self, fingerprint: str) -> str | None:
         """Who looks after an alert that stands."""
         known = self._standing.get(fingerprint)

@@ -90,7 +90,11 @@ class Precursors:
 
     def advance(self, now: float) -> list[Told]:
         """The half hours that are over become cases; promises that were not kept end."""
-        over = [key for key, watched in self._watched.items() if watched.began + HORIZON_S <= now]
+        over: list[str] = []
+        for key, watched in self._watched.items():  # the first noticed first
+            if watched.began + HORIZON_S > now:
+                break
+            over.append(key)
         return [told for key in over for told in self._judged(self._watched.pop(key))]
 
     # one notice
@@ -191,4 +195,4 @@ def _span(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
 
 
-__all__ = ["Notice", "Precursors"]
+__all__ = ["PREFIX", "Notice", "Precursors"]

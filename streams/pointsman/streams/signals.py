@@ -1,18 +1,19 @@
 """The signals of one scope: what watches its series, keeps its objectives, groups alerts into incidents, and follows what people say of them."""
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, ParamSpec
 
 from pointsman.models.burn import Objectives
 from pointsman.models.context import Context
 from pointsman.models.controls import Controls
 from pointsman.models.deployments import Deployments
-from pointsman.models.findings import Change, Told
+from pointsman.models.findings import Change, Deviation, Told
+from pointsman.models.guard import Guard
 from pointsman.models.incident_reports import IncidentReports
 from pointsman.models.incidents import Incidents
 from pointsman.models.join import Attempt
 from pointsman.models.paths import Paths
-from pointsman.models.precursors import Precursors
+from pointsman.models.precursors import PREFIX, Precursors
 from pointsman.models.recurrence import Recurrence
 from pointsman.models.suspect_places import Seen
 from pointsman.models.watch import Watch
@@ -36,19 +37,25 @@ from pointsman.schemas import (
 )
 
 Control = AlertAcknowledged | AlertSilenced | MaintenanceScheduled | IncidentAnnotated | IncidentReported
+INCIDENTS = (IncidentOpened, IncidentUpdated, IncidentResolved)
 NOTICE_S = 10.0
+Asked = ParamSpec("Asked")
 
 
 class Signals:
-    """Handed everything that happens in a scope, in order; what it returns is emitted at once, and every alert that is emitted comes back by `heard`."""
+    """Handed everything that happens in a scope, in order; what it returns is emitted at once, and every alert that is emitted comes back by `heard`.
+
+    Every room is called through the guard: one that throws is begun anew, and the others, and the rest of the scope, go on.
+    """
 
     def __init__(self, config: OptimizationConfig) -> None:
-        self._settings = config.signals
+        self._config = config
+        self.guard = Guard(self._renew)
         self.controls = Controls()
         self.recurrence = Recurrence()
         self.precursors = Precursors()
         self.incidents = Incidents(config)
-        self.reports = IncidentReports(config, self.incidents.next_name)
+        self.reports = IncidentReports(config, self._next_name)
         self.deployments = Deployments()
         self.watch = Watch(config)
         self.objectives = Objectives(config)
@@ -56,71 +63,121 @@ class Signals:
 
     def configure(self, config: OptimizationConfig, now: float) -> list[Told]:
         """From here on this configuration."""
-        self._settings = config.signals
+        self._config = config
         self.incidents.configure(config)
         self.reports.configure(config)
         self.watch.configure(config)
         self.paths.configure(config)
-        return self.objectives.configure(config, now)
+        return self._ask("objectives", self.objectives.configure, config, now)
+
+    # the rooms
+
+    def _ask(self, room: str, call: Callable[Asked, list[Told]], *args: Asked.args, **kwargs: Asked.kwargs) -> list[Told]:
+        """What a room says, and what is to be told should it fail."""
+        return [*self.guard.ask(room, [], call, *args, **kwargs), *self.guard.news()]
+
+    def _renew(self, room: str) -> list[Told]:
+        """Begin a room anew; what it had told of is over, since nobody would say so any more."""
+        config, now, stood = self._config, self.controls.clock, self.controls.standing()
+        if room == "watch":
+            self.watch = Watch(config)
+            return [
+                (AlertResolved, fields)
+                for fields in stood
+                if fields["fingerprint"].endswith((f"{fields.get('metric')}/anomaly", f"{fields.get('metric')}/drift"))
+            ]
+        if room == "objectives":
+            self.objectives = Objectives(config)
+            return [(AlertResolved, fields) for fields in stood if fields["kind"] == "slo_burn"]
+        if room == "precursors":
+            self.precursors = Precursors()
+            return [(AlertResolved, fields) for fields in stood if fields["fingerprint"].startswith(PREFIX)]
+        if room == "incidents":
+            before, self.incidents = self.incidents, Incidents(config)
+            self.incidents.count = before.count
+            return self._incidents(self.guard.ask("incidents", [], _over, before, now))
+        if room == "controls":
+            self.controls = Controls()
+            self.controls.clock = now
+        elif room == "recurrence":
+            self.recurrence = Recurrence()
+        elif room == "paths":
+            self.paths = Paths(config)
+        elif room == "reports":
+            self.reports = IncidentReports(config, self._next_name)
+        elif room == "deployments":
+            self.deployments = Deployments()
+        return []
+
+    def _next_name(self) -> str:
+        return self.incidents.next_name()
 
     # what happens
 
     def advance(self, before: float, now: float) -> list[Told]:
         """The clock moves."""
+        said = self.guard.advance(now)
         is_due = self.controls.is_due(now)
-        rooms = (self.controls, self.watch, self.objectives, self.paths, self.precursors)
-        said = flat((*(room.advance(now) for room in rooms), self._notices(before, now)))
-        return [*said, *self._incidents(self.incidents.advance(now, self._look)), *(self._remarked() if is_due else ())]
+        said += self._ask("controls", self.controls.advance, now)
+        said += self._ask("watch", self.watch.advance, now)
+        said += self._ask("objectives", self.objectives.advance, now)
+        said += self._ask("paths", self.paths.advance, now)
+        said += self._ask("precursors", self.precursors.advance, now)
+        said += self._notices(before, now)
+        said += self._incidents(self._ask("incidents", self.incidents.advance, now, self._look))
+        return [*said, *self._remarked()] if is_due else said
 
     def started(self, event: RequestStarted, now: float) -> list[Told]:
         """A request starts."""
-        for change in self.deployments.observe(event.track, event.attributes, now) if event.track is not None else ():
+        for change in self.guard.ask("deployments", [], self.deployments.observe, event.track, event.attributes, now) if event.track is not None else ():
             self.incidents.change(change)
-        if self._settings.enabled:
-            self.watch.started(event, now)
-        return []
+        if self._config.signals.enabled:
+            self.guard.ask("watch", None, self.watch.started, event, now)
+        return self.guard.news()
 
     def arrived(self, track: str, now: float) -> None:
         """Where a request that had asked for its track went is known only at its end."""
-        if self._settings.enabled:
-            self.watch.arrived(track, now)
+        if self._config.signals.enabled:
+            self.guard.ask("watch", None, self.watch.arrived, track, now)
 
     def completed(self, event: RequestCompleted, attempt: Attempt | None, now: float) -> list[Told]:
         """An attempt ends; `attempt` is None where nothing is known of its start."""
-        told = self.objectives.completed(event, attempt.context.category if attempt is not None else None, now, is_joined=attempt is not None)
-        if not self._settings.enabled or self.controls.is_maintained(event.track, None, now):
+        category = attempt.context.category if attempt is not None else None
+        told = self._ask("objectives", self.objectives.completed, event, category, now, is_joined=attempt is not None)
+        if not self._config.signals.enabled or self._is_maintained(event.track, None, now):
             return told
-        self.paths.completed(event, attempt, now)
-        told += self.watch.completed(event, attempt, now)
+        self.guard.ask("paths", None, self.paths.completed, event, attempt, now)
+        told += self._ask("watch", self.watch.completed, event, attempt, now)
         recent = self.watch.recent()
         if recent and recent[-1].request_id == event.request_id:
-            self.incidents.judged(recent[-1])
-        return told
+            self.guard.ask("incidents", None, self.incidents.judged, recent[-1])
+        return [*told, *self.guard.news()]
 
     def joined(self, event: RequestCompleted, context: Context, now: float) -> list[Told]:
         """The start of an attempt comes after its end, which was told by `completed`."""
-        return self.objectives.joined(event, context.category, now)
+        return self._ask("objectives", self.objectives.joined, event, context.category, now)
 
     def lost(self, attempt: Attempt, now: float) -> list[Told]:
         """An attempt is given up: its end was not heard of in time."""
-        return self.objectives.lost(attempt.track, attempt.context.category, now)
+        return self._ask("objectives", self.objectives.lost, attempt.track, attempt.context.category, now)
 
     def assessed(self, event: QualityAssessed, context: Context, now: float) -> list[Told]:
         """The quality of an attempt is judged after its end."""
-        told = self.objectives.assessed(event.track, context.category, event.score, now)
-        is_watched = self._settings.enabled and not self.controls.is_maintained(event.track, None, now)
-        return told + (self.watch.assessed(event, now) if is_watched else [])
+        told = self._ask("objectives", self.objectives.assessed, event.track, context.category, event.score, now)
+        is_watched = self._config.signals.enabled and not self._is_maintained(event.track, None, now)
+        return told + (self._ask("watch", self.watch.assessed, event, now) if is_watched else [])
 
     def sampled(self, event: ResourceSampled, in_flight: int, now: float) -> list[Told]:
         """A host reports while so many requests run."""
-        if not self._settings.enabled:
-            return []
-        is_maintained = self.controls.is_maintained(None, event.host, now)
-        return self.watch.maintained(event.host, now) if is_maintained else self.watch.sampled(event, in_flight, now)
+        if not self._config.signals.enabled:
+            return self.guard.news()
+        if self._is_maintained(None, event.host, now):
+            return self._ask("watch", self.watch.maintained, event.host, now)
+        return self._ask("watch", self.watch.sampled, event, in_flight, now)
 
     def serves(self, host: str, tracks: Iterable[str], now: float) -> None:
         """A host serves these tracks."""
-        self.paths.served(host, tracks, now)
+        self.guard.ask("paths", None, self.paths.served, host, tracks, now)
 
     def closed(self, track: str, end: float, fields: Mapping[str, Any]) -> list[Told]:
         """A window of a track closes, with the fields of `window.closed/1`."""
@@ -130,16 +187,20 @@ class Signals:
         """Something that may be the cause of what follows."""
         self.incidents.change(change)
 
+    def _is_maintained(self, track: str | None, host: str | None, now: float) -> bool:
+        return self.guard.ask("controls", False, self.controls.is_maintained, track, host, now)
+
     def told(self, event: Control) -> list[Told]:
         """What people, or other scopes, say of alerts and incidents."""
         if isinstance(event, IncidentReported):
-            return self._incidents(self.reports.told(event))
+            return self._incidents(self._ask("reports", self.reports.told, event))
         if isinstance(event, IncidentAnnotated):
-            self.recurrence.annotate(event)
-            return []
-        said = self.controls.told(event)
+            self.guard.ask("recurrence", None, self.recurrence.annotate, event)
+            return self.guard.news()
+        said = self._ask("controls", self.controls.told, event)
         if isinstance(event, AlertAcknowledged):
-            told = [*self.incidents.acknowledge(event), *self.reports.acknowledge(event.incident, event.by or event.source)]
+            told = self._ask("incidents", self.incidents.acknowledge, event)
+            told += self._ask("reports", self.reports.acknowledge, event.incident, event.by or event.source)
             return [*said, *self._incidents(told)]
         return [*said, *self._remarked()]
 
@@ -163,23 +224,29 @@ class Signals:
 
     def marks(self, fields: Mapping[str, Any], now: float, *, is_end: bool) -> dict[str, Any]:
         """What an alert that is emitted says of people: whether they are to be told, and who looks after it."""
-        return self.controls.marks(fields, now, is_end=is_end)
+        return self.guard.ask("controls", {}, self.controls.marks, fields, now, is_end=is_end)
 
     def heard(self, alert: AlertRaised | AlertResolved) -> list[Told]:
         """An alert of any kind was emitted; one that is only told again, with other marks, is no news."""
-        if not self.controls.heard(alert) or not self._settings.enabled:
-            return []
-        return [*self.precursors.heard(alert, self.controls.clock), *self._incidents(self.incidents.hear(alert, self._look))]
+        is_news = self.guard.ask("controls", True, self.controls.heard, alert)
+        if not is_news or not self._config.signals.enabled or self.guard.is_own(alert.fingerprint):
+            return self.guard.news()
+        said = self._ask("precursors", self.precursors.heard, alert, self.controls.clock)
+        return [*said, *self._incidents(self._ask("incidents", self.incidents.hear, alert, self._look))]
 
     def _notices(self, before: float, now: float) -> list[Told]:
         """Every ten seconds: the series that are off, mildly or not, but for those that are worked on, may be forerunners."""
         if now // NOTICE_S == before // NOTICE_S:
             return []
-        off = [one for one in self.watch.deviations(now) if not self.controls.is_maintained(one.track, one.host, now)]
-        return self.precursors.deviate(off, now)
+        off = [one for one in self._deviations(now) if not self._is_maintained(one.track, one.host, now)]
+        return self._ask("precursors", self.precursors.deviate, off, now)
+
+    def _deviations(self, now: float) -> list[Deviation]:
+        return self.guard.ask("watch", [], self.watch.deviations, now)
 
     def _look(self, now: float) -> Seen:
-        return Seen(self.watch.recent(), [*self.watch.deviations(now), *self.paths.deviations()], self.paths.edges())
+        stages = self.guard.ask("paths", [], self.paths.deviations)
+        return Seen(self.watch.recent(), [*self._deviations(now), *stages], self.guard.ask("paths", [], self.paths.edges))
 
     # incidents
 
@@ -187,15 +254,18 @@ class Signals:
         """Incidents with their fingerprint, the earlier ones like them, and whether people are to be told; what follows for forerunners comes after them."""
         found: list[Told] = []
         for model, fields in told:
-            fingerprint, similar = self.recurrence.look(fields)
-            muted = self.controls.mark_incident(fields, is_end=model is IncidentResolved)
+            if model not in INCIDENTS:
+                found.append((model, fields))
+                continue
+            fingerprint, similar = self.guard.ask("recurrence", (fields["fingerprint"], ()), self.recurrence.look, fields)
+            muted = self.guard.ask("controls", None, self.controls.mark_incident, fields, is_end=model is IncidentResolved)
             found.append((model, {**fields, "fingerprint": fingerprint, "similar": similar, "muted": muted}))
             if model is IncidentOpened:
-                found += self.precursors.opened(fields["incident"], fingerprint, self.controls.clock)
+                found += self._ask("precursors", self.precursors.opened, fields["incident"], fingerprint, self.controls.clock)
             elif model is IncidentResolved:
-                self.precursors.closed(fields["incident"])
-                self.recurrence.remember(fields)
-        return found
+                self.guard.ask("precursors", None, self.precursors.closed, fields["incident"])
+                self.guard.ask("recurrence", None, self.recurrence.remember, fields)
+        return [*found, *self.guard.news()]
 
     def _remarked(self) -> list[Told]:
         """The open incidents of which people are from now on to be told, or not to be told."""
@@ -217,12 +287,14 @@ class Signals:
             "controls": self.controls.status(),
             "forerunners": self.precursors.status(),
             "watch": self.watch.status(),
+            "failures": self.guard.status(),
             **self.paths.status(),
         }
 
     def snapshot(self) -> dict[str, Any]:
         """The state in named parts, as plain values."""
         return {
+            "guard": self.guard.snapshot(),
             "incidents": self.incidents.snapshot(),
             "reports": self.reports.snapshot(),
             "deployments": self.deployments.snapshot(),
@@ -236,6 +308,7 @@ class Signals:
 
     def restore(self, parts: Mapping[str, Any]) -> None:
         """Take up the parts of a snapshot."""
+        self.guard.restore(parts["guard"])
         self.incidents.restore(parts["incidents"])
         self.reports.restore(parts["reports"])
         self.deployments.restore(parts["deployments"])
@@ -247,9 +320,9 @@ class Signals:
         self.paths.restore({name.removeprefix("paths "): part for name, part in parts.items() if name.startswith("paths ")})
 
 
-def flat(found: Iterable[Iterable[Told]]) -> list[Told]:
-    """What several parts say, in their order."""
-    return [one for part in found for one in part]
+def _over(incidents: Incidents, now: float) -> list[Told]:
+    """The open incidents, ended."""
+    return [(IncidentResolved, {**one.fields(), "ended_at": now}) for one in incidents.open.values()]
 
 
-__all__ = ["Control", "Signals", "flat"]
+__all__ = ["Control", "Signals"]
