@@ -25,7 +25,7 @@ def said(*words: object) -> str:
 
 def database(path: Path, *parts: list[AnyInput]) -> Path:
     """The database of an optimizer that has lived through these parts of the outage."""
-    with Optimizer.open(path, outage.CONFIG) as optimizer:
+    with Optimizer.open(str(path), outage.CONFIG) as optimizer:
         for part in parts:
             for event in part:
                 optimizer.record(event)

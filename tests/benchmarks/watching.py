@@ -65,7 +65,7 @@ def alerts(calls: Iterable[Call]) -> Iterator[tuple[AnyInput, dict[str, Any]]]:
     for event, attempt, in_flight, now in calls:
         told = watch.advance(now)
         if isinstance(event, RequestStarted):
-            watch.started(event)
+            watch.started(event, now)
         elif isinstance(event, RequestCompleted):
             told += watch.completed(event, attempt, now)
         elif isinstance(event, ResourceSampled):

@@ -269,8 +269,8 @@ class Signals:
 
     def _remarked(self) -> list[Told]:
         """The open incidents of which people are from now on to be told, or not to be told."""
-        every = (*self.incidents.open.values(), *self.reports.open.values())
-        changed = [fields for one in every if self.controls.is_remarked(fields := one.fields())]
+        every = [*(one.fields() for one in self.incidents.open.values()), *(one.fields() for one in self.reports.open.values())]
+        changed = [fields for fields in every if self.controls.is_remarked(fields)]
         return self._incidents((IncidentUpdated, {**fields, "reason": "who is told of it has changed"}) for fields in changed)
 
     # time and state
