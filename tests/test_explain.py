@@ -4,7 +4,9 @@ import json
 import math
 import random
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -51,9 +53,18 @@ def serve(optimizer: Optimizer, requests: int, first: int = 0) -> None:
         )
 
 
+@cache
+def served(config: str, requests: int) -> bytes:
+    """The database of such a stream, with a configuration in JSON."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder, "a.db")
+        with Optimizer.open(str(path), OptimizationConfig.model_validate_json(config), clock=lambda: START) as optimizer:
+            serve(optimizer, requests)
+        return path.read_bytes()
+
+
 def database(path: Path, config: OptimizationConfig = CONFIG, requests: int = 200) -> Path:
-    with Optimizer.open(str(path), config, clock=lambda: START) as optimizer:
-        serve(optimizer, requests)
+    path.write_bytes(served(config.model_dump_json(), requests))
     return path
 
 
@@ -68,10 +79,15 @@ def explained(*arguments: object) -> dict[str, Any]:
     return found
 
 
-def last_policy(config: OptimizationConfig, requests: int = 200) -> tuple[PolicyPublished, Core]:
+def last_policy(config: OptimizationConfig) -> tuple[PolicyPublished, Core]:
     """The policy in force at the end of such a stream, and its core."""
-    with Optimizer.open(":memory:", config, clock=lambda: START) as optimizer:
-        serve(optimizer, requests)
+    return last(config.model_dump_json())
+
+
+@cache
+def last(config: str) -> tuple[PolicyPublished, Core]:
+    with Optimizer.open(":memory:", OptimizationConfig.model_validate_json(config), clock=lambda: START) as optimizer:
+        serve(optimizer, 200)
         policy = optimizer._core.scope("chat").policy
         assert policy is not None
         return policy, optimizer._core
