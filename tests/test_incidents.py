@@ -136,6 +136,12 @@ def test_a_change_stays_the_cause_as_more_joins_and_what_took_it_back_is_told_at
     assert model is IncidentResolved and top.name == "e1" and top.evidence.endswith("then the configuration was changed, 60 s before the end")
 
 
+def test_kindred_trouble_of_the_same_place_follows_the_last_news() -> None:
+    room = Room()
+    room.hear(raised("ttft_ms", "local"), raised("ttft_ms", "local", at=400.0), raised("latency_ms", "local", at=500.0, since=450.0))
+    assert room.count(IncidentOpened) == 1
+
+
 def test_what_began_with_an_incident_joins_however_late_it_is_noticed() -> None:
     room = Room()
     room.hear(raised("error", "local"), raised("latency_ms", "local", at=500.0, since=10.0))

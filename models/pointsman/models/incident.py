@@ -94,8 +94,8 @@ class Incident:
         """How close an alert is to this incident, 0 where it is none of its own; 9 for one that it has.
 
         What is related joins where it began within `group_s` of the onset, however late it was noticed, or before it and was noticed within `group_s` of the
-        last news. The same metric of the same place does at any time, and what only follows: burn rates, bounds, budgets. Once all is over, only the same
-        trouble of the same place, or what began before.
+        last news. The same metric of the same place does at any time, a kindred one where it began within `group_s` of the last news, and what only follows:
+        burn rates, bounds, budgets. Once all is over, only the same trouble of the same place, or what began before.
         """
         if alert.fingerprint in self.alerts:
             return 9
@@ -103,9 +103,10 @@ class Incident:
         own = [entity_of(one.track, one.host) for one in self.alerts.values()]
         close = max((relations.closeness(entity, other, calls) for other in own), default=0)
         here = [one.metric for other, one in zip(own, self.alerts.values(), strict=True) if other == entity]
-        if ended is not None and alert.since > ended and not any(_is_family(alert.metric, metric) for metric in here):
+        is_family = any(_is_family(alert.metric, metric) for metric in here)
+        if ended is not None and alert.since > ended and not is_family:
             return 0
-        if alert.metric in here:
+        if alert.metric in here or (is_family and alert.since - self.news_at <= group_s):
             return 4
         if alert.kind not in ("anomaly", "drift"):
             return close
