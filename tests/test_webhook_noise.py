@@ -26,8 +26,8 @@ def outputs(fault: str) -> tuple[Tellable, ...]:
     """What is said of the recording with this fault in it."""
     events, _ = inject(read_events(RECORDING), FAULTS[fault])
     core = Core(CONFIG.model_copy(update={"learners": "light"}))
-    kinds = AlertRaised | AlertResolved | IncidentOpened | IncidentUpdated | IncidentResolved
-    return tuple(output for event in events for output in core.step(event) if isinstance(output, kinds))
+    said = (output for event in events for output in core.step(event))
+    return tuple(one for one in said if isinstance(one, AlertRaised | AlertResolved | IncidentOpened | IncidentUpdated | IncidentResolved))
 
 
 def told(fault: str, **settings: object) -> Iterator[Tellable]:
