@@ -1,9 +1,9 @@
 """What nothing wrong raises on recorded data: alarms asked for beside alarms measured, of the series detector alone and of the live rooms.
 
 Series: fourteen kinds of made-up noise (the first 100 rows are the warm-up); a week of recorded arrival rates (rows of ten minutes: services that were
-recorded so long, and the twenty largest clients of one; the first two days are the warm-up), and latency, TTFT and gauges of the recorded vLLM runs 100, 200
-and 400, each by itself (the first 100 rows are the warm-up). An alarm is told once per 100 rows. Nobody labelled these series: what is raised may be a true
-oddity, so a ratio above 1 is an upper bound. Live: the same week as requests, and the runs.
+recorded so long, and the twenty largest clients of one; the first two days are the warm-up); and latency, TTFT and gauges of the recorded vLLM runs 100, 200
+and 400, each by itself (the first 100 rows are the warm-up). An alarm is told once per 100 rows. Nobody labelled the recorded series: what is raised may be a
+true oddity, so a ratio above 1 is an upper bound. Live: the same week as requests, and the runs.
 Run: PYTHONPATH=tests python -m benchmarks.quiet [--data FOLDER] [--json FILE] [--quick]
 """
 
