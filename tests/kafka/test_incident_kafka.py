@@ -15,7 +15,7 @@ from pointsman.streams.topics import specs
 pytestmark = pytest.mark.kafka
 
 
-def test_an_incident_outlives_the_worker_that_opened_it_and_replays(bootstrap: str, tmp_path: Path) -> None:
+def test_an_incident_outlives_the_worker_that_opened_it(bootstrap: str, tmp_path: Path) -> None:
     whole = course()
     opened = next(place for place, said in enumerate(whole.said) if any(isinstance(one, IncidentOpened) for one in said))
     with Deployment(bootstrap, "incident", tmp_path, CONFIG, snapshot_interval_s=0.0, commit_interval_s=0.1) as deployment:
