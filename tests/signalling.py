@@ -75,7 +75,8 @@ def _request(draw: random.Random, name: str, at: float, track: str, traceparent:
     stages = {"queue": waited, "prefill": first, "decode": factor * (200.0 + 2.0 * tokens)}
     latency, success = sum(stages.values()), not (is_failing and draw.random() < 0.6) and draw.random() > 0.01
     attributes = {"client": draw.choice(CLIENTS), "version": "v2" if at > FAILING[0] - 5.0 and track == "api" else "v1", "images": draw.randrange(3)}
-    category, common = draw.choice(("code", "mail")), {"scope": "-", "request_id": name}
+    category = draw.choice(("code", "mail"))
+    common: dict[str, Any] = {"scope": "-", "request_id": name}
     events: list[AnyInput] = [
         RequestStarted(
             event_id=f"{name}s",

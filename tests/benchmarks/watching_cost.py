@@ -84,7 +84,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--quick", action="store_true", help="once, and a short stream")
     parser.add_argument("--runs", type=int, default=3, help="how often each fold is timed; the median counts")
     options = parser.parse_args(arguments)
-    runs, seconds = (1, 120.0) if options.quick else (options.runs, 1800.0)
+    runs, seconds = (1, 120.0) if options.quick else (options.runs, 640.0)
     whole = signalled(1, seconds)
     demo = faulty_demo("latency")[0][: 400 if options.quick else None]
     light = OptimizationConfig(learners="light", tracks=(Track(name="local"), Track(name="api")))
