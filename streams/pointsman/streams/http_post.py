@@ -10,6 +10,16 @@ PATIENCE_S = 30.0
 _ADVICE = {401: "set POINTSMAN_TOKEN, or token in the settings", 429: "it has more than it can take: send less, or try again later"}
 
 
+class _Unmoved(urllib.request.HTTPRedirectHandler):
+    """No redirection is followed: it would take the token to wherever it leads, and the post would become a GET."""
+
+    def redirect_request(self, *_: Any, **__: Any) -> None:
+        """Nowhere else."""
+
+
+_OPENER = urllib.request.build_opener(_Unmoved)
+
+
 class PostError(ValueError):
     """The server was not reached, or took nothing in; the message says where, and what to do."""
 
@@ -22,7 +32,7 @@ def post_events(url: str, lines: Sequence[bytes], token: str | None) -> dict[str
     headers = {"content-type": "application/x-ndjson"} | ({"authorization": f"Bearer {token}"} if token else {})
     request = urllib.request.Request(target, data=b"\n".join(lines), headers=headers, method="POST")
     try:
-        with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:
+        with _OPENER.open(request, timeout=PATIENCE_S) as answer:
             return _read(target, answer.read())
     except urllib.error.HTTPError as error:
         if error.code == 422:

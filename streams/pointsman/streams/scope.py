@@ -426,7 +426,6 @@ class Scope:
             for index, window in track.windows.close(self.clock, lateness):
                 fields = window.fields(size)
                 self._emit(WindowClosed, track=track.name, start=index * size, end=(index + 1) * size, **fields)
-                self._tell(self.signals.closed(track.name, (index + 1) * size, fields))
                 slow = fields.get("latency_p95_ms")
                 if slow is not None:
                     bound = self.config.constraints.max_latency_ms

@@ -179,10 +179,6 @@ class Signals:
         """A host serves these tracks."""
         self.guard.ask("paths", None, self.paths.served, host, tracks, now)
 
-    def closed(self, track: str, end: float, fields: Mapping[str, Any]) -> list[Told]:
-        """A window of a track closes, with the fields of `window.closed/1`."""
-        return []
-
     def changed(self, change: Change) -> None:
         """Something that may be the cause of what follows."""
         self.incidents.change(change)
