@@ -127,6 +127,13 @@ def test_control_characters_of_an_event_do_not_reach_the_terminal(tmp_path: Path
     assert "\x1b" not in said("incidents", place) + said("incidents", place, "incident-1") + said("alerts", place)
 
 
+def test_names_that_look_like_markup_are_names(tmp_path: Path) -> None:
+    name = "[bold]x[/nope]"
+    place = recorded(tmp_path / "out.jsonl", opened(1, title=f"errors of {name}"), alert(AlertRaised, 2, fingerprint=name))
+    assert name in said("alerts", place)
+    assert name in said("incidents", place) and name in said("incidents", place, "incident-1")
+
+
 def test_a_database_is_followed(tmp_path: Path) -> None:
     database = Database(tmp_path / "p.db")
     database.write(opened(1))

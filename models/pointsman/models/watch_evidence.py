@@ -121,10 +121,14 @@ class Evidence:
                 batch[0] = batch[1] = 0.0
 
     def settle(self, known: int) -> None:
-        """Take the excess from the batches. Scores among few known ones are all off together, and those that hang together are fewer than they seem."""
+        """Take the excess from the batches, one standard error higher for small shifts, which long sums tell.
+
+        Scores among few known ones are all off together, and those that hang together are fewer than they seem.
+        """
         self._known = known
         found = [(PRIOR_BATCHES * PRIOR_EXCESS + batch[3] * batch[2]) / (PRIOR_BATCHES + batch[3]) for batch in self._batches]
-        burst, excess = min(max(found[0], 1.0), MOST_EXCESS), min(max(1.0, *found), MOST_EXCESS)
+        doubtful = (one * (1.0 + math.sqrt(2.0 / (PRIOR_BATCHES + batch[3]))) for one, batch in zip(found, self._batches, strict=True))
+        burst, excess = min(max(found[0], 1.0), MOST_EXCESS), min(max(1.0, *doubtful), MOST_EXCESS)
         young = 1.0 + FEW * excess / max(known, 1)
         self._burst, self._excess = young * burst, young * excess
 

@@ -20,7 +20,8 @@ def alerts_table(alerts: Iterable[Alert], when: When, *, is_wide: bool) -> Table
     """One line for each, the worst first, then the newest; muted ones are dim and say why. `is_wide`: as told, in their order, with their ends."""
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style=QUIET)
     for title in ("severity", "scope", "alert", "kind", "observed", "expected", "since", "lasted", ""):
-        table.add_column(title, justify="right" if title in ("observed", "expected", "lasted") else "left", overflow="fold")
+        is_name = title in ("scope", "alert")
+        table.add_column(title, justify="right" if title in ("observed", "expected", "lasted") else "left", overflow="fold", no_wrap=not is_name)
     shown = alerts if is_wide else sorted(alerts, key=lambda alert: (SEVERITIES.index(alert.severity), -alert.since))
     for alert in shown:
         is_over = isinstance(alert, AlertResolved)

@@ -69,7 +69,7 @@ def _watch(source: "Source", scope: str | None) -> None:
     view = View(source, scope, source.look())
     view.look()
     # the terminal has the size, not COLUMNS and LINES: these stay as they were when it changes
-    watch(view, Console(_environ={name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}))
+    watch(view, Console(markup=False, emoji=False, _environ={name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}))
 
 
 def _print(source: "Source", scope: str | None, as_json: bool) -> None:
@@ -85,7 +85,7 @@ def _print(source: "Source", scope: str | None, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({picture.scope: picture.status for picture in pictures}, indent=2))
         return
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False, emoji=False)
     for number, picture in enumerate(pictures):
         console.print(*([""] if number else []), Screen(picture), sep="\n")
     if not pictures:

@@ -72,7 +72,7 @@ class ToldAlerts:
     def _print(shown: "RenderableType") -> None:
         from rich.console import Console
 
-        Console(highlight=False, soft_wrap=False).print(shown)
+        Console(highlight=False, markup=False, emoji=False, soft_wrap=False).print(shown)
 
 
 __all__ = ["KINDS", "ToldAlerts"]

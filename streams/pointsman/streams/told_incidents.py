@@ -72,7 +72,7 @@ class ToldIncidents:
         from rich.console import Console
 
         if shown is not None:
-            Console(highlight=False).print(shown, crop=False)
+            Console(highlight=False, markup=False, emoji=False).print(shown, crop=False)
 
 
 __all__ = ["INCIDENTS", "ToldIncidents"]
