@@ -50,7 +50,7 @@ def outcomes(
         wrong = off({**attributes, "track": track, "category": category, "draw": draw.random()}) if at >= ONSET else {}
         deviations = {metric: value + wrong.get(metric, 0.0) for metric, value in usual.items()}
         success = wrong.get("error", 0.0) == 0.0
-        found.append(Judged(at, f"r{number}", track, category, attributes, success, deviations, max(100.0 * wrong.get("latency_ms", 0.0), 0.0), 0.001))
+        found.append(Judged(at, f"r{number}", track, category, attributes, success, deviations, 0.001))
     return found
 
 

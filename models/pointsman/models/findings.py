@@ -13,7 +13,7 @@ class Judged(NamedTuple):
     """One outcome beside what is usual for such a request under such a load.
 
     `deviations` are normal scores by metric (`latency_ms`, `ttft_ms`, `output_tokens`, `input_tokens`, `cost_usd`, `quality_score`, `error`): 0 is usual, 3 is
-    as rare as three standard deviations; above 0 is worse, for quality too. `extra_ms` and `extra_usd` are beyond what was usual, at least 0.
+    as rare as three standard deviations; above 0 is worse, for quality too. `extra_usd` is beyond what was usual, at least 0.
     """
 
     at: float
@@ -23,7 +23,6 @@ class Judged(NamedTuple):
     attributes: Mapping[str, Any]
     success: bool
     deviations: Mapping[str, float]
-    extra_ms: float
     extra_usd: float
 
 

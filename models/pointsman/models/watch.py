@@ -6,6 +6,7 @@ from typing import Any
 
 from pointsman.schemas import AlertRaised, AlertResolved, OptimizationConfig, QualityAssessed, RequestCompleted, RequestStarted, ResourceSampled, Severity
 
+from .arrays import short
 from .findings import Deviation, Judged, Told
 from .join import Attempt
 from .watch_host import WatchedHost, readings
@@ -86,7 +87,7 @@ class Watch:
         found = track.observe(event, attempt, now)
         self._count(event)
         category, attributes = (attempt.context.category, attempt.attributes or {}) if attempt is not None else (None, {})
-        judged = Judged(now, event.request_id, event.track, category, attributes, event.success, found.deviations, found.extra_ms, found.extra_usd)
+        judged = Judged(now, event.request_id, event.track, category, attributes, event.success, found.deviations, found.extra_usd)
         self._recent.append(judged)
         told = self._say((TRACK, event.track), track, found.steps)
         for name, host in self._hosts.items():
@@ -232,9 +233,4 @@ def alert_fields(subject: str, metric: str, kind: str, away: Away) -> dict[str, 
     }
 
 
-def short(value: float) -> float:
-    """Six digits of a value, whatever its size."""
-    return float(f"{value:.6g}")
-
-
-__all__ = ["Watch", "alert_fields", "short"]
+__all__ = ["Watch", "alert_fields"]

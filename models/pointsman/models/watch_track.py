@@ -52,7 +52,6 @@ class Found(NamedTuple):
     """What an outcome says: normal scores (above 0 is worse), what was beyond the usual, and which alarms it raised or resolved."""
 
     deviations: dict[str, float]
-    extra_ms: float
     extra_usd: float
     steps: list[tuple[str, Step]]
 
@@ -75,7 +74,7 @@ class WatchedTrack:
 
     def observe(self, event: RequestCompleted, attempt: Attempt | None, now: float) -> Found:
         """Judge an outcome, and learn from it."""
-        found = Found({}, 0.0, 0.0, [])
+        found = Found({}, 0.0, [])
         if not event.is_excused:
             score, step = self._errors.observe(now, not event.success)
             self._note(found, "error", score, step)
@@ -83,18 +82,18 @@ class WatchedTrack:
             return found
         load = self._measure(event, attempt, now)
         doubt = self._doubt(load)
-        extra_ms = self._times(found, event, load, self._flight(attempt, load), now, doubt)
+        self._times(found, event, load, self._flight(attempt, load), now, doubt)
         extra_usd = self._logged(found, "cost_usd", event.cost_usd, load, now, doubt)
         for metric, tokens in (("output_tokens", event.output_tokens), ("input_tokens", event.input_tokens)):
             if tokens is not None:
                 self._judge(found, metric, math.log1p(tokens), load, now, doubt)
         if event.quality_score is not None:
             self._judge(found, "quality_score", -event.quality_score, load, now, doubt)
-        return found._replace(extra_ms=extra_ms, extra_usd=extra_usd)
+        return found._replace(extra_usd=extra_usd)
 
     def assessed(self, score: float, now: float) -> Found:
         """Judge a quality that comes after the outcome."""
-        found = Found({}, 0.0, 0.0, [])
+        found = Found({}, 0.0, [])
         self._judge(found, "quality_score", -score, Load(*self._usual_tokens, *self.arrivals.logs(now)), now, 1.0)
         return found
 
@@ -127,19 +126,16 @@ class WatchedTrack:
             self._usual_flight[place] = features.get(name, self._usual_flight[place])
         return (1.0, load.output, load.input, *self._usual_flight)
 
-    def _times(self, found: Found, event: RequestCompleted, load: Load, flight: Row, now: float, doubt: float) -> float:
-        """Latency and TTFT, beside the outcomes that were most like this one too; by how many ms the latency is beyond what is usual."""
+    def _times(self, found: Found, event: RequestCompleted, load: Load, flight: Row, now: float, doubt: float) -> None:
+        """Latency and TTFT, beside the outcomes that were most like this one, too."""
         residuals = [self._residual(metric, getattr(event, metric), load) for metric in TIMES]
         offsets = self._near.ask(load)
-        extra_ms = 0.0
         for metric, offset in zip(TIMES, offsets, strict=True):
-            extra = self._logged(found, metric, getattr(event, metric), load, now, doubt, offset, flight)
-            extra_ms = extra if metric == "latency_ms" else extra_ms
+            self._logged(found, metric, getattr(event, metric), load, now, doubt, offset, flight)
         if any(one == one for one in residuals):
             self._near.learn(load, residuals)
             if self._near.is_full:
                 self._near.settle(keep=not any(self._series[metric].is_doubtful for metric in TIMES if metric in self._series))
-        return extra_ms
 
     def _residual(self, metric: str, value: float | None, load: Load) -> float:
         """By how much a metric is off its line; not a number where that is not known."""

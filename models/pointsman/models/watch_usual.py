@@ -4,6 +4,8 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from .arrays import dot
+
 BLOCK = 16
 MEMORY = 4000.0
 RIDGE = 1e-4
@@ -42,20 +44,11 @@ class Usual:
 
     def expect(self, row: Sequence[float]) -> float:
         """The expectation of a row."""
-        expected = 0.0
-        for one, weight in zip(row, self._weights, strict=True):
-            expected += one * weight
-        return expected
+        return dot(row, self._weights)
 
     def leverage(self, row: Sequence[float]) -> float:
         """How far a row is from those that were seen: its squared distance over their number, 0 in their midst."""
-        leverage = 0.0
-        for one, held in zip(row, self._inverse, strict=True):
-            total = 0.0
-            for other, factor in zip(held, row, strict=True):
-                total += other * factor
-            leverage += one * total
-        return max(leverage, 0.0)
+        return max(dot(row, [dot(held, row) for held in self._inverse]), 0.0)
 
     def learn(self, row: Sequence[float], value: float, expected: float, spread: float) -> None:
         """Let a row wait; `spread` is that of the residuals, 0 where neither it nor what was expected is known."""
@@ -105,7 +98,7 @@ class Usual:
                     left[other] = [one - factor * two for one, two in zip(left[other], left[place], strict=True)]
                     right[other] = [one - factor * two for one, two in zip(right[other], right[place], strict=True)]
         self._inverse = right
-        self._weights = [_product(held, self._moments) for held in right]
+        self._weights = [dot(held, self._moments) for held in right]
 
     def snapshot(self) -> list[Any]:
         """The state as plain values."""
@@ -121,13 +114,6 @@ class Usual:
         made._moments, made._weights = list(state[3]), list(state[4])
         made._waiting = [(tuple(row), value) for row, value in state[6]]
         return made
-
-
-def _product(left: Sequence[float], right: Sequence[float]) -> float:
-    total = 0.0
-    for one, other in zip(left, right, strict=True):
-        total += one * other
-    return total
 
 
 __all__ = ["BLOCK", "Usual"]
