@@ -104,7 +104,7 @@ def test_an_incident_in_full_has_suspects_alerts_and_its_course(outputs: Path) -
         "incident-1  resolved  latency of local",
         "120 requests (40 %); $0.25 extra; tracks local",
         "1. track local  81 %  latency 2.1 times its usual since 22:13",
-        "warning  anomaly local/latency_ms/anomaly: 1,860 instead of 812",
+        "warning  local/latency_ms/anomaly: 1,860 instead of 812",
         "2023-11-14 22:13:50 UTC  20 more requests",
         "2023-11-14 22:28:20 UTC  resolved",
     ):

@@ -51,7 +51,7 @@ def incident_line(found: Incident, said: str, when: When) -> Text:
 def incident_page(story: Story, when: When, place: str | None = None) -> Group:
     """Everything that is known of one: what is affected, why, what it looks like, its course; and, of a place that takes events, what can be done there."""
     found = story.latest
-    parts = (*_head(found, when), *_suspects(found, when), *_alerts(found, when), *_similar(found, when), *_course(story.steps, when))
+    parts = (*_head(found, when), *_suspects(found), *_alerts(found, when), *_similar(found, when), *_course(story.steps, when))
     return Group(*parts, *(_next(found, place) if place is not None else ()))
 
 
@@ -59,7 +59,8 @@ def _head(found: Incident, when: When) -> Iterator[RenderableType]:
     yield Text.assemble((f"{safe(found.incident)}  ", TITLE), _state(found), (f"  {safe(found.title)}", TITLE))
     end = f", ended {when.text(found.ended_at)} after {_lasted(found)}" if isinstance(found, IncidentResolved) else ""
     yield Text(f"scope {safe(found.scope)}, since {when.text(found.since)}{end}", QUIET)
-    affected = (f"{figure(found.requests)} requests ({share(found.requests_share)})", f"{money(found.cost_usd)} extra")
+    extra = (f"{money(found.cost_usd)} extra",) if found.cost_usd else ()
+    affected = (f"{figure(found.requests)} requests ({share(found.requests_share)})", *extra)
     places = (("tracks", found.tracks), ("hosts", found.hosts), ("categories", found.categories), ("scopes", found.scopes))
     named = (f"{title} {', '.join(map(safe, names))}" for title, names in places if names)
     yield Text("; ".join((*affected, *named)))
@@ -67,20 +68,20 @@ def _head(found: Incident, when: When) -> Iterator[RenderableType]:
         yield Text(", ".join(marks), "yellow")
 
 
-def _suspects(found: Incident, when: When) -> Iterator[RenderableType]:
+def _suspects(found: Incident) -> Iterator[RenderableType]:
     if not found.suspects:
         return
     yield Text("\nsuspected, the most likely first", TITLE)
     for number, one in enumerate(found.suspects, start=1):
-        since = f", since {when.text(one.since)}" if one.since is not None else ""
-        yield Text.assemble(f"  {number}. {one.kind} ", (safe(one.name), TITLE), f"  {share(one.score)}", (f"  {safe(one.evidence)}{since}", ""))
+        yield Text.assemble(f"  {number}. {one.kind} ", (safe(one.name), TITLE), f"  {share(one.score)}  {safe(one.evidence)}")
 
 
 def _alerts(found: Incident, when: When) -> Iterator[RenderableType]:
     yield Text("\nalerts", TITLE)
     for one in found.alerts:
         state = ("over", GOOD) if one.resolved_at is not None else (one.severity, COLOURS[one.severity])
-        said = f"  {one.kind} {safe(one.fingerprint)}: {figure(one.observed)} instead of {figure(one.expected)}, since {when.text(one.since)}"
+        kind = "" if one.kind in one.fingerprint else f"{one.kind} "
+        said = f"  {kind}{safe(one.fingerprint)}: {figure(one.observed)} instead of {figure(one.expected)}, since {when.text(one.since)}"
         yield Text.assemble("  ", state, said)
 
 
