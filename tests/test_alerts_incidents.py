@@ -134,6 +134,13 @@ def test_names_that_look_like_markup_are_names(tmp_path: Path) -> None:
     assert name in said("incidents", place) and name in said("incidents", place, "incident-1")
 
 
+def test_a_narrow_terminal_has_lines_instead_of_tables(outputs: Path) -> None:
+    found = CliRunner().invoke(main, ["alerts", str(outputs)], env=WIDE | {"COLUMNS": "80"}).output
+    assert "warning" in found and "constraint gpu-1/cpu_percent: 95, expected 80" in found.replace("\n", "")
+    found = CliRunner().invoke(main, ["incidents", str(outputs)], env=WIDE | {"COLUMNS": "80"}).output
+    assert "  errors of api\n" in found and "incident-3" in found and "looked after by Kim" in found.replace("\n", "")
+
+
 def test_a_database_is_followed(tmp_path: Path) -> None:
     database = Database(tmp_path / "p.db")
     database.write(opened(1))

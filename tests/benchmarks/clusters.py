@@ -9,6 +9,7 @@ Run: PYTHONPATH=tests python -m benchmarks.clusters [--data FOLDER] [--orders N]
 
 import argparse
 import json
+import math
 import random
 import warnings
 from collections import Counter
@@ -90,20 +91,22 @@ def four(played: Variant, dice: random.Random) -> tuple[list[AnyInput], list[dic
 
 
 def alerts_of(outputs: Sequence[Event], faults: Sequence[dict[str, Any]]) -> list[Alert]:
-    """The alerts that are in an incident, or could have opened one, with all that they belong to."""
-    named: dict[tuple[str, float], str] = {}
+    """The alerts that are in an incident, or could have opened one, with all that they belong to; what rises again while it is open, too."""
+    held: dict[str, tuple[float, float, set[str]]] = {}
     for one in outputs:
         if isinstance(one, IncidentOpened | IncidentUpdated | IncidentResolved):
-            named |= {(alert.fingerprint, round(alert.since, 3)): one.incident for alert in one.alerts}
+            opened, _, fingerprints = held.get(one.incident, (one.occurred_at, 0.0, set()))
+            end = one.occurred_at if isinstance(one, IncidentResolved) else math.inf
+            held[one.incident] = (opened, end, fingerprints | {alert.fingerprint for alert in one.alerts})
     found = []
     for number, one in enumerate(outputs):
         if not isinstance(one, AlertRaised):
             continue
-        key = (one.fingerprint, round(one.since, 3))
-        if key in named or opens(one):
+        home = next((name for name, (opened, end, within) in held.items() if opened <= one.occurred_at <= end and one.fingerprint in within), None)
+        if home is not None or opens(one):
             fault = next((place for place, said in enumerate(faults) if said["start"] <= one.occurred_at <= said["end"] + AFTER_S), None)
             entity = one.track or one.host or one.subject
-            found.append(Alert(fault, named.get(key, f"alone {number}"), int(one.occurred_at // BUCKET_S), entity, f"{number}"))
+            found.append(Alert(fault, home or f"alone {number}", int(one.occurred_at // BUCKET_S), entity, f"{number}"))
     return found
 
 

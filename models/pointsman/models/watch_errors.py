@@ -12,6 +12,7 @@ PRIOR = 0.1
 MEMORY = 4000.0
 BLOCK = 16
 BETS = (0.1, 0.25, 0.6, 0.97)
+MILD = 2
 ABOVE = 3.0
 FEWEST = 2.0
 LEAST_SHARE = 1e-3
@@ -103,7 +104,8 @@ class WatchedErrors:
         if self._here.seen - alarm.raised_count >= ACCEPTED and at - alarm.raised_at >= ACCEPTED_S:
             self._begin()
             return "resolved"
-        against = (1.0 + alarm.against) * math.exp(-self._gain(self._bets()[alarm.place], error))
+        mildest = min(alarm.place, MILD)  # a track whose first requests all failed may go on failing in part
+        against = (1.0 + alarm.against) * math.exp(-self._gain(self._bets()[mildest], error))
         self.standing = alarm._replace(against=against)
         if against < CLEARED:
             return None

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -12,6 +13,7 @@ from .when import When
 
 COLOURS = {"critical": "bold red", "warning": "yellow", "info": "cyan"}
 QUIET, GOOD = "dim", "green"
+WIDE = 110
 SEVERITIES = ("critical", "warning", "info")
 Alert = AlertRaised | AlertResolved
 
@@ -20,8 +22,7 @@ def alerts_table(alerts: Iterable[Alert], when: When, *, is_wide: bool) -> Table
     """One line for each, the worst first, then the newest; muted ones are dim and say why. `is_wide`: as told, in their order, with their ends."""
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style=QUIET)
     for title in ("severity", "scope", "alert", "kind", "observed", "expected", "since", "lasted", ""):
-        is_name = title in ("scope", "alert")
-        table.add_column(title, justify="right" if title in ("observed", "expected", "lasted") else "left", overflow="fold", no_wrap=not is_name)
+        table.add_column(title, justify="right" if title in ("observed", "expected", "lasted") else "left", overflow="fold")
     shown = alerts if is_wide else sorted(alerts, key=lambda alert: (SEVERITIES.index(alert.severity), -alert.since))
     for alert in shown:
         is_over = isinstance(alert, AlertResolved)
@@ -63,4 +64,9 @@ def _bound(value: float | None) -> str:
     return NONE if value is None else figure(value)
 
 
-__all__ = ["COLOURS", "GOOD", "QUIET", "alert_line", "alerts_table"]
+def has_room() -> bool:
+    """Whether the terminal has room for tables of names and times; else each is told in a line or two."""
+    return Console().width >= WIDE
+
+
+__all__ = ["COLOURS", "GOOD", "QUIET", "alert_line", "alerts_table", "has_room"]

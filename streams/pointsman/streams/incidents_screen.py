@@ -39,6 +39,18 @@ def incidents_table(stories: Sequence[Story], when: When) -> Table:
     return table
 
 
+def incidents_lines(stories: Sequence[Story], when: When) -> Group:
+    """The same for a narrow terminal: what it is below its name."""
+    lines: list[RenderableType] = []
+    for story in stories:
+        found = story.latest
+        marks = "".join(f", {mark}" for mark in _marks(found))
+        lasted = f", lasted {_lasted(found)}" if story.is_over else ""
+        head = f"  {safe(found.scope)}, since {when.text(found.since)}{lasted}, {figure(found.requests)} requests{marks}"
+        lines += [Text.assemble((f"{safe(found.incident)}  ", TITLE), _state(found), (head, QUIET)), Text(f"  {safe(found.title)}")]
+    return Group(*lines)
+
+
 def incident_line(found: Incident, said: str, when: When) -> Text:
     """A change in one line."""
     top = f"; suspected: {found.suspects[0].kind} {safe(found.suspects[0].name)} ({safe(found.suspects[0].evidence)})" if found.suspects else ""
@@ -132,4 +144,4 @@ def _marks(found: Incident) -> list[str]:
     return [*acknowledged, *([f"muted: {found.muted}"] if found.muted else [])]
 
 
-__all__ = ["incident_line", "incident_page", "incidents_table"]
+__all__ = ["incident_line", "incident_page", "incidents_lines", "incidents_table"]

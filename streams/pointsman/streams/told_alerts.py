@@ -49,13 +49,21 @@ class ToldAlerts:
             for alert in found:
                 click.echo(encode(alert))
             return
-        from .alerts_screen import alerts_table
-
-        none = "no alert was raised" if self._is_all else "no alert stands"
-        self._print(alerts_table(found, self._when, is_wide=self._is_all) if found else none)
+        self._show(found)
         if less := len(known) - len(found):
             self._print(f"{less} less severe {'is' if less == 1 else 'are'} not shown: --min-severity info shows all")
         self._told.clear()
+
+    def _show(self, found: Sequence[AlertRaised | AlertResolved]) -> None:
+        from .alerts_screen import alert_line, alerts_table, has_room
+
+        if not found:
+            self._print("no alert was raised" if self._is_all else "no alert stands")
+        elif has_room():
+            self._print(alerts_table(found, self._when, is_wide=self._is_all))
+        else:
+            for alert in found:
+                self._print(alert_line(alert, self._when))
 
     def _is_severe(self, alert: AlertRaised | AlertResolved) -> bool:
         return SEVERITIES.index(alert.severity) <= self._least

@@ -50,10 +50,12 @@ class ToldIncidents:
             self._show(found)
 
     def _show(self, found: list[Story]) -> None:
-        from .incidents_screen import incident_page, incidents_table
+        from .alerts_screen import has_room
+        from .incidents_screen import incident_page, incidents_lines, incidents_table
 
         if self._incident is None:
-            self._print(incidents_table(found, self._when) if found else "no incident yet")
+            listed = incidents_table if has_room() else incidents_lines
+            self._print(listed(found, self._when) if found else "no incident yet")
             return
         for number, story in enumerate(found):
             self._print("" if number else None)
