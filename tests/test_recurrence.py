@@ -236,7 +236,7 @@ GAP = 4 * 3600.0
 
 
 def rounds(*fails: bool) -> list[AnyInput]:
-    """Every four hours 40 minutes of traffic in which a host is hot for five minutes; where told so, six minutes after that began `local` fails for a while."""
+    """Every four hours 40 minutes of traffic in which a host is beyond its bound for five minutes, though hardly warmer than usual; where told so, six minutes after that began `local` fails for a while."""
     draw = random.Random(4)
     events: list[AnyInput] = []
     for number, is_bad in enumerate(fails):
@@ -251,7 +251,7 @@ def rounds(*fails: bool) -> list[AnyInput]:
             events.append(RequestStarted(event_id=f"{name}s", occurred_at=base + second, input_tokens=100, **common))
             events.append(RequestCompleted(event_id=f"{name}c", occurred_at=base + second + latency / 1000.0, **common, **done))
         for second in range(0, 2400, 20):
-            hot_or_not = 95.0 if 1600 <= second < 1900 else 60.0 + draw.random()
+            hot_or_not = 61.0 if 1600 <= second < 1900 else 60.0 + 0.9 * draw.random()
             common = {"scope": "chat", "host": "gpu", "temperature_c": hot_or_not}
             events.append(ResourceSampled(event_id=f"h{number}-{second}", occurred_at=base + second, **common))
     return sorted(events, key=lambda event: event.occurred_at)
@@ -261,7 +261,7 @@ def test_a_bound_that_is_broken_before_every_outage_announces_the_fourth_until_i
     config = OptimizationConfig(
         tracks=(Track(name="local"), Track(name="api")),
         learners="light",
-        constraints=Constraints(max_temperature_c=85.0),
+        constraints=Constraints(max_temperature_c=60.95),
         signals=Signals(resolve_s=30.0, group_s=60.0),
     )
     with Optimizer.open(":memory:", config, clock=lambda: START) as optimizer:

@@ -39,7 +39,7 @@ class Evidence:
 
     >>> evidence = Evidence()
     >>> evidence.settle(known=500)
-    >>> for number in range(9):
+    >>> for number in range(15):
     ...     level = evidence.observe(3.0, Since(float(number), 0, 0, 0, 0))
     >>> level > 1e6, evidence.lead.at
     (True, 0.0)
