@@ -236,7 +236,10 @@ GAP = 4 * 3600.0
 
 
 def rounds(*fails: bool) -> list[AnyInput]:
-    """Every four hours 40 minutes of traffic in which a host is beyond its bound for five minutes, though hardly warmer than usual; where told so, six minutes after that began `local` fails for a while."""
+    """Every four hours 40 minutes of traffic, in which a host is beyond its bound for five minutes, though hardly warmer than usual.
+
+    Where told so, six minutes after that began `local` fails for a while.
+    """
     draw = random.Random(4)
     events: list[AnyInput] = []
     for number, is_bad in enumerate(fails):
