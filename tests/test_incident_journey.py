@@ -26,7 +26,7 @@ def test_a_replayed_outage_is_one_incident_with_its_cause_in_the_terminal_and_in
     (found,) = [json.loads(line) for line in run.invoke(main, ["incidents", "out.jsonl", "--json"]).output.splitlines()]
     assert (found["type"], found["suspects"][0]["kind"], found["suspects"][0]["name"]) == ("incident.resolved/1", "track", "local")
     page = run.invoke(main, ["incidents", "out.jsonl", found["incident"]], env={"COLUMNS": "200"}).output
-    assert "1. track local" in page and "anomaly local/error/anomaly" in page and page.rstrip().endswith("resolved")
+    assert "1. track local" in page and "over  local/error/anomaly" in page and page.rstrip().endswith("resolved")
     with hook() as there:
         whole(tmp_path / "out.jsonl", [{"url": there.url}])
     assert [said["type"] for said in there.taken] == ["incident.opened/1", "incident.resolved/1"]
