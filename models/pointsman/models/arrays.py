@@ -1,4 +1,4 @@
-"""Numbers and arrays: six digits, an inner product that is the same everywhere, and symmetric matrices as text in a snapshot."""
+"""Numbers and arrays: six digits, sums and inner products that are the same everywhere, and symmetric matrices as text in a snapshot."""
 
 import math
 from collections.abc import Iterable
@@ -18,6 +18,18 @@ def dot(left: Iterable[float], right: Iterable[float]) -> float:
     total = 0.0
     for one, other in zip(left, right, strict=True):
         total += one * other
+    return total
+
+
+def added(values: Iterable[float]) -> float:
+    """The sum from the left, for the same reason.
+
+    >>> added((1e16, 1.0, -1e16))
+    0.0
+    """
+    total = 0.0
+    for one in values:
+        total += one
     return total
 
 

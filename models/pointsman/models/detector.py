@@ -5,6 +5,7 @@ from array import array
 from collections import deque
 from typing import Any, Literal, NamedTuple
 
+from .arrays import added
 from .normal import Expected, Normal
 from .shape import Shape
 from .surprise import Surprise
@@ -211,7 +212,7 @@ class SeriesDetector:
 
 def together(surprises: list[float]) -> tuple[float, Kind]:
     """The surprise of a row from those of its statistics, and which kind gives it away."""
-    surprise = _sum(surprises[:IN_MEAN]) / IN_MEAN
+    surprise = added(surprises[:IN_MEAN]) / IN_MEAN
     kind: Kind = "residual"
     for one, (name, off) in zip(surprises[IN_MEAN:], SINGLES, strict=True):
         if one - off > surprise:
@@ -222,13 +223,6 @@ def together(surprises: list[float]) -> tuple[float, Kind]:
 def _unit(value: float) -> float:
     """The size of a value as a power of two, so that dividing by it rounds nothing; 1 for 0."""
     return math.ldexp(1.0, min(max(math.frexp(value)[1], -1000), 1000)) if value else 1.0
-
-
-def _sum(values: list[float]) -> float:
-    total = 0.0
-    for value in values:
-        total += value
-    return total
 
 
 __all__ = ["Kind", "Scored", "SeriesDetector", "together"]

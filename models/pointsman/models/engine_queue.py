@@ -2,7 +2,6 @@
 
 import heapq
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .arrays import dot
+from .arrays import added, dot
 from .engine_clock import IterationTimes
 from .engine_lengths import Lengths, remaining
 from .packing import pack, unpack
@@ -170,7 +169,7 @@ class Queue:
         """Draw the drains anew, without the newest: each request's length given how far it is, at other levels in each drain."""
         waiting = [entry for entry in self.waiting.values() if entry is not newest]
         entries = [*self.running.values(), *waiting]
-        self.waiting_tokens = _from_left(math.expm1(entry.log_input) for entry in waiting)
+        self.waiting_tokens = added(math.expm1(entry.log_input) for entry in waiting)
         rows = lengths.near([entry.log_input for entry in entries]) if entries else np.empty((0, 1), np.float32)
         ran = len(self.running)
         progress = np.array([virtual - entry.admitted for entry in entries[:ran]] + [-1.0] * (len(entries) - ran))
@@ -263,10 +262,3 @@ class Queue:
         queue.drains = [Drain(unpack(text, "<f8").tolist(), seconds, virtual) for text, seconds, virtual in state["drains"]]
         queue.most_running, queue.held, queue.foreign, queue.started, queue.evicted, queue.waiting_tokens = state["now"]
         return queue
-
-
-def _from_left(values: Iterable[float]) -> float:
-    total = 0.0
-    for value in values:
-        total += value
-    return total

@@ -3,6 +3,8 @@
 import math
 from collections.abc import Sequence
 
+from .arrays import added
+
 MEMORY = 50
 SHARPNESS = 0.5
 _TINY = 1e-12  # losses this small are ties
@@ -22,7 +24,5 @@ def weights(losses: Sequence[float], priors: Sequence[float], outcomes: Sequence
     scores = [SHARPNESS * (count if count < MEMORY else MEMORY) * (loss / best - 1.0 + prior) for loss, prior, count in rows]
     lowest = min(scores)
     raw = [math.exp(lowest - score) for score in scores]
-    total = 0.0
-    for one in raw:
-        total += one
+    total = added(raw)
     return [one / total for one in raw]

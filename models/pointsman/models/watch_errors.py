@@ -4,6 +4,7 @@ import math
 from statistics import NormalDist
 from typing import Any
 
+from .arrays import added
 from .watch_evidence import Since
 from .watch_series import ACCEPTED, ACCEPTED_S, CLEARED, DOUBTFUL, HALF, Away, Pace, Standing, Step
 
@@ -120,10 +121,7 @@ class WatchedErrors:
     @property
     def level(self) -> float:
         """A false alarm at this level is to be expected once in so many outcomes."""
-        total = 0.0
-        for one in self._sums:
-            total += one
-        return total / len(self._sums)
+        return added(self._sums) / len(self._sums)
 
     def away(self) -> Away | None:
         """How far from usual since the onset, alarm or not; None where there is hardly evidence of anything."""

@@ -3,6 +3,8 @@
 import math
 from typing import Any, NamedTuple
 
+from .arrays import added
+
 SHIFTS = (0.5, 1.0, 2.0, -0.5, -1.0, -2.0)
 WORSE = 3
 FAST = 2.0
@@ -60,10 +62,7 @@ class Evidence:
     @property
     def level(self) -> float:
         """A false alarm at this level is to be expected once in so many scores."""
-        total = 0.0
-        for one in self._sums:
-            total += one
-        return total / len(self._sums)
+        return added(self._sums) / len(self._sums)
 
     @property
     def lead(self) -> Since | None:

@@ -11,12 +11,12 @@ from typing import NamedTuple
 from pointsman.schemas import AlertRaised, AlertResolved, IncidentOpened, IncidentResolved, IncidentUpdated
 from pointsman.schemas.webhooks import WebhookSettings
 
+from .incident_log import SEVERITIES
 from .incident_members import opens_incidents
 from .webhook_message import Tellable, subject
 
 MOST_OPEN = 10_000
 Subject = tuple[str, str, str]
-_SEVERITIES = ("info", "warning", "critical")
 
 
 class Open(NamedTuple):
@@ -108,11 +108,11 @@ class Choice:
         return kind in self._settings.events and any(fnmatchcase(event.scope, pattern) for pattern in self._settings.scopes)
 
     def _is_loud(self, event: Tellable) -> bool:
-        return event.muted is None and _rank(event) >= _SEVERITIES.index(self._settings.min_severity)
+        return event.muted is None and SEVERITIES.index(event.severity) <= SEVERITIES.index(self._settings.min_severity)
 
 
 def _rank(event: Tellable) -> int:
-    return _SEVERITIES.index(event.severity)
+    return -SEVERITIES.index(event.severity)
 
 
 def _tells_of(incident: IncidentOpened | IncidentUpdated, alert: AlertRaised) -> bool:

@@ -7,6 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pointsman.schemas import AlertRaised, AlertResolved
+from pointsman.sinks.incident_log import SEVERITIES
 
 from .status_figures import NONE, figure, safe, span
 from .when import When
@@ -14,7 +15,6 @@ from .when import When
 COLOURS = {"critical": "bold red", "warning": "yellow", "info": "cyan"}
 QUIET, GOOD = "dim", "green"
 WIDE = 110
-SEVERITIES = ("critical", "warning", "info")
 Alert = AlertRaised | AlertResolved
 
 

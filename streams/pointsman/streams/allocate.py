@@ -4,12 +4,8 @@ It keeps no state of its own: what was allocated, the priorities and the last qu
 follows from what caused it. So it may be stopped, started and even run twice at any time; while none runs, the last shares hold.
 """
 
-import asyncio
 import logging
-import signal
-import time
 from collections.abc import AsyncIterator, Sequence
-from contextlib import suppress
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -21,6 +17,8 @@ from pointsman.schemas.settings import Settings, SettingsError, security
 
 from .capacity import Allocator, check, freed
 from .producer import Producer
+from .seeking import seek_back
+from .stopping import run_until_stopped
 
 HISTORY_S = 900.0
 TOLD = ("capacity.allocated", "config.changed")
@@ -72,7 +70,7 @@ async def _decisions(settings: Settings) -> AsyncIterator[Sequence[CapacityAlloc
         for event in shares.values():
             allocator.resume(event)
         yield freed(settings.capacity, shares.values())
-        await _seek_back(consumer, needs)
+        await seek_back(consumer, needs, HISTORY_S)
         last: OutputEvent | None = None
         async for value in _to_the_end(consumer, needs):
             output = _output(value)
@@ -87,16 +85,6 @@ async def _decisions(settings: Settings) -> AsyncIterator[Sequence[CapacityAlloc
                         yield allocator.observe(output)
     finally:
         await consumer.stop()
-
-
-async def _seek_back(consumer: Any, places: Sequence[TopicPartition]) -> None:
-    """To a quarter of an hour ago."""
-    since = int(1000.0 * (time.time() - HISTORY_S))
-    offsets = await consumer.offsets_for_times(dict.fromkeys(places, since))
-    ends = await consumer.end_offsets(list(places))
-    for place in places:
-        found = offsets.get(place)
-        consumer.seek(place, found.offset if found is not None else ends[place])
 
 
 async def _to_the_end(consumer: Any, places: Sequence[TopicPartition]) -> AsyncIterator[bytes]:
@@ -131,19 +119,9 @@ def _output(value: bytes | None) -> OutputEvent | None:
     return output if isinstance(output, OutputEvent) else None
 
 
-async def _until_stopped(settings: Settings) -> None:
-    loop, task = asyncio.get_running_loop(), asyncio.ensure_future(allocate(settings))
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, task.cancel)
-    with suppress(asyncio.CancelledError):
-        await task
-
-
 def run(settings: Settings) -> None:
     """Run until SIGTERM or an interrupt."""
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
-    logging.getLogger("pointsman").setLevel(logging.INFO)
-    asyncio.run(_until_stopped(settings))
+    run_until_stopped(allocate(settings))
 
 
 __all__ = ["allocate", "run"]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from .controls_options import controls_options, moment, say, shown
+from .controls_options import controls_options, moment, say
 
 
 @click.command()
@@ -36,6 +36,7 @@ def maintenance(
     from pointsman.schemas import MaintenanceScheduled
 
     from .series import seconds_of
+    from .when import When
 
     if (lasting is None) == (until is None):
         raise click.UsageError("give one of --until and --for")
@@ -43,7 +44,9 @@ def maintenance(
     begin = now if start is None else moment(start)
     end = begin + seconds_of(lasting) if lasting is not None else moment(until)
     say(place, MaintenanceScheduled, now, config, flags, scope=scope, start=begin, end=end, tracks=tracks, hosts=hosts, by=by, note=note)
-    click.echo(f"{', '.join((*tracks, *hosts)) or 'everything'} in {scope}: maintenance from {shown(begin)} until {shown(end)}")
+    click.echo(
+        f"{', '.join((*tracks, *hosts)) or 'everything'} in {scope}: maintenance from {When(is_local=False).text(begin)} until {When(is_local=False).text(end)}"
+    )
 
 
 __all__ = ["maintenance"]

@@ -7,7 +7,7 @@ import click
 
 from pointsman.schemas import AlertKind
 
-from .controls_options import controls_options, moment, say, shown
+from .controls_options import controls_options, moment, say
 
 
 @click.command()
@@ -41,6 +41,7 @@ def silence(
     from pointsman.schemas import AlertSilenced
 
     from .series import seconds_of
+    from .when import When
 
     if alert is None and subject is None and kind is None:
         raise click.UsageError("give what is silenced: --alert, --subject or --kind; --alert '*' is everything")
@@ -50,7 +51,7 @@ def silence(
     end = now if lift else now + seconds_of(lasting) if lasting is not None else moment(until)
     say(place, AlertSilenced, now, config, flags, scope=scope, fingerprint=alert, subject=subject, kind=kind, until=end, by=by, note=note)
     what = ", ".join(f"{name} {value}" for name, value in (("alert", alert), ("subject", subject), ("kind", kind)) if value is not None)
-    click.echo(f"{what} in {scope}: no longer silenced" if lift else f"{what} in {scope}: silenced until {shown(end)}")
+    click.echo(f"{what} in {scope}: no longer silenced" if lift else f"{what} in {scope}: silenced until {When(is_local=False).text(end)}")
 
 
 __all__ = ["silence"]

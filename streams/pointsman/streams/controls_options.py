@@ -3,7 +3,6 @@
 import time
 import uuid
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -43,11 +42,6 @@ def moment(text: str | None) -> float:
         raise ValueError(f"{text!r} is no time: write epoch seconds or ISO 8601, for example 2026-01-31T08:00Z") from None
 
 
-def shown(at: float) -> str:
-    """A time as people read it."""
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-
-
 def say(place: str, model: "type[AnyInput]", at: float, config: Path | None, flags: tuple[str, ...], **fields: Any) -> None:
     """Make the event, tell it, and say what followed at once; fields that are None are left out."""
     from pydantic import ValidationError
@@ -69,4 +63,4 @@ def say(place: str, model: "type[AnyInput]", at: float, config: Path | None, fla
         click.echo("handed to kafka; where it can mean nothing there, it is among the dead letters: see `pointsman dead-letters`")
 
 
-__all__ = ["controls_options", "moment", "say", "shown"]
+__all__ = ["controls_options", "moment", "say"]

@@ -4,15 +4,11 @@ It keeps no state: at its start it reads the last day of incidents, and of what 
 reports, and the scope drops repeats, so it may be stopped, started and even run twice at any time.
 """
 
-import asyncio
 import logging
-import signal
-import time
 from collections.abc import AsyncIterator, Sequence
-from contextlib import suppress
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
 
 from pointsman.schemas import IncidentReported, Refused, decode, decode_output
@@ -21,6 +17,8 @@ from pointsman.schemas.settings import Settings, SettingsError, security
 
 from .operator import Reporter
 from .producer import Producer
+from .seeking import seek_back
+from .stopping import run_until_stopped
 
 HISTORY_S = 86_400.0
 INCIDENTS, REPORTED = "incidents", "incidents.reported"
@@ -63,7 +61,7 @@ async def _reports(settings: Settings, reporter: Reporter) -> AsyncIterator[Sequ
         places = sorted(consumer.assignment())
         if missing := [topic for topic in topics if topic not in {place.topic for place in places}]:
             raise OSError(f"kafka {settings.kafka.bootstrap_servers} has no topic {missing[0]}: run `pointsman topics`")
-        ends = await _seek_back(consumer, places)
+        ends = await seek_back(consumer, places, HISTORY_S)
         told: dict[str, None] = {}
         reports: dict[str, IncidentReported] = {}
         while any([await consumer.position(place) < ends[place] for place in places]):
@@ -81,16 +79,6 @@ async def _reports(settings: Settings, reporter: Reporter) -> AsyncIterator[Sequ
         await consumer.stop()
 
 
-async def _seek_back(consumer: Any, places: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
-    """To a day ago; where the partitions end now."""
-    offsets = await consumer.offsets_for_times(dict.fromkeys(places, int(1000.0 * (time.time() - HISTORY_S))))
-    ends: dict[TopicPartition, int] = await consumer.end_offsets(list(places))
-    for place in places:
-        found = offsets.get(place)
-        consumer.seek(place, found.offset if found is not None else ends[place])
-    return ends
-
-
 def _told(value: bytes | None) -> list[str]:
     try:
         return [decode(value or b"").event_id]
@@ -105,19 +93,9 @@ def _seen(value: bytes | None, reporter: Reporter) -> list[IncidentReported]:
         return []
 
 
-async def _until_stopped(settings: Settings) -> None:
-    loop, task = asyncio.get_running_loop(), asyncio.ensure_future(operate(settings))
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, task.cancel)
-    with suppress(asyncio.CancelledError):
-        await task
-
-
 def run(settings: Settings) -> None:
     """Run until SIGTERM or an interrupt."""
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
-    logging.getLogger("pointsman").setLevel(logging.INFO)
-    asyncio.run(_until_stopped(settings))
+    run_until_stopped(operate(settings))
 
 
 __all__ = ["operate", "run"]

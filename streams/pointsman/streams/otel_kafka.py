@@ -4,12 +4,9 @@ One record is one `ExportTraceServiceRequest` (`otlp_proto` or `otlp_json`). Wha
 a crash it comes again with the same event ids, which a scope drops. So nothing is lost, and nothing counts twice.
 """
 
-import asyncio
 import logging
-import signal
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import suppress
 from importlib import import_module
 from typing import Any
 
@@ -22,6 +19,7 @@ from pointsman.schemas.settings import KafkaSettings, OtelSettings, security
 
 from .otel import Adapter
 from .otel_events import events_of
+from .stopping import run_until_stopped
 from .writer import Row, Writer
 
 EVENTS_A_COMMIT = 1_000  # far fewer than the event ids that a scope remembers
@@ -96,22 +94,12 @@ class SpanReader:
             log.info("%s/%d went to another member: it publishes what was not committed once more, with the same ids", place.topic, place.partition)
 
 
-async def _until_stopped(reader: SpanReader) -> None:
-    loop, task = asyncio.get_running_loop(), asyncio.ensure_future(reader.run())
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, task.cancel)
-    with suppress(asyncio.CancelledError):
-        await task
-
-
 def run(kafka: KafkaSettings, otel: OtelSettings, topic: str, group: str) -> Counter[str]:
     """Read until SIGTERM or an interrupt; what became of the spans."""
     import_module("opentelemetry.proto.collector.trace.v1.trace_service_pb2")  # missing, it is said now and not with the first record
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
-    logging.getLogger("pointsman").setLevel(logging.INFO)
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     reader = SpanReader(kafka, otel, topic, group)
-    asyncio.run(_until_stopped(reader))
+    run_until_stopped(reader.run())
     return reader.counts
 
 

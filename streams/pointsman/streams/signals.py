@@ -214,10 +214,6 @@ class Signals:
 
     # alerts
 
-    def muted(self, fields: Mapping[str, Any], now: float) -> str | None:
-        """Whether nobody is to be told of an alert, or an incident, with these fields: `silenced`, in `maintenance`, or None."""
-        return self.controls.muted(fields, now)
-
     def marks(self, fields: Mapping[str, Any], now: float, *, is_end: bool) -> dict[str, Any]:
         """What an alert that is emitted says of people: whether they are to be told, and who looks after it."""
         return self.guard.ask("controls", {}, self.controls.marks, fields, now, is_end=is_end)
